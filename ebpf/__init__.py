@@ -1,0 +1,1 @@
+"""What the kernel counts, per cgroup: eBPF programs, their loaders and the types of what they count."""

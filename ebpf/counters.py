@@ -1,0 +1,77 @@
+"""The port between the kernel and the estimator: cumulative counters per cgroup and CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+FIELDS = ("cpu_ns", "cycles", "instructions", "cache_misses", "switches")
+CPU_NS, CYCLES, INSTRUCTIONS, CACHE_MISSES, SWITCHES = range(len(FIELDS))
+
+CounterArray = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class CounterSnapshot:
+    """What every cgroup has used since the source was attached; nothing in it ever goes down.
+
+    cgroup_id: shape (n,). tgid: shape (n,), 0 unless processes are told apart.
+    values: shape (n, n_cpu, n_fields) in the order of FIELDS; the CPU axis has length 1
+    where the source cannot tell CPUs apart. dropped: shape (n_cpu, n_fields), what the kernel's
+    map could not hold. available: the fields that are measured; the others hold zeros that mean nothing.
+    The idle task is counted in nothing. monotonic_ns: CLOCK_MONOTONIC at the reading.
+    """
+
+    cgroup_id: npt.NDArray[np.uint64]
+    tgid: npt.NDArray[np.uint32]
+    values: CounterArray
+    dropped: CounterArray
+    available: frozenset[str]
+    monotonic_ns: int
+
+
+class CgroupDirectory(Protocol):
+    """Which cgroups there are, by the id that the counters carry."""
+
+    def path(self, cgroup_id: int) -> str | None:
+        """The path below the hierarchy's root ("/" for the root), or None for an id never seen."""
+
+    def is_alive(self, cgroup_id: int) -> bool:
+        """False once the cgroup has been removed, or was never seen."""
+
+    def __iter__(self) -> Iterator[int]:
+        """The ids of the cgroups that are alive."""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelStatistics:
+    """What our own kernel programs cost and could not do; all cumulative but map_entries.
+
+    run_count and run_ns stay None where kernel.bpf_stats_enabled is 0 or there is no program.
+    """
+
+    run_count: dict[str, int] = field(default_factory=dict)
+    run_ns: dict[str, int] = field(default_factory=dict)
+    map_entries: int = 0
+    dropped_ns: int = 0
+    lost_events: int = 0
+
+
+class CounterSource(Protocol):
+    """Cumulative counters of every cgroup on the node."""
+
+    name: str
+    directory: CgroupDirectory
+
+    def read(self) -> CounterSnapshot:
+        """Count everything up to now and return it. A cgroup that ended is in one more reading after its end."""
+
+    def statistics(self) -> KernelStatistics:
+        """What the source itself costs."""
+
+    def close(self) -> None:
+        """Detach; nothing of the source stays in the kernel."""

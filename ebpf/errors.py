@@ -1,0 +1,42 @@
+"""Every error podjoule raises on purpose.
+
+PodjouleError
+├── Unavailable             a source, meter or model cannot serve on this machine; the next best is tried
+│   ├── SourceUnavailable   counters: no BPF, no BTF, no right, no cgroup mount
+│   ├── MeterUnavailable    power: no powercap tree, energy_uj not readable
+│   └── ModelUnavailable    no model fits this machine
+├── ModelInvalid            a model file that must not be used: names the file and the field
+└── UsageError              wrong command line or configuration; the command exits with 2
+
+A message says what was wanted, where, what was found, and how to mend it, in one line.
+"""
+
+from __future__ import annotations
+
+
+class PodjouleError(Exception):
+    """The root of the tree drawn above."""
+
+
+class Unavailable(PodjouleError):
+    """Something cannot serve on this machine."""
+
+
+class SourceUnavailable(Unavailable):
+    """No counters can be had this way."""
+
+
+class MeterUnavailable(Unavailable):
+    """No energy can be read this way."""
+
+
+class ModelUnavailable(Unavailable):
+    """No model fits this machine."""
+
+
+class ModelInvalid(PodjouleError):
+    """A model file that must not be used."""
+
+
+class UsageError(PodjouleError):
+    """A wrong command line or configuration."""

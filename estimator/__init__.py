@@ -1,0 +1,1 @@
+"""From counters and meters to joules per cgroup."""

@@ -1,0 +1,1 @@
+"""Power meters, one a file, all behind one port."""

@@ -1,0 +1,1 @@
+"""From joules per cgroup to what people and Prometheus read."""
