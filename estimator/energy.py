@@ -1,0 +1,92 @@
+"""What passes between an energy source (meter or model), attribution and the exporter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What each cgroup used during one interval, by socket.
+
+    cgroup_id, tgid: shape (n,). used: shape (n, n_sockets, n_fields) in the order of ebpf.counters.FIELDS,
+    cpu_ns still in nanoseconds. dropped: shape (n_sockets, n_fields), used by cgroups the map could not hold.
+    available: fields that are measured. n_cpu: online CPUs.
+    """
+
+    cgroup_id: npt.NDArray[np.uint64]
+    tgid: npt.NDArray[np.uint32]
+    used: FloatArray
+    dropped: FloatArray
+    available: frozenset[str]
+    interval_seconds: float
+    n_cpu: int
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU seconds of the whole node, idle excluded, dropped included."""
+        return float(self.used[:, :, 0].sum() + self.dropped[:, 0].sum()) / 1e9
+
+    @property
+    def cpu_ratio(self) -> float:
+        """The share of the node's CPU time that was not idle, in [0, 1]."""
+        capacity = self.n_cpu * self.interval_seconds
+        return min(1.0, self.cpu_seconds / capacity) if capacity > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneEnergy:
+    """What one zone drew in one interval.
+
+    joules: finite, ≥ 0. interval_seconds: what the joules span (more than a tick after a failed read).
+    idle_watts: the zone's idle power where it is established, else None. low_joules, high_joules: the
+    interval of an estimate; equal to joules for a meter.
+    """
+
+    zone: str
+    socket: int | None
+    path: str
+    joules: float
+    interval_seconds: float
+    idle_watts: float | None
+    low_joules: float
+    high_joules: float
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """Where a zone's energy comes from: source "rapl", "model", …; model and sha256 empty for a meter."""
+
+    source: str
+    model: str = ""
+    sha256: str = ""
+
+
+class EnergySource(Protocol):
+    """The node's energy, tick by tick: a meter's differences or a model's prediction."""
+
+    info: SourceInfo
+
+    def measure(self, usage: Usage) -> list[ZoneEnergy]:
+        """The energy since the last call. Zones whose first reading this is, and gaps, are not in the list."""
+
+    def errors(self) -> Mapping[str, int]:
+        """Cumulative counts by kind ("read", "gap", …); never go down."""
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneShare:
+    """One zone's energy, split and shared out; idle + active == joules, Σ cgroups + unattributed == active."""
+
+    energy: ZoneEnergy
+    idle_joules: float
+    idle_method: str
+    cgroup_joules: FloatArray
+    unattributed_joules: Mapping[str, float]
