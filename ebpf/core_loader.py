@@ -1,0 +1,88 @@
+"""The CO-RE loader: the compiled object through libbpf."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from importlib import resources
+
+from ebpf import libbpf
+from ebpf.cpus import online_cpus
+from ebpf.errors import SourceUnavailable
+from ebpf.perf_events import open_all
+from ebpf.program import EVENT_FIELDS, LoadedProgram, ProgramOptions, settings_of
+
+OBJECT = "sched_switch.bpf.o"
+# The cgroup tracepoints come first: what is made while the tree is walked must already be heard of.
+HOOKS = ("on_mkdir", "on_rmdir", "on_rename", "on_attach", "on_switch")
+MAPS = ("counts", "cpus", "cgroup_events", "lost_events")
+_NO_PREALLOC = 1
+
+
+def _image() -> bytes:
+    try:
+        return resources.files("ebpf").joinpath(OBJECT).read_bytes()
+    except OSError as error:
+        raise SourceUnavailable(f"the CO-RE object ebpf/{OBJECT} is missing: run `make ebpf/{OBJECT}`") from error
+
+
+def _kernel_version() -> tuple[int, int]:
+    major, minor = platform.release().split(".")[:2]
+    return int(major), int("".join(c for c in minor if c.isdigit()) or 0)
+
+
+def _prepare(options: ProgramOptions, n_cpu: int, event_mask: int) -> libbpf.Object:
+    program = libbpf.Object(_image())
+    program.set_initial(".rodata.settings", settings_of(options, n_cpu, event_mask))
+    program.set_max_entries("counts", options.map_entries)
+    for name in ("cpus", *EVENT_FIELDS):
+        program.set_max_entries(name, n_cpu)
+    # Allocating in the scheduler's path is safe since 6.1 and keeps memory with the cgroups there are.
+    if _kernel_version() >= (6, 1):
+        program.set_flags("counts", _NO_PREALLOC)
+    return program
+
+
+def _put_events(program: libbpf.Object, events: dict[str, dict[int, int]]) -> None:
+    for field, descriptors in events.items():
+        for cpu, fd in descriptors.items():
+            libbpf.update(program.map_fd(field), cpu, fd)
+
+
+def _why(error: OSError) -> str:
+    mends = {
+        1: "needs CAP_BPF and CAP_PERFMON (or root)",
+        13: "needs CAP_BPF and CAP_PERFMON (or root)",
+        3: "this kernel has no BTF (/sys/kernel/btf/vmlinux): use --ebpf.loader bcc",
+        2: "this kernel has no BTF (/sys/kernel/btf/vmlinux): use --ebpf.loader bcc",
+    }
+    return f"{error.strerror or error}; {mends.get(error.errno or 0, '--log.level debug shows what libbpf says')}"
+
+
+def load(options: ProgramOptions) -> LoadedProgram:
+    """Load and attach the CO-RE programs. Raises SourceUnavailable, with nothing left behind."""
+    with contextlib.ExitStack() as stack:
+        try:
+            n_cpu = libbpf.possible_cpus()
+            events = open_all(options.events, online_cpus(options.sysfs), options.sysfs)
+            for descriptors in events.values():
+                for fd in descriptors.values():
+                    stack.callback(os.close, fd)
+            mask = sum(1 << i for i, field in enumerate(EVENT_FIELDS) if field in events)
+            program = _prepare(options, n_cpu, mask)
+            stack.callback(program.close)
+            program.load()
+            _put_events(program, events)
+            for hook in HOOKS:
+                program.attach(hook)
+        except OSError as error:
+            raise SourceUnavailable(f"CO-RE programs cannot run: {_why(error)}") from error
+        return LoadedProgram(
+            maps={name: program.map_fd(name) for name in MAPS},
+            programs={name: program.program_fd(name) for name in (*HOOKS, "charge_running")},
+            charge_running=program.program_fd("charge_running"),
+            n_cpu=n_cpu,
+            available=frozenset({"cpu_ns", "switches", *events}),
+            close=stack.pop_all().close,
+        )

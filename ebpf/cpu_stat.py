@@ -1,0 +1,108 @@
+"""The counter source of last resort: the usage files of the cgroup tree, where BPF is not allowed.
+
+It knows CPU time alone, not on which CPU, walks the tree at each reading, and gives what a cgroup used
+between its last reading and its end to the parent.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from ebpf.cgroups import CgroupTree, walk
+from ebpf.counters import CPU_NS, FIELDS, CounterSnapshot, KernelStatistics
+from ebpf.errors import SourceUnavailable
+from ebpf.hierarchy import Hierarchy
+
+
+def parse_cpu_stat(text: str) -> int:
+    """Nanoseconds in a cgroup v2 cpu.stat. Raises ValueError where usage_usec is missing."""
+    for line in text.splitlines():
+        name, _, value = line.partition(" ")
+        if name == "usage_usec":
+            return int(value) * 1000
+    raise ValueError("no usage_usec in cpu.stat")
+
+
+def own_usage(usage_ns: dict[str, int], before_ns: dict[str, int]) -> dict[str, int]:
+    """What each cgroup used itself since the last reading, its children's part taken out.
+
+    Both arguments: path -> cumulative nanoseconds of the cgroup and all below it. Never negative: usage files
+    are read one after the other, so a child may be a little ahead of its parent.
+    """
+    grown = {path: max(0, ns - before_ns.get(path, 0)) for path, ns in usage_ns.items()}
+    own = dict(grown)
+    for path, ns in grown.items():
+        parent = path.rpartition("/")[0] or "/"
+        if path != "/" and parent in own:
+            own[parent] -= ns
+    return {path: max(0, ns) for path, ns in own.items()}
+
+
+class CpuStatSource:
+    """Reads cpu.stat (cgroup v2) or cpuacct.usage (v1); see the CounterSource port."""
+
+    name = "cpu.stat"
+
+    def __init__(self, hierarchy: Hierarchy) -> None:
+        self._hierarchy = hierarchy
+        self._before_ns: dict[str, int] = {}
+        self._total_ns: dict[int, int] = {}
+        self.tree = CgroupTree(walk(hierarchy.mount))
+        self.directory = self.tree
+        self._before_ns = self._usage()
+        if not self._before_ns:
+            raise SourceUnavailable(
+                f"no cgroup below {hierarchy.mount} has a readable {self._file}: the kernel's cpu accounting is off"
+            )
+
+    @property
+    def _file(self) -> str:
+        return "cpu.stat" if self._hierarchy.version == 2 else "cpuacct.usage"
+
+    def _usage(self) -> dict[str, int]:
+        """path -> cumulative ns; a cgroup that cannot be read costs itself alone."""
+        parse = parse_cpu_stat if self._hierarchy.version == 2 else int
+        usage = {}
+        for cgroup_id in self.tree:
+            path = self.tree.path(cgroup_id) or "/"
+            try:
+                usage[path] = parse(Path(f"{self._hierarchy.mount}{path}/{self._file}").read_text())
+            except (OSError, ValueError):
+                continue
+        return usage
+
+    def read(self) -> CounterSnapshot:
+        """See the CounterSource port."""
+        for cgroup_id in self.tree.ended:
+            self.tree.forget(cgroup_id)
+            self._total_ns.pop(cgroup_id, None)
+        self.tree.replace(walk(self._hierarchy.mount))
+        usage_ns = self._usage()
+        own = own_usage(usage_ns, self._before_ns)
+        self._before_ns = usage_ns
+        for cgroup_id in self.tree:
+            ns = own.get(self.tree.path(cgroup_id) or "/", 0)
+            self._total_ns[cgroup_id] = self._total_ns.get(cgroup_id, 0) + ns
+        return self._snapshot()
+
+    def _snapshot(self) -> CounterSnapshot:
+        values = np.zeros((len(self._total_ns), 1, len(FIELDS)), np.uint64)
+        values[:, 0, CPU_NS] = list(self._total_ns.values())
+        return CounterSnapshot(
+            cgroup_id=np.array(list(self._total_ns), np.uint64),
+            tgid=np.zeros(len(self._total_ns), np.uint32),
+            values=values,
+            dropped=np.zeros((1, len(FIELDS)), np.uint64),
+            available=frozenset({"cpu_ns"}),
+            monotonic_ns=time.monotonic_ns(),
+        )
+
+    def statistics(self) -> KernelStatistics:
+        """There is no program of ours in the kernel."""
+        return KernelStatistics(map_entries=len(self._total_ns))
+
+    def close(self) -> None:
+        """Nothing is held open."""

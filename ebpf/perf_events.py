@@ -1,0 +1,120 @@
+"""Perf events, opened once per CPU, that the kernel programs read.
+
+Source: perf_event_open(2), include/uapi/linux/perf_event.h.
+"""
+
+from __future__ import annotations
+
+import ctypes as ct
+import logging
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ebpf.cpus import parse_cpu_list
+
+log = logging.getLogger("ebpf")
+
+TYPE_HARDWARE, TYPE_SOFTWARE = 0, 1
+_SYSCALL = {"x86_64": 298, "aarch64": 241}
+_FLAG_CLOEXEC = 8
+_FORMAT_TIMES = 3  # PERF_FORMAT_TOTAL_TIME_ENABLED | _RUNNING
+_EXTENDED_TYPE_SHIFT = 32  # PERF_PMU_TYPE_SHIFT (kernel 5.14)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A counter's type and config as perf_event_open takes them."""
+
+    type: int
+    config: int
+
+
+# cache_misses is the last-level miss: PERF_TYPE_HW_CACHE config 3, which Kepler opened, is dTLB loads.
+HARDWARE: Mapping[str, Event] = {
+    "cycles": Event(TYPE_HARDWARE, 0),
+    "instructions": Event(TYPE_HARDWARE, 1),
+    "cache_misses": Event(TYPE_HARDWARE, 3),
+}
+
+
+class _Attributes(ct.Structure):
+    """struct perf_event_attr, version 0 with room for the kernel's own check of `size`."""
+
+    _fields_ = [
+        ("type", ct.c_uint32),
+        ("size", ct.c_uint32),
+        ("config", ct.c_uint64),
+        ("sample_period", ct.c_uint64),
+        ("sample_type", ct.c_uint64),
+        ("read_format", ct.c_uint64),
+        ("flags", ct.c_uint64),
+        ("wakeup", ct.c_uint32),
+        ("bp_type", ct.c_uint32),
+        ("config1", ct.c_uint64),
+    ]
+
+
+def open_event(event: Event, cpu: int, cgroup_fd: int | None = None) -> int:
+    """Open one event on one CPU, for every task or for those of one cgroup; returns a descriptor.
+
+    Raises OSError: ENOENT or EOPNOTSUPP where there is no such counter, EACCES without CAP_PERFMON.
+    """
+    attributes = _Attributes(
+        type=event.type, size=ct.sizeof(_Attributes), config=event.config, read_format=_FORMAT_TIMES
+    )
+    libc = ct.CDLL(None, use_errno=True)
+    pid, flags = (-1, _FLAG_CLOEXEC) if cgroup_fd is None else (cgroup_fd, _FLAG_CLOEXEC | 4)
+    number = _SYSCALL.get(platform.machine(), _SYSCALL["aarch64"])
+    fd = libc.syscall(ct.c_long(number), ct.byref(attributes), pid, cpu, -1, ct.c_ulong(flags))
+    if fd < 0:
+        failed = ct.get_errno()
+        raise OSError(failed, f"perf_event_open type {event.type} config {event.config}: {os.strerror(failed)}")
+    return int(fd)
+
+
+def hybrid_types(sysfs: Path) -> dict[int, int]:
+    """The PMU type of each CPU on a machine with several core PMUs (cpu_core, cpu_atom); empty elsewhere."""
+    types: dict[int, int] = {}
+    for device in sorted((sysfs / "bus/event_source/devices").glob("cpu_*")):
+        try:
+            pmu = int((device / "type").read_text())
+            cpus = parse_cpu_list((device / "cpus").read_text())
+        except (OSError, ValueError):
+            continue
+        types.update(dict.fromkeys(cpus, pmu))
+    return types
+
+
+def event_for(event: Event, cpu: int, hybrid: Mapping[int, int]) -> Event:
+    """The event as that CPU's PMU wants it: a generic one carries its PMU's type in the high half."""
+    if event.type != TYPE_HARDWARE or cpu not in hybrid:
+        return event
+    return Event(event.type, event.config | hybrid[cpu] << _EXTENDED_TYPE_SHIFT)
+
+
+def open_on_cpus(event: Event, cpus: Sequence[int], hybrid: Mapping[int, int]) -> dict[int, int]:
+    """Open an event on every CPU: cpu -> descriptor. Raises OSError, with none left open, if one CPU has none."""
+    opened: dict[int, int] = {}
+    try:
+        for cpu in cpus:
+            opened[cpu] = open_event(event_for(event, cpu, hybrid), cpu)
+    except OSError:
+        for fd in opened.values():
+            os.close(fd)
+        raise
+    return opened
+
+
+def open_all(events: Mapping[str, Event], cpus: Sequence[int], sysfs: Path) -> dict[str, dict[int, int]]:
+    """Open what can be had: field -> cpu -> descriptor. A field that one CPU lacks is left out, never zero."""
+    hybrid = hybrid_types(sysfs)
+    opened: dict[str, dict[int, int]] = {}
+    for field, event in events.items():
+        try:
+            opened[field] = open_on_cpus(event, cpus, hybrid)
+        except OSError as error:
+            log.info("%s are not counted: %s", field.replace("_", " "), error)
+    return opened

@@ -1,0 +1,73 @@
+"""What a loader hands over: kernel programs that run, by descriptor, whoever compiled them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ebpf.hierarchy import Hierarchy
+from ebpf.perf_events import HARDWARE, Event
+
+EVENT_FIELDS = ("cycles", "instructions", "cache_misses")
+
+# The numpy side of counters.h, held together by tests/ebpf/test_layout.py.
+KEY = np.dtype([("cgroup_id", "<u8"), ("tgid", "<u4"), ("pad", "<u4")])
+COUNTERS = np.dtype(
+    [("cpu_ns", "<u8"), ("events", "<u8", 3), ("switches", "<u8"), ("blind_ns", "<u8", 3)],
+)
+EVENT_READING = np.dtype([("count", "<u8"), ("enabled_ns", "<u8"), ("running_ns", "<u8")])
+CPU_STATE = np.dtype(
+    [
+        ("owner", KEY),
+        ("css_set", "<u8"),
+        ("runtime_ns", "<u8"),
+        ("pending_ns", "<u8"),
+        ("pending_switches", "<u8"),
+        ("moved_ns", "<u8"),
+        ("pid", "<u4"),
+        ("tgid", "<u4"),
+        ("moved_pid", "<u4"),
+        ("pad", "<u4"),
+        ("events", EVENT_READING, 3),
+        ("dropped", COUNTERS),
+    ]
+)
+SETTINGS = np.dtype([(name, "<u4") for name in ("n_cpu", "event_mask", "by_process", "hierarchy", "v1_cpuacct")])
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramOptions:
+    """How the programs are to count. map_entries: live (cgroup, process) pairs that fit."""
+
+    hierarchy: Hierarchy
+    sysfs: Path = Path("/sys")
+    procfs: Path = Path("/proc")
+    map_entries: int = 16384
+    by_process: bool = False
+    events: Mapping[str, Event] = field(default_factory=lambda: HARDWARE)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedProgram:
+    """Programs attached to the scheduler and the cgroup tracepoints.
+
+    maps: name -> descriptor. programs: name -> descriptor, for statistics. charge_running: the program to run
+    on a CPU before a reading. available: the fields that are counted. close: detaches and frees everything.
+    """
+
+    maps: Mapping[str, int]
+    programs: Mapping[str, int]
+    charge_running: int
+    n_cpu: int
+    available: frozenset[str]
+    close: Callable[[], None]
+
+
+def settings_of(options: ProgramOptions, n_cpu: int, event_mask: int) -> bytes:
+    """`struct settings` for these options."""
+    hierarchy = options.hierarchy
+    values = (n_cpu, event_mask, options.by_process, hierarchy.number, hierarchy.controller == "cpuacct")
+    return np.array(values, SETTINGS).tobytes()

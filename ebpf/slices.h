@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The arithmetic of a slice, the same in both dialects: no map, no helper, no kernel struct. */
+#ifndef PODJOULE_SLICES_H
+#define PODJOULE_SLICES_H
+
+#include "counters.h"
+
+/*
+ * What an event would have counted in `enabled` ns, from `count` in the `running` ns it was on the PMU.
+ * Both times are brought below 2^31 first, so that the products stay below 2^64 for any slice.
+ */
+static inline __attribute__((always_inline)) __u64 scaled(__u64 count, __u64 enabled, __u64 running)
+{
+	if (enabled >> 31) {
+		enabled >>= 20;
+		running >>= 20;
+	}
+	if (!running)
+		return count;
+	return count / running * enabled + count % running * enabled / running;
+}
+
+/*
+ * Add one event's slice. A slice in which the event never ran has no count of its own: its time is kept
+ * and counted at the rate of the cgroup's next slice that has one. Scaling slice by slice alone would
+ * lose all slices that are shorter than the kernel's rotation of events.
+ */
+static inline __attribute__((always_inline)) void add_event(struct counters *to, int i, __u64 count,
+							    __u64 enabled, __u64 running)
+{
+	if (enabled == running && !to->blind_ns[i]) {
+		to->events[i] += count;
+	} else if (!running) {
+		to->blind_ns[i] += enabled;
+	} else {
+		to->events[i] += scaled(count, enabled + to->blind_ns[i], running);
+		to->blind_ns[i] = 0;
+	}
+}
+
+/* part/1024 of value, without overflow */
+static inline __attribute__((always_inline)) __u64 per_1024(__u64 value, __u64 part)
+{
+	return (value >> 10) * part + (((value & 1023) * part) >> 10);
+}
+
+#endif
