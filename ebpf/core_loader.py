@@ -11,12 +11,9 @@ from ebpf import libbpf
 from ebpf.cpus import online_cpus
 from ebpf.errors import SourceUnavailable
 from ebpf.perf_events import open_all
-from ebpf.program import EVENT_FIELDS, LoadedProgram, ProgramOptions, settings_of
+from ebpf.program import EVENT_FIELDS, HOOKS, MAPS, LoadedProgram, ProgramOptions, settings_of
 
 OBJECT = "sched_switch.bpf.o"
-# The cgroup tracepoints come first: what is made while the tree is walked must already be heard of.
-HOOKS = ("on_mkdir", "on_rmdir", "on_rename", "on_attach", "on_switch")
-MAPS = ("counts", "cpus", "cgroup_events", "lost_events")
 _NO_PREALLOC = 1
 
 

@@ -12,6 +12,15 @@ from ebpf.hierarchy import Hierarchy
 from ebpf.perf_events import HARDWARE, Event
 
 EVENT_FIELDS = ("cycles", "instructions", "cache_misses")
+# program -> tracepoint. The cgroup ones come first: what is made while the tree is walked must be heard of.
+HOOKS = {
+    "on_mkdir": "cgroup_mkdir",
+    "on_rmdir": "cgroup_rmdir",
+    "on_rename": "cgroup_rename",
+    "on_attach": "cgroup_attach_task",
+    "on_switch": "sched_switch",
+}
+MAPS = ("counts", "cpus", "cgroup_events", "lost_events")
 
 # The numpy side of counters.h, held together by tests/ebpf/test_layout.py.
 KEY = np.dtype([("cgroup_id", "<u8"), ("tgid", "<u4"), ("pad", "<u4")])

@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/*
- * CPU time and hardware events per cgroup, counted where the cgroup on a CPU changes and nowhere else.
- *
- * CPU time is the task's own clock (se.sum_exec_runtime), the one that cpu.stat and cpuacct add up: exact,
- * without stolen time, and cheaper than reading a clock at every switch.
- */
+/* The libbpf CO-RE dialect: where the kernel keeps things. What is counted, and when: accounting.h. */
 #include <linux/bpf.h>
 #include <stdbool.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
-#include "slices.h"
+#include "counters.h"
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -69,6 +64,9 @@ struct {
 	__type(key, __u32);
 	__type(value, struct cpu_state);
 } cpus SEC(".maps");
+
+#define event_mask settings.event_mask
+#define by_process settings.by_process
 
 #define EVENT_MAP(name)				\
 	struct {				\
@@ -135,17 +133,21 @@ static __always_inline __u64 cgroup_id_of_current(struct task_struct *task)
 	return BPF_CORE_READ(state, cgroup, kn, id);
 }
 
-static __always_inline void read_event(void *map, int i, struct event_reading *now)
+static __always_inline __u64 css_set_of(struct task_struct *task)
 {
-	struct bpf_perf_event_value value;
+	return (__u64)task->cgroups;
+}
 
-	if (!(settings.event_mask & (1 << i)))
-		return;
-	if (bpf_perf_event_read_value(map, BPF_F_CURRENT_CPU, &value, sizeof(value)))
-		return;
-	now->count = value.counter;
-	now->enabled_ns = value.enabled;
-	now->running_ns = value.running;
+static __always_inline long read_value(int event, struct bpf_perf_event_value *value)
+{
+	switch (event) {
+	case 0:
+		return bpf_perf_event_read_value(&cycles, BPF_F_CURRENT_CPU, value, sizeof(*value));
+	case 1:
+		return bpf_perf_event_read_value(&instructions, BPF_F_CURRENT_CPU, value, sizeof(*value));
+	default:
+		return bpf_perf_event_read_value(&cache_misses, BPF_F_CURRENT_CPU, value, sizeof(*value));
+	}
 }
 
 static __always_inline struct counters *counters_of(struct cpu_state *cpu)
@@ -159,128 +161,33 @@ static __always_inline struct counters *counters_of(struct cpu_state *cpu)
 	return found ?: &cpu->dropped;
 }
 
-/* What event i counted since the last boundary; keep/1024 of it stays for the next. */
-static __always_inline void settle_event(void *map, int i, struct cpu_state *cpu, struct counters *to, __u64 keep)
-{
-	struct event_reading *start = &cpu->events[i], now = *start;
-
-	read_event(map, i, &now);
-	now.count -= per_1024(now.count - start->count, keep);
-	now.enabled_ns -= per_1024(now.enabled_ns - start->enabled_ns, keep);
-	now.running_ns -= per_1024(now.running_ns - start->running_ns, keep);
-	if (to)
-		add_event(to, i, now.count - start->count, now.enabled_ns - start->enabled_ns,
-			  now.running_ns - start->running_ns);
-	*start = now;
-}
-
-/* Charge the owner with all that is pending but keep_ns, and with its share of the events. */
-static __always_inline void settle(struct cpu_state *cpu, __u64 keep_ns)
-{
-	struct counters *to = cpu->owner.cgroup_id ? counters_of(cpu) : 0;
-	__u64 keep = keep_ns && cpu->pending_ns ? keep_ns * 1024 / cpu->pending_ns : 0;
-
-	if (settings.event_mask & 1)
-		settle_event(&cycles, 0, cpu, to, keep);
-	if (settings.event_mask & 2)
-		settle_event(&instructions, 1, cpu, to, keep);
-	if (settings.event_mask & 4)
-		settle_event(&cache_misses, 2, cpu, to, keep);
-	if (to) {
-		to->cpu_ns += cpu->pending_ns - keep_ns;
-		to->switches += cpu->pending_switches;
-	}
-	cpu->pending_ns = keep_ns;
-	cpu->pending_switches = 0;
-}
-
-static __always_inline void take_over(struct cpu_state *cpu, __u64 css_set, __u64 cgroup_id, __u32 tgid)
-{
-	cpu->css_set = css_set;
-	cpu->owner.cgroup_id = cgroup_id;
-	cpu->owner.tgid = settings.by_process ? tgid : 0;
-}
-
-/*
- * Bring the running task's clock into pending_ns. A task that is not the one this CPU was seen to start
- * (the first switch after attaching) has no known start and is charged from now on.
- */
-static __always_inline __u64 advance(struct cpu_state *cpu, __u32 pid, __u64 runtime_ns)
-{
-	__u64 ran_ns = pid && pid == cpu->pid ? runtime_ns - cpu->runtime_ns : 0;
-
-	cpu->runtime_ns = runtime_ns;
-	cpu->pending_ns += ran_ns;
-	return ran_ns;
-}
-
-/* The running task was moved between cgroups while on the CPU: the old owner gets what came before. */
-static __always_inline void split_at_move(struct cpu_state *cpu, __u32 pid, __u64 ran_ns, __u64 css_set,
-					  __u64 cgroup_id)
-{
-	__u64 since_ns = bpf_ktime_get_ns() - cpu->moved_ns;
-
-	cpu->moved_ns = 0;
-	if (!pid || pid != cpu->moved_pid || pid != cpu->pid)
-		return;
-	settle(cpu, since_ns < ran_ns ? since_ns : ran_ns);
-	take_over(cpu, css_set, cgroup_id, cpu->tgid);
-}
+#include "accounting.h"
 
 SEC("tp_btf/sched_switch")
 int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
 	struct cpu_state *cpu = this_cpu();
-	__u64 css_set, cgroup_id, ran_ns;
-	__u32 pid = next->pid;
 
-	if (!cpu)
-		return 0;
-	ran_ns = advance(cpu, prev->pid, prev->se.sum_exec_runtime);
-	cpu->pending_switches++;
-	if (cpu->moved_ns)
-		split_at_move(cpu, prev->pid, ran_ns, (__u64)prev->cgroups, cgroup_id_of(prev));
-	cpu->pid = pid;
-	cpu->tgid = next->tgid;
-	cpu->runtime_ns = next->se.sum_exec_runtime;
-
-	css_set = pid ? (__u64)next->cgroups : 0;
-	if (css_set == cpu->css_set && (!settings.by_process || cpu->tgid == cpu->owner.tgid))
-		return 0;
-	cgroup_id = pid ? cgroup_id_of(next) : 0;
-	if (cgroup_id == cpu->owner.cgroup_id && (!settings.by_process || cpu->tgid == cpu->owner.tgid)) {
-		cpu->css_set = css_set;
-		return 0;
-	}
-	settle(cpu, 0);
-	take_over(cpu, css_set, cgroup_id, next->tgid);
+	if (cpu)
+		account_switch(cpu, prev, prev->pid, prev->se.sum_exec_runtime, next, next->pid, next->tgid,
+			       next->se.sum_exec_runtime);
 	return 0;
 }
 
-/* Run on each CPU before a reading: whoever is on the CPU is charged up to this moment. */
 SEC("raw_tp")
 int charge_running(void *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct cpu_state *cpu = this_cpu();
 	__u32 pid = BPF_CORE_READ(task, pid);
-	__u64 css_set = pid ? (__u64)BPF_CORE_READ(task, cgroups) : 0;
-	__u64 cgroup_id = pid ? cgroup_id_of_current(task) : 0;
-	__u64 ran_ns;
 
-	if (!cpu)
-		return 0;
-	ran_ns = advance(cpu, pid, BPF_CORE_READ(task, se.sum_exec_runtime));
-	if (cpu->moved_ns)
-		split_at_move(cpu, pid, ran_ns, css_set, cgroup_id);
-	settle(cpu, 0);
-	cpu->pid = pid;
-	cpu->tgid = BPF_CORE_READ(task, tgid);
-	take_over(cpu, css_set, cgroup_id, cpu->tgid);
+	if (cpu)
+		account_running(cpu, pid, BPF_CORE_READ(task, tgid), BPF_CORE_READ(task, se.sum_exec_runtime),
+				pid ? (__u64)BPF_CORE_READ(task, cgroups) : 0,
+				pid ? cgroup_id_of_current(task) : 0);
 	return 0;
 }
 
-/* Leave word for every CPU that is running the moved task, or a thread of the moved process. */
 SEC("tp_btf/cgroup_attach_task")
 int BPF_PROG(on_attach, struct cgroup *cgroup, const char *path, struct task_struct *task, bool threadgroup)
 {
@@ -293,10 +200,7 @@ int BPF_PROG(on_attach, struct cgroup *cgroup, const char *path, struct task_str
 
 		if (!cpu)
 			break;
-		if (cpu->pid == pid || (threadgroup && cpu->tgid == tgid)) {
-			cpu->moved_pid = cpu->pid;
-			cpu->moved_ns = now_ns;
-		}
+		note_move(cpu, pid, tgid, threadgroup, now_ns);
 	}
 	return 0;
 }

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * CPU time and hardware events per cgroup, counted where the cgroup on a CPU changes and nowhere else.
+ *
+ * CPU time is the task's own clock (se.sum_exec_runtime), the one that cpu.stat and cpuacct add up: exact,
+ * without stolen time, and cheaper than reading a clock at every switch.
+ *
+ * The dialect that includes this has defined event_mask and by_process, and
+ *	__u64 css_set_of(task), __u64 cgroup_id_of(task)	of a task that is not idle
+ *	struct counters *counters_of(cpu)			the owner's, or cpu->dropped
+ *	long read_value(event, bpf_perf_event_value *)		on this CPU; 0 when it worked
+ */
+#ifndef PODJOULE_ACCOUNTING_H
+#define PODJOULE_ACCOUNTING_H
+
+#include "slices.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* What one event counted since the last boundary; keep/1024 of it stays for the next. */
+INLINE void settle_event(int event, struct cpu_state *cpu, struct counters *to, __u64 keep)
+{
+	struct event_reading *start = &cpu->events[event], now;
+	struct bpf_perf_event_value value = {};
+
+	if (!(event_mask & (1 << event)) || read_value(event, &value))
+		return;
+	now.count = value.counter - per_1024(value.counter - start->count, keep);
+	now.enabled_ns = value.enabled - per_1024(value.enabled - start->enabled_ns, keep);
+	now.running_ns = value.running - per_1024(value.running - start->running_ns, keep);
+	if (to)
+		add_event(to, event, now.count - start->count, now.enabled_ns - start->enabled_ns,
+			  now.running_ns - start->running_ns);
+	*start = now;
+}
+
+/* Charge the owner with all that is pending but keep_ns, and with its share of the events. */
+INLINE void settle(struct cpu_state *cpu, __u64 keep_ns)
+{
+	struct counters *to = cpu->owner.cgroup_id ? counters_of(cpu) : 0;
+	__u64 keep = keep_ns && cpu->pending_ns ? keep_ns * 1024 / cpu->pending_ns : 0;
+
+	settle_event(0, cpu, to, keep);
+	settle_event(1, cpu, to, keep);
+	settle_event(2, cpu, to, keep);
+	if (to) {
+		to->cpu_ns += cpu->pending_ns - keep_ns;
+		to->switches += cpu->pending_switches;
+	}
+	cpu->pending_ns = keep_ns;
+	cpu->pending_switches = 0;
+}
+
+INLINE void take_over(struct cpu_state *cpu, __u64 css_set, __u64 cgroup_id, __u32 tgid)
+{
+	cpu->css_set = css_set;
+	cpu->owner.cgroup_id = cgroup_id;
+	cpu->owner.tgid = by_process ? tgid : 0;
+}
+
+/*
+ * Bring the running task's clock into pending_ns. A task that is not the one this CPU was seen to start
+ * (the first switch after attaching) has no known start and is charged from now on.
+ */
+INLINE __u64 advance(struct cpu_state *cpu, __u32 pid, __u64 runtime_ns)
+{
+	__u64 ran_ns = pid && pid == cpu->pid ? runtime_ns - cpu->runtime_ns : 0;
+
+	cpu->runtime_ns = runtime_ns;
+	cpu->pending_ns += ran_ns;
+	return ran_ns;
+}
+
+/* Leave word for a CPU that is running the moved task, or a thread of the moved process. */
+INLINE void note_move(struct cpu_state *cpu, __u32 pid, __u32 tgid, int whole_process, __u64 now_ns)
+{
+	if (cpu->pid == pid || (whole_process && cpu->tgid == tgid)) {
+		cpu->moved_pid = cpu->pid;
+		cpu->moved_ns = now_ns;
+	}
+}
+
+/* The running task was moved between cgroups while on the CPU: the old owner gets what came before. */
+INLINE void split_at_move(struct cpu_state *cpu, __u32 pid, __u64 ran_ns, __u64 css_set, __u64 cgroup_id)
+{
+	__u64 since_ns = bpf_ktime_get_ns() - cpu->moved_ns;
+
+	cpu->moved_ns = 0;
+	if (!pid || pid != cpu->moved_pid || pid != cpu->pid)
+		return;
+	settle(cpu, since_ns < ran_ns ? since_ns : ran_ns);
+	take_over(cpu, css_set, cgroup_id, cpu->tgid);
+}
+
+INLINE void account_switch(struct cpu_state *cpu, struct task_struct *prev, __u32 prev_pid, __u64 prev_runtime_ns,
+			   struct task_struct *next, __u32 pid, __u32 tgid, __u64 runtime_ns)
+{
+	__u64 ran_ns = advance(cpu, prev_pid, prev_runtime_ns);
+	__u64 css_set = pid ? css_set_of(next) : 0, cgroup_id;
+	int same_process;
+
+	cpu->pending_switches++;
+	if (cpu->moved_ns)
+		split_at_move(cpu, prev_pid, ran_ns, css_set_of(prev), cgroup_id_of(prev));
+	cpu->pid = pid;
+	cpu->tgid = tgid;
+	cpu->runtime_ns = runtime_ns;
+
+	same_process = !by_process || tgid == cpu->owner.tgid;
+	if (css_set == cpu->css_set && same_process)
+		return;
+	cgroup_id = pid ? cgroup_id_of(next) : 0;
+	if (cgroup_id != cpu->owner.cgroup_id || !same_process) {
+		settle(cpu, 0);
+		take_over(cpu, css_set, cgroup_id, tgid);
+	}
+	cpu->css_set = css_set;
+}
+
+/* Run on each CPU before a reading: whoever is on the CPU is charged up to this moment. */
+INLINE void account_running(struct cpu_state *cpu, __u32 pid, __u32 tgid, __u64 runtime_ns, __u64 css_set,
+			    __u64 cgroup_id)
+{
+	__u64 ran_ns = advance(cpu, pid, runtime_ns);
+
+	if (cpu->moved_ns)
+		split_at_move(cpu, pid, ran_ns, css_set, cgroup_id);
+	settle(cpu, 0);
+	cpu->pid = pid;
+	cpu->tgid = tgid;
+	take_over(cpu, css_set, cgroup_id, tgid);
+}
+
+#endif

@@ -1,0 +1,178 @@
+"""The bcc loader, for kernels without BTF. The one file that imports bcc."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import platform
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ebpf import libbpf
+from ebpf.cpus import online_cpus
+from ebpf.errors import SourceUnavailable
+from ebpf.perf_events import open_all
+from ebpf.program import EVENT_FIELDS, HOOKS, MAPS, LoadedProgram, ProgramOptions
+
+DISTRIBUTION_PACKAGES = Path("/usr/lib/python3/dist-packages")  # Debian's python3-bpfcc; PyPI's bcc is another
+MODULES, SOURCES = Path("/lib/modules"), Path("/usr/src")
+_STRUCT_MEMBERS = {
+    "TASK_PID": ("task_struct", "pid"),
+    "TASK_TGID": ("task_struct", "tgid"),
+    "TASK_RUNTIME": ("task_struct", "se.sum_exec_runtime"),
+    "TASK_CSS_SET": ("task_struct", "cgroups"),
+    "CSS_SET_CGROUP": ("css_set", "dfl_cgrp"),
+    "CSS_CGROUP": ("cgroup_subsys_state", "cgroup"),
+    "CGROUP_KN": ("cgroup", "kn"),
+    "CGROUP_ROOT": ("cgroup", "root"),
+    "ROOT_HIERARCHY": ("cgroup_root", "hierarchy_id"),
+    "KN_ID": ("kernfs_node", "id"),
+}
+
+
+def import_bcc() -> ModuleType:
+    """bcc, from the virtual environment or the distribution. Raises SourceUnavailable."""
+    try:
+        return importlib.import_module("bcc")
+    except ImportError:
+        sys.path.append(str(DISTRIBUTION_PACKAGES))
+    try:
+        return importlib.import_module("bcc")
+    except ImportError as error:
+        raise SourceUnavailable(f"bcc cannot be imported ({error}): install python3-bpfcc") from error
+    finally:
+        sys.path.remove(str(DISTRIBUTION_PACKAGES))
+
+
+def offsets_from_btf() -> dict[str, int]:
+    """The macros that sched_switch.bcc.c wants, from BTF. Raises OSError where there is none."""
+    with contextlib.closing(libbpf.KernelTypes()) as types:
+        offsets = {macro: types.offset(*member) for macro, member in _STRUCT_MEMBERS.items()}
+        subsystems = types.offset("css_set", "subsys")
+        for macro, controller in (("CSS_SET_CPU", "cpu"), ("CSS_SET_CPUACCT", "cpuacct")):
+            index = types.enumerator("cgroup_subsys_id", f"{controller}_cgrp_id") or 0
+            offsets[macro] = subsystems + 8 * index
+    return offsets
+
+
+def _version(path: Path) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", path.name)]
+
+
+def _merge(trees: list[Path], into: Path) -> None:
+    """Links that show several trees as one; where two have the same folder, its contents are merged."""
+    names = sorted({entry.name for tree in trees for entry in tree.iterdir()})
+    for name in names:
+        having = [tree / name for tree in trees if (tree / name).exists()]
+        if len(having) > 1 and all(path.is_dir() for path in having):
+            (into / name).mkdir()
+            _merge([path.resolve() for path in having], into / name)
+        else:
+            (into / name).symlink_to(having[0].resolve())
+
+
+@contextlib.contextmanager
+def kernel_headers(offsets_known: bool) -> Iterator[str | None]:
+    """The value for BCC_KERNEL_SOURCE: None where the running kernel's own headers are in their place.
+
+    Headers of another version, Debian's two trees merged, serve when no struct is read through them.
+    """
+    if (MODULES / platform.release() / "build").exists():
+        yield None
+        return
+    common = sorted(SOURCES.glob("linux-headers-*-common"), key=_version)
+    if not common or not offsets_known:
+        raise SourceUnavailable(
+            f"no headers of kernel {platform.release()} under {MODULES} and no BTF to do without them:"
+            f" install linux-headers-{platform.release()}"
+        )
+    flavours = sorted(SOURCES.glob(common[-1].name.removesuffix("common") + "*[!n]"), key=len_of_name)
+    with tempfile.TemporaryDirectory(prefix="podjoule-headers-") as merged:
+        _merge([*flavours[:1], common[-1]], Path(merged))
+        yield merged
+
+
+def len_of_name(path: Path) -> int:
+    """Shortest first: the plain flavour before cloud and rt."""
+    return len(path.name)
+
+
+def _flags(options: ProgramOptions, n_cpu: int, mask: int, offsets: dict[str, int], include: Path) -> list[str]:
+    hierarchy = options.hierarchy
+    macros = {
+        "N_CPU": n_cpu,
+        "MAP_ENTRIES": options.map_entries,
+        "EVENT_MASK": mask,
+        "BY_PROCESS": int(options.by_process),
+        "HIERARCHY": hierarchy.number,
+        "V1_CPUACCT": int(hierarchy.controller == "cpuacct"),
+        **offsets,
+    }
+    return [f"-I{include}", "-Wno-everything", *(f"-D{name}={value}" for name, value in macros.items())]
+
+
+def _compile(bcc: ModuleType, flags: list[str], source: Path, headers: str | None) -> Any:
+    before = os.environ.get("BCC_KERNEL_SOURCE")
+    if headers:
+        os.environ["BCC_KERNEL_SOURCE"] = headers
+    try:
+        return bcc.BPF(src_file=str(source), cflags=flags)
+    except Exception as error:  # noqa: BLE001 - bcc raises bare Exception
+        raise SourceUnavailable(f"bcc cannot compile {source.name}: {error}") from error
+    finally:
+        if headers and before is None:
+            del os.environ["BCC_KERNEL_SOURCE"]
+
+
+def _attach(bcc: ModuleType, program: Any) -> dict[str, int]:
+    """Load and attach every program: name -> descriptor."""
+    try:
+        for hook, tracepoint in HOOKS.items():
+            program.attach_raw_tracepoint(tp=tracepoint, fn_name=hook)
+        program.load_func("charge_running", bcc.BPF.RAW_TRACEPOINT)
+        return {name: program.funcs[name.encode()].fd for name in (*HOOKS, "charge_running")}
+    except Exception as error:  # noqa: BLE001 - bcc raises bare Exception
+        raise SourceUnavailable(f"bcc cannot attach: {error}; needs CAP_BPF and CAP_PERFMON (or root)") from error
+
+
+def load(options: ProgramOptions) -> LoadedProgram:
+    """Compile, load and attach. Raises SourceUnavailable, with nothing left behind."""
+    bcc = import_bcc()
+    try:
+        offsets = offsets_from_btf()
+    except OSError:
+        offsets = {}
+    with contextlib.ExitStack() as stack:
+        try:
+            n_cpu = libbpf.possible_cpus()
+            events = open_all(options.events, online_cpus(options.sysfs), options.sysfs)
+        except OSError as error:
+            raise SourceUnavailable(f"bcc programs cannot run: {error}") from error
+        for descriptors in events.values():
+            for fd in descriptors.values():
+                stack.callback(os.close, fd)
+        mask = sum(1 << i for i, field in enumerate(EVENT_FIELDS) if field in events)
+        with resources.as_file(resources.files("ebpf")) as folder, kernel_headers(bool(offsets)) as headers:
+            flags = _flags(options, n_cpu, mask, offsets, folder)
+            program = _compile(bcc, flags, folder / "sched_switch.bcc.c", headers)
+        stack.callback(program.cleanup)
+        for field, descriptors in events.items():
+            for cpu, fd in descriptors.items():
+                libbpf.update(program[field].map_fd, cpu, fd)
+        programs = _attach(bcc, program)
+        program.free_bcc_memory()
+        return LoadedProgram(
+            maps={name: program[name].map_fd for name in MAPS},
+            programs=programs,
+            charge_running=programs["charge_running"],
+            n_cpu=n_cpu,
+            available=frozenset({"cpu_ns", "switches", *events}),
+            close=stack.pop_all().close,
+        )
