@@ -71,19 +71,28 @@ INLINE __u64 advance(struct cpu_state *cpu, __u32 pid, __u64 runtime_ns)
 	return ran_ns;
 }
 
-/* Leave word for a CPU that is running the moved task, or a thread of the moved process. */
-INLINE void note_move(struct cpu_state *cpu, __u32 pid, __u32 tgid, int whole_process, __u64 now_ns)
+/*
+ * Leave word for a CPU that is running the moved task, or a thread of the moved process. The tracepoint
+ * names the process's main thread alone; for the others there is only the time of day to go by.
+ */
+INLINE void note_move(struct cpu_state *cpu, __u32 pid, __u32 tgid, __u64 runtime_ns, int whole_process,
+		      __u64 now_ns)
 {
 	if (cpu->pid == pid || (whole_process && cpu->tgid == tgid)) {
 		cpu->moved_pid = cpu->pid;
+		cpu->moved_runtime_ns = cpu->pid == pid ? runtime_ns : 0;
 		cpu->moved_ns = now_ns;
 	}
 }
 
-/* The running task was moved between cgroups while on the CPU: the old owner gets what came before. */
+/*
+ * The task that ran until now was moved between cgroups on the way: the old owner gets what came before.
+ * ran_ns: how long it ran, up to cpu->runtime_ns on its clock.
+ */
 INLINE void split_at_move(struct cpu_state *cpu, __u32 pid, __u64 ran_ns, __u64 css_set, __u64 cgroup_id)
 {
-	__u64 since_ns = bpf_ktime_get_ns() - cpu->moved_ns;
+	__u64 since_ns = cpu->moved_runtime_ns ? cpu->runtime_ns - cpu->moved_runtime_ns
+					       : bpf_ktime_get_ns() - cpu->moved_ns;
 
 	cpu->moved_ns = 0;
 	if (!pid || pid != cpu->moved_pid || pid != cpu->pid)

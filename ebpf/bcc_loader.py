@@ -123,7 +123,7 @@ def _compile(bcc: ModuleType, flags: list[str], source: Path, headers: str | Non
     if headers:
         os.environ["BCC_KERNEL_SOURCE"] = headers
     try:
-        return bcc.BPF(src_file=str(source), cflags=flags)
+        return bcc.BPF(src_file=os.fsencode(source), cflags=flags)
     except Exception as error:  # noqa: BLE001 - bcc raises bare Exception
         raise SourceUnavailable(f"bcc cannot compile {source.name}: {error}") from error
     finally:
@@ -135,8 +135,8 @@ def _attach(bcc: ModuleType, program: Any) -> dict[str, int]:
     """Load and attach every program: name -> descriptor."""
     try:
         for hook, tracepoint in HOOKS.items():
-            program.attach_raw_tracepoint(tp=tracepoint, fn_name=hook)
-        program.load_func("charge_running", bcc.BPF.RAW_TRACEPOINT)
+            program.attach_raw_tracepoint(tp=tracepoint.encode(), fn_name=hook.encode())
+        program.load_func(b"charge_running", bcc.BPF.RAW_TRACEPOINT)
         return {name: program.funcs[name.encode()].fd for name in (*HOOKS, "charge_running")}
     except Exception as error:  # noqa: BLE001 - bcc raises bare Exception
         raise SourceUnavailable(f"bcc cannot attach: {error}; needs CAP_BPF and CAP_PERFMON (or root)") from error
@@ -165,11 +165,11 @@ def load(options: ProgramOptions) -> LoadedProgram:
         stack.callback(program.cleanup)
         for field, descriptors in events.items():
             for cpu, fd in descriptors.items():
-                libbpf.update(program[field].map_fd, cpu, fd)
+                libbpf.update(program[field.encode()].map_fd, cpu, fd)
         programs = _attach(bcc, program)
         program.free_bcc_memory()
         return LoadedProgram(
-            maps={name: program[name].map_fd for name in MAPS},
+            maps={name: program[name.encode()].map_fd for name in MAPS},
             programs=programs,
             charge_running=programs["charge_running"],
             n_cpu=n_cpu,

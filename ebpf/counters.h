@@ -46,6 +46,7 @@ struct cpu_state {
 	__u64 pending_ns;
 	__u64 pending_switches;
 	__u64 moved_ns;		/* when the running task was moved to another cgroup; 0: it was not */
+	__u64 moved_runtime_ns;	/* its own clock then; 0 where only the time is known */
 	__u32 pid;
 	__u32 tgid;
 	__u32 moved_pid;

@@ -36,6 +36,7 @@ CPU_STATE = np.dtype(
         ("pending_ns", "<u8"),
         ("pending_switches", "<u8"),
         ("moved_ns", "<u8"),
+        ("moved_runtime_ns", "<u8"),
         ("pid", "<u4"),
         ("tgid", "<u4"),
         ("moved_pid", "<u4"),

@@ -124,7 +124,7 @@ int charge_running(struct bpf_raw_tracepoint_args *ctx)
 
 int on_attach(struct bpf_raw_tracepoint_args *ctx)
 {
-	u64 task = ctx->args[2], now_ns = bpf_ktime_get_ns();
+	u64 task = ctx->args[2], now_ns = bpf_ktime_get_ns(), runtime_ns = word_at(task, TASK_RUNTIME);
 	u32 pid = half_at(task, TASK_PID), tgid = half_at(task, TASK_TGID), i;
 
 	for (i = 0; i < N_CPU; i++) {
@@ -133,7 +133,7 @@ int on_attach(struct bpf_raw_tracepoint_args *ctx)
 
 		if (!cpu)
 			break;
-		note_move(cpu, pid, tgid, ctx->args[3] & 1, now_ns);
+		note_move(cpu, pid, tgid, runtime_ns, ctx->args[3] & 1, now_ns);
 	}
 	return 0;
 }

@@ -1,0 +1,52 @@
+"""Known loads, as programs for `python -c`; each runs until it is killed."""
+
+SHORT_PROCESSES = """
+import os, time
+pause = 1 / float(200)
+due = time.monotonic()
+while True:
+    pid = os.posix_spawn("/bin/true", ["true"], {})
+    os.waitpid(pid, 0)
+    due += pause
+    time.sleep(max(0, due - time.monotonic()))
+"""
+
+# argv: the folders of the two threaded cgroups, one pair of lists per hierarchy, joined by ":"
+TWO_THREADS = """
+import sys, threading, time
+def spin(files):
+    for file in files:
+        with open(file, "w") as f:
+            f.write(str(threading.get_native_id()))
+    while True:
+        for _ in range(200000): pass
+for files in sys.argv[1:]:
+    threading.Thread(target=spin, args=(files.split(":"),), daemon=True).start()
+time.sleep(3600)
+"""
+
+# argv: file to write the second process's pid to is the parent's business; both ends pinned by the caller
+PING_PONG = """
+import os, sys
+there, back = os.pipe(), os.pipe()
+child = os.fork()
+if child == 0:
+    for file in sys.argv[1:]:
+        with open(file, "w") as f:
+            f.write("0")
+    while True:
+        os.read(there[0], 1)
+        os.write(back[1], b"x")
+while True:
+    os.write(there[1], b"x")
+    os.read(back[0], 1)
+"""
+
+# touches new pages and gives them back, with some arithmetic between: page faults to count
+PAGE_FAULTS = """
+import mmap
+while True:
+    with mmap.mmap(-1, 400 * 4096) as pages:
+        for page in range(400):
+            pages[page * 4096] = 1
+"""
