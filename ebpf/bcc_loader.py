@@ -21,7 +21,9 @@ from ebpf.errors import SourceUnavailable
 from ebpf.perf_events import open_all
 from ebpf.program import EVENT_FIELDS, HOOKS, MAPS, LoadedProgram, ProgramOptions
 
-DISTRIBUTION_PACKAGES = Path("/usr/lib/python3/dist-packages")  # Debian's python3-bpfcc; PyPI's bcc is another
+DISTRIBUTION_PACKAGES = Path(
+    "/usr/lib/python3/dist-packages"
+)  # Debian's python3-bpfcc; PyPI's bcc is another
 MODULES, SOURCES = Path("/lib/modules"), Path("/usr/src")
 _STRUCT_MEMBERS = {
     "TASK_PID": ("task_struct", "pid"),
@@ -104,7 +106,9 @@ def len_of_name(path: Path) -> int:
     return len(path.name)
 
 
-def _flags(options: ProgramOptions, n_cpu: int, mask: int, offsets: dict[str, int], include: Path) -> list[str]:
+def _flags(
+    options: ProgramOptions, n_cpu: int, mask: int, offsets: dict[str, int], include: Path
+) -> list[str]:
     hierarchy = options.hierarchy
     macros = {
         "N_CPU": n_cpu,
@@ -124,7 +128,7 @@ def _compile(bcc: ModuleType, flags: list[str], source: Path, headers: str | Non
         os.environ["BCC_KERNEL_SOURCE"] = headers
     try:
         return bcc.BPF(src_file=os.fsencode(source), cflags=flags)
-    except Exception as error:  # noqa: BLE001 - bcc raises bare Exception
+    except Exception as error:
         raise SourceUnavailable(f"bcc cannot compile {source.name}: {error}") from error
     finally:
         if headers and before is None:
@@ -138,8 +142,10 @@ def _attach(bcc: ModuleType, program: Any) -> dict[str, int]:
             program.attach_raw_tracepoint(tp=tracepoint.encode(), fn_name=hook.encode())
         program.load_func(b"charge_running", bcc.BPF.RAW_TRACEPOINT)
         return {name: program.funcs[name.encode()].fd for name in (*HOOKS, "charge_running")}
-    except Exception as error:  # noqa: BLE001 - bcc raises bare Exception
-        raise SourceUnavailable(f"bcc cannot attach: {error}; needs CAP_BPF and CAP_PERFMON (or root)") from error
+    except Exception as error:
+        raise SourceUnavailable(
+            f"bcc cannot attach: {error}; needs CAP_BPF and CAP_PERFMON (or root)"
+        ) from error
 
 
 def load(options: ProgramOptions) -> LoadedProgram:

@@ -87,7 +87,9 @@ class BpfCounterSource:
         libbpf.lookup(self._program.maps["lost_events"], 0, self._lost_by_cpu)
         lost = int(self._lost_by_cpu.sum())
         if lost != self._lost:
-            log.warning("%d cgroup events did not fit the ring buffer: walking the tree once", lost - self._lost)
+            log.warning(
+                "%d cgroup events did not fit the ring buffer: walking the tree once", lost - self._lost
+            )
             self._lost = lost
             self.tree.replace(walk(self._options.hierarchy.mount))
 
@@ -141,4 +143,3 @@ def open_program(name: str, program: LoadedProgram, options: ProgramOptions) -> 
     except BaseException:
         program.close()
         raise
-

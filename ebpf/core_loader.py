@@ -21,7 +21,9 @@ def _image() -> bytes:
     try:
         return resources.files("ebpf").joinpath(OBJECT).read_bytes()
     except OSError as error:
-        raise SourceUnavailable(f"the CO-RE object ebpf/{OBJECT} is missing: run `make ebpf/{OBJECT}`") from error
+        raise SourceUnavailable(
+            f"the CO-RE object ebpf/{OBJECT} is missing: run `make ebpf/{OBJECT}`"
+        ) from error
 
 
 def _kernel_version() -> tuple[int, int]:

@@ -129,11 +129,15 @@ class Object:
 
     def set_max_entries(self, name: str, entries: int) -> None:
         """Size a map; before load()."""
-        _checked(self._lib.bpf_map__set_max_entries(self._map(name), ct.c_uint32(entries)), f"sizing map {name}")
+        _checked(
+            self._lib.bpf_map__set_max_entries(self._map(name), ct.c_uint32(entries)), f"sizing map {name}"
+        )
 
     def set_flags(self, name: str, flags: int) -> None:
         """Set a map's creation flags; before load()."""
-        _checked(self._lib.bpf_map__set_map_flags(self._map(name), ct.c_uint32(flags)), f"flags of map {name}")
+        _checked(
+            self._lib.bpf_map__set_map_flags(self._map(name), ct.c_uint32(flags)), f"flags of map {name}"
+        )
 
     def set_initial(self, name: str, value: bytes) -> None:
         """Set the contents of a constant section such as `.rodata.settings`; before load()."""
@@ -187,14 +191,18 @@ def delete(map_fd: int, key: bytes) -> bool:
 
 def lookup(map_fd: int, index: int, into: npt.NDArray[np.generic]) -> None:
     """Read one array entry (all CPUs' values of a per-CPU map) into a contiguous array."""
-    result = library().bpf_map_lookup_elem(map_fd, ct.byref(ct.c_uint32(index)), into.ctypes.data_as(ct.c_void_p))
+    result = library().bpf_map_lookup_elem(
+        map_fd, ct.byref(ct.c_uint32(index)), into.ctypes.data_as(ct.c_void_p)
+    )
     _checked(result, f"reading entry {index} of a map")
 
 
 class BatchReader:
     """Reads a whole map in few system calls (kernel 5.6), into arrays that are kept between readings."""
 
-    def __init__(self, map_fd: int, key: np.dtype[np.void], value_shape: tuple[int, ...], max_entries: int) -> None:
+    def __init__(
+        self, map_fd: int, key: np.dtype[np.void], value_shape: tuple[int, ...], max_entries: int
+    ) -> None:
         self._fd = map_fd
         self._max_entries = max_entries
         self._keys = np.zeros(min(1024, max_entries), key)

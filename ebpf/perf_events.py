@@ -71,7 +71,9 @@ def open_event(event: Event, cpu: int, cgroup_fd: int | None = None) -> int:
     fd = libc.syscall(ct.c_long(number), ct.byref(attributes), pid, cpu, -1, ct.c_ulong(flags))
     if fd < 0:
         failed = ct.get_errno()
-        raise OSError(failed, f"perf_event_open type {event.type} config {event.config}: {os.strerror(failed)}")
+        raise OSError(
+            failed, f"perf_event_open type {event.type} config {event.config}: {os.strerror(failed)}"
+        )
     return int(fd)
 
 

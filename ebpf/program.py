@@ -45,7 +45,9 @@ CPU_STATE = np.dtype(
         ("dropped", COUNTERS),
     ]
 )
-SETTINGS = np.dtype([(name, "<u4") for name in ("n_cpu", "event_mask", "by_process", "hierarchy", "v1_cpuacct")])
+SETTINGS = np.dtype(
+    [(name, "<u4") for name in ("n_cpu", "event_mask", "by_process", "hierarchy", "v1_cpuacct")]
+)
 
 
 @dataclass(frozen=True, slots=True)

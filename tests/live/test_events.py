@@ -55,7 +55,9 @@ def perf_of(group: Cgroup) -> Iterator[dict[str, list[int]]]:
 
 
 def perf_counts(opened: dict[str, list[int]]) -> dict[str, int]:
-    return {field: sum(struct.unpack("QQQ", os.read(fd, 24))[0] for fd in fds) for field, fds in opened.items()}
+    return {
+        field: sum(struct.unpack("QQQ", os.read(fd, 24))[0] for fd in fds) for field, fds in opened.items()
+    }
 
 
 def our_counts(source: CounterSource, group: Cgroup) -> dict[str, int]:
@@ -66,8 +68,17 @@ def our_counts(source: CounterSource, group: Cgroup) -> dict[str, int]:
 
 def test_counts_agree_with_perf_for_two_cgroups_that_share_the_cpus(source: CounterSource) -> None:
     assert {"cycles", "instructions", "cache_misses"} <= source.read().available
-    with cgroup("faults") as faults, cgroup("spin") as spin, perf_of(faults) as at_faults, perf_of(spin) as at_spin:
-        processes = [faults.python(loads.PAGE_FAULTS, cpu=1), spin.python(BUSY, cpu=1), spin.python(BUSY, cpu=0)]
+    with (
+        cgroup("faults") as faults,
+        cgroup("spin") as spin,
+        perf_of(faults) as at_faults,
+        perf_of(spin) as at_spin,
+    ):
+        processes = [
+            faults.python(loads.PAGE_FAULTS, cpu=1),
+            spin.python(BUSY, cpu=1),
+            spin.python(BUSY, cpu=0),
+        ]
         time.sleep(5)
         stop(*processes)
         for group, descriptors in ((faults, at_faults), (spin, at_spin)):

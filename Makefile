@@ -1,0 +1,97 @@
+# What one can do here; `make help` lists it. `make run` and `make test` set up a fresh machine themselves.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+RUN_STAMP := .venv/.set-up-for-run
+DEV_STAMP := .venv/.set-up-for-test
+CORE_OBJECT := ebpf/sched_switch.bpf.o
+
+CLANG ?= clang
+BPF_ARCH := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(shell uname -m)))
+BPF_FLAGS := -O2 -g -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -I/usr/include/$(shell uname -m)-linux-gnu -Iebpf
+# Root where it can be had without asking; without it podjoule itself says what it lacks.
+AS_ROOT = $(shell if [ "$$(id -u)" != 0 ] && sudo -n true 2>/dev/null; then echo sudo -n; fi)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: $(RUN_STAMP) $(CORE_OBJECT) ## run the exporter (ARGS='--monitor.interval 1s' passes flags)
+	exec $(AS_ROOT) $(BIN)/podjoule run $(ARGS)
+
+.PHONY: test
+test: $(DEV_STAMP) $(CORE_OBJECT) ## run every test, the live and end-to-end ones included
+	$(BIN)/pytest $(ARGS)
+
+.PHONY: live
+live: $(DEV_STAMP) $(CORE_OBJECT) ## run the tests that need root and a real kernel
+	$(BIN)/pytest -m live $(ARGS)
+
+.PHONY: e2e
+e2e: $(DEV_STAMP) $(CORE_OBJECT) ## run the tests with real Prometheus and podman
+	$(BIN)/pytest -m e2e $(ARGS)
+
+.PHONY: check
+check: lint types layers c-check ## everything that needs no run: format, lint, types, layers, C warnings
+
+.PHONY: lint
+lint: $(DEV_STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+.PHONY: types
+types: $(DEV_STAMP)
+	$(BIN)/mypy
+
+.PHONY: layers
+layers: $(DEV_STAMP)
+	$(BIN)/lint-imports
+
+.PHONY: c-check
+c-check: $(DEV_STAMP)
+	for source in ebpf/*.bpf.c; do $(CLANG) $(BPF_FLAGS) -Wall -Werror -c "$$source" -o /dev/null; done
+
+.PHONY: format
+format: $(DEV_STAMP) ## format the code and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: bench
+bench: $(DEV_STAMP) $(CORE_OBJECT) ## run the benchmarks
+	$(BIN)/python -m tests.bench $(ARGS)
+
+.PHONY: demo
+demo: $(DEV_STAMP) $(CORE_OBJECT) ## show joules per container on this machine
+	$(BIN)/python -m tests.e2e.demo $(ARGS)
+
+.PHONY: docs
+docs: $(RUN_STAMP) ## make the pages that come from the code
+	$(BIN)/python -m exporter.reference > docs/configuration.md
+
+.PHONY: wheel
+wheel: $(DEV_STAMP) $(CORE_OBJECT) ## build a wheel with the kernel program in it, into dist/
+	rm -rf build dist
+	$(BIN)/python -m build --wheel
+	for wheel in dist/podjoule-*.whl; do $(BIN)/python -m zipfile -l "$$wheel" | grep '$(CORE_OBJECT)'; done
+
+.PHONY: clean
+clean: ## remove what was made, but for .venv
+	rm -rf build dist *.egg-info .demo ebpf/*.bpf.o
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+ebpf/%.bpf.o: ebpf/%.bpf.c $(wildcard ebpf/*.h) | $(RUN_STAMP)
+	$(CLANG) $(BPF_FLAGS) -c $< -o $@
+	if command -v llvm-strip > /dev/null; then llvm-strip -g $@; fi # debug sections go, BTF stays
+
+$(RUN_STAMP): pyproject.toml .ci/setup
+	.ci/setup run
+	touch $@
+
+$(DEV_STAMP): $(RUN_STAMP)
+	.ci/setup test
+	touch $@

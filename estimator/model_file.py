@@ -1,0 +1,163 @@
+"""Model files: canonical JSON with its own hash, checked field by field; reading one runs no code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from importlib import resources
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from ebpf.errors import ModelInvalid, ModelUnavailable
+from estimator.meters.port import ZONES
+from estimator.model_document import Field, read_document
+from estimator.power_model import CurveZone, LinearZone, Machine, PowerModel, Zone
+
+SCHEMA = "podjoule.model/1"
+
+
+def list_models() -> tuple[str, ...]:
+    """The names of the shipped models, sorted."""
+    entries = resources.files("models").iterdir()
+    return tuple(
+        sorted(entry.name.removesuffix(".json") for entry in entries if entry.name.endswith(".json"))
+    )
+
+
+def load_shipped(name: str) -> PowerModel:
+    """A shipped model by name. ModelUnavailable if there is none, ModelInvalid if it is broken."""
+    if name not in list_models():
+        raise ModelUnavailable(f"no shipped model is called {name}; there are: {', '.join(list_models())}")
+    text = resources.files("models").joinpath(f"{name}.json").read_text(encoding="utf-8")
+    return parse_model(f"{name}.json", text)
+
+
+def load_model(path: Path) -> PowerModel:
+    """A model file. ModelUnavailable if it cannot be read, ModelInvalid if it must not be used."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ModelUnavailable(
+            f"model {path} cannot be read: {error.strerror}; give the path of a model file"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ModelInvalid(
+            f"model {path}: field (document): wanted UTF-8, found {error}; fetch it again"
+        ) from error
+    return parse_model(str(path), text)
+
+
+def parse_model(file: str, text: str) -> PowerModel:
+    """A model from its text; file is what the messages call it. Raises ModelInvalid naming file and field."""
+    document = read_document(file, text)
+    if document["schema"].value != SCHEMA:
+        document["schema"].refuse(SCHEMA)
+    document.require_finite()
+    _check_hash(document)
+    return PowerModel(
+        name=document["name"].text(),
+        created=document["created"].text(),
+        machine=_machine(document["machine"]),
+        features={name: unit.text() for name, unit in document["features"].items()},
+        zones=_zones(document["zones"]),
+        envelope={name: _range(bounds) for name, bounds in document["envelope"].items()},
+        scores=document["scores"].mapping(),
+        training=document["training"].mapping(),
+        sha256=document["sha256"].text(),
+    )
+
+
+def render_model(content: Mapping[str, Any]) -> str:
+    """The file's text for everything but schema and sha256: both are added, keys sorted, no NaN.
+
+    Indented for people and diffs; the hash is over the same content without any white space.
+    Raises ValueError for NaN and infinity.
+    """
+    body = {**content, "schema": SCHEMA}
+    sealed = {**body, "sha256": content_hash(body)}
+    return json.dumps(sealed, sort_keys=True, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def content_hash(body: Mapping[str, Any]) -> str:
+    """sha256 of the canonical form: sorted keys, no white space, UTF-8, everything but the hash itself."""
+    rest = {key: value for key, value in body.items() if key != "sha256"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _check_hash(document: Field) -> None:
+    expected = content_hash(document.mapping())
+    if document["sha256"].text() != expected:
+        document["sha256"].refuse(f"{expected}, the hash of the rest")
+
+
+def _machine(machine: Field) -> Machine:
+    return Machine(
+        vendor=machine["vendor"].optional_text(),
+        family=machine["family"].optional_integer(),
+        model=machine["model"].optional_integer(),
+        microarchitecture=machine["microarchitecture"].optional_text(),
+        cores=machine["cores"].optional_integer(),
+        sockets=machine["sockets"].optional_integer(),
+        tdp_watts=machine["tdp_watts"].optional_number(),
+    )
+
+
+def _zones(zones: Field) -> dict[str, Zone]:
+    if not zones.mapping():
+        zones.refuse("at least one zone")
+    return {name: _zone(name, zone) for name, zone in zones.items()}
+
+
+def _zone(name: str, zone: Field) -> Zone:
+    if name not in ZONES:
+        zone.refuse(f"a zone among {', '.join(ZONES)}")
+    kind = zone["kind"].text()
+    if kind not in _KINDS:
+        zone["kind"].refuse(f"one of {', '.join(_KINDS)}")
+    return _KINDS[kind](zone)
+
+
+def _curve(zone: Field) -> CurveZone:
+    idle = zone["idle_watts_per_cpu"].number()
+    load, draw = _points(zone["load"]), _points(zone["draw"])
+    if len(load) != len(draw):
+        zone["draw"].refuse(f"{len(load)} points, as many as load")
+    return CurveZone(
+        idle_watts_per_cpu=idle,
+        full_watts_per_cpu=zone["full_watts_per_cpu"].number(least=idle),
+        load=load,
+        draw=draw,
+        idle_factor=zone["interval"]["idle_factor"].number(least=1.0),
+        full_factor=zone["interval"]["full_factor"].number(least=1.0),
+        coverage=zone["interval"]["coverage"].number(most=1.0),
+    )
+
+
+def _linear(zone: Field) -> LinearZone:
+    return LinearZone(
+        idle=zone["idle_watts"].number(),
+        coefficient_by_feature={name: field.number() for name, field in zone["coefficients"].items()},
+        interval_watts=zone["interval"]["watts"].number(),
+        coverage=zone["interval"]["coverage"].number(most=1.0),
+    )
+
+
+_KINDS: dict[str, Callable[[Field], Zone]] = {"curve": _curve, "linear": _linear}
+
+
+def _points(points: Field) -> tuple[float, ...]:
+    """Values that rise from 0 to 1."""
+    values = points.numbers()
+    if len(values) < 2 or values[0] != 0 or values[-1] != 1 or any(b <= a for a, b in pairwise(values)):
+        points.refuse("points that rise from 0 to 1")
+    return values
+
+
+def _range(bounds: Field) -> tuple[float, float]:
+    values = bounds.numbers()
+    if len(values) != 2 or values[0] > values[1]:
+        bounds.refuse("a least and a most")
+    return values[0], values[1]

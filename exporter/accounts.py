@@ -1,0 +1,26 @@
+"""Who a row of the ledger belongs to, with the labels it keeps for life."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from exporter.workloads import Kind, Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A workload and what people call it; namespace is the pod's. Empty where not known."""
+
+    workload: Workload
+    name: str = ""
+    namespace: str = ""
+
+    @property
+    def key(self) -> tuple[Kind, str]:
+        """Two accounts with one key are one row, under the labels of the first."""
+        return self.workload.key
+
+
+Resolver = Callable[[int], tuple[Account, ...]]
+"""cgroup id -> the account it is charged to, and for a container in a pod the pod's account after it."""

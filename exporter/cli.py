@@ -1,0 +1,152 @@
+"""The command line: parse, configure, and hand over to the one module the command needs."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from ebpf.errors import PodjouleError, UsageError
+from ebpf.version import VERSION
+from exporter.config import OPTIONS, Config, load_config, to_plain
+from exporter.kinds import duration
+from exporter.logs import set_up_logging
+from exporter.nearest import nearest
+from exporter.options import CONFIG_FILE_FLAG, Option, add_flags, shown_default, unknown_environment
+
+log = logging.getLogger("exporter.cli")
+
+_DONE, _FAILED, _WRONG_USAGE = 0, 1, 2
+_INTERRUPTED, _BROKEN_PIPE = 130, 141  # as a shell reports SIGINT and SIGPIPE
+
+_FORMATS = ("table", "json")
+_DURATION = Option("duration", duration(minimum=0.1), 5.0, "How long to measure", "--duration")
+
+# Each imports only what its command needs: start-up time is part of the first scrape's.
+Command = Callable[[argparse.Namespace, Config], int]
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors take the way of all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. 0 done, 1 failed while running, 2 wrong usage or configuration; errors in one line."""
+    try:
+        code = _dispatch(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+    except UsageError as error:
+        return _complain(error, _WRONG_USAGE)
+    except PodjouleError as error:
+        return _complain(error, _FAILED)
+    except BrokenPipeError:
+        _drop_stdout()
+        return _BROKEN_PIPE
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    return code
+
+
+def _dispatch(argv: Sequence[str]) -> int:
+    arguments, unknown = _parser().parse_known_args(argv)
+    if unknown:
+        raise UsageError(_unknown_argument(unknown))
+    config = load_config(arguments, os.environ)
+    set_up_logging(config.log.level, config.log.format)
+    for message in unknown_environment(os.environ, OPTIONS):
+        log.warning("%s", message)
+    command: Command = arguments.command
+    return command(arguments, config)
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="podjoule",
+        description="Joules per pod, from the Linux kernel to Prometheus.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"podjoule {VERSION}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add(commands, "run", "measure and serve /metrics", _run)
+    snapshot = _add(commands, "snapshot", "measure once and print", _snapshot)
+    snapshot.add_argument(
+        _DURATION.flag,
+        default=shown_default(_DURATION),
+        help=f"{_DURATION.description} (default %(default)s)",
+    )
+    _add_format(snapshot)
+    _add_format(
+        _add(commands, "doctor", "say whether the exporter could run here, and what is lost", _doctor)
+    )
+    config = commands.add_parser("config", help="look at the configuration", allow_abbrev=False)
+    parts = config.add_subparsers(metavar="COMMAND", required=True)
+    _add(parts, "check", "check the configuration and print what is in force as YAML", _config_check)
+    return parser
+
+
+def _add(
+    commands: argparse._SubParsersAction[_Parser], name: str, description: str, command: Command
+) -> _Parser:
+    parser = commands.add_parser(name, help=description, description=description, allow_abbrev=False)
+    parser.set_defaults(command=command)
+    add_flags(parser, OPTIONS)
+    return parser
+
+
+def _add_format(parser: _Parser) -> None:
+    parser.add_argument("--format", choices=_FORMATS, default="table", help="what is printed (default table)")
+
+
+def _run(arguments: argparse.Namespace, config: Config) -> int:
+    from exporter.run import run
+
+    return run(config, lambda: load_config(arguments, os.environ))
+
+
+def _snapshot(arguments: argparse.Namespace, config: Config) -> int:
+    from exporter.snapshot import snapshot
+
+    return snapshot(config, _DURATION.parse(arguments.duration, _DURATION.flag), arguments.format)
+
+
+def _doctor(arguments: argparse.Namespace, config: Config) -> int:
+    from exporter.doctor import doctor
+
+    return doctor(config, arguments.format, os.environ)
+
+
+def _config_check(_arguments: argparse.Namespace, config: Config) -> int:
+    import yaml
+
+    sys.stdout.write(yaml.safe_dump(to_plain(config), sort_keys=False))
+    return _DONE
+
+
+def _unknown_argument(unknown: Sequence[str]) -> str:
+    flag = next((found.partition("=")[0] for found in unknown if found.startswith("-")), "")
+    if not flag:
+        return f"unknown argument {unknown[0]} (see podjoule --help)"
+    known = [told.flag for told in OPTIONS.values()]
+    known += [CONFIG_FILE_FLAG, "--duration", "--format", "--help", "--version"]
+    return f"unknown flag {flag}; the nearest known one is {nearest(flag, known)}"
+
+
+def _complain(error: PodjouleError, code: int) -> int:
+    message = " ".join(str(error).split("\n"))
+    sys.stderr.write(f"podjoule: {message}\n")
+    return code
+
+
+def _drop_stdout() -> None:
+    """Leave nothing for the interpreter to flush into the closed pipe at its exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,239 @@
+"""The families of one tick, from the ledger and the measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from ebpf.version import VERSION
+from estimator.cpuinfo import Processor, read_processors
+from estimator.energy import ZoneShare
+from exporter import families as f
+from exporter.accounts import Account
+from exporter.exposition import Family, Labels
+from exporter.families import Spec
+from exporter.ledger import Balances
+from exporter.measurement import Measurement, Tick, conservation_error
+from exporter.processes import ProcessLedger
+from exporter.selfmetrics import process_families
+from exporter.workloads import Kind
+
+# A workload's state never changes in its series: a flip would be a second series of the same workload.
+RUNNING = "running"
+CGROUP_KINDS: tuple[Kind, ...] = ("unit", "user", "kernel", "other")
+
+
+class Collector:
+    """Turns a tick into families. Label tuples are kept for as long as the ledger's rows stay the same."""
+
+    def __init__(self, measurement: Measurement, node_name: str, procfs: Path) -> None:
+        self._measurement = measurement
+        self._node = node_name
+        self._procfs = procfs
+        self._processors: Sequence[Processor] = read_processors(procfs)
+        self._labels = _LabelCache(node_name)
+
+    def collect(self, tick: Tick, levels: Iterable[str], ticks: int, duration_seconds: float) -> list[Family]:
+        """Every family of the levels asked for; podjoule's own always."""
+        wanted = set(levels)
+        found = [*self._node_families(tick)] if "node" in wanted else []
+        if "container" in wanted:
+            found += self._containers(tick)
+        if "pod" in wanted:
+            found += self._pods()
+        if "vm" in wanted:
+            found += self._vms()
+        if "process" in wanted and self._measurement.processes is not None:
+            found += self._processes(self._measurement.processes)
+        return [*found, *self._cgroups(), *self._power(tick), *self._self(ticks, duration_seconds)]
+
+    def _row(self, *values: str) -> Labels:
+        return (self._node, *values)
+
+    def _node_families(self, tick: Tick) -> list[Family]:
+        zones = self._measurement.ledger.node.zones()
+        labels = [self._row(zone.zone, zone.path) for zone in zones]
+        columns = (
+            (f.NODE_JOULES, [zone.joules for zone in zones]),
+            (f.NODE_ACTIVE_JOULES, [zone.active_joules for zone in zones]),
+            (f.NODE_IDLE_JOULES, [zone.idle_joules for zone in zones]),
+            (f.NODE_WATTS, [zone.watts for zone in zones]),
+            (f.NODE_ACTIVE_WATTS, [zone.active_watts for zone in zones]),
+            (f.NODE_IDLE_WATTS, [zone.idle_watts for zone in zones]),
+        )
+        cpus = [
+            self._row(cpu.processor, cpu.vendor_id, cpu.model_name, cpu.physical_id, cpu.core_id)
+            for cpu in self._processors
+        ]
+        return [
+            *(spec.family(labels, values) for spec, values in columns),
+            f.NODE_USAGE_RATIO.family([self._row()], [tick.usage.cpu_ratio]),
+            f.NODE_CPU_INFO.family(cpus, [1.0] * len(cpus)),
+        ]
+
+    def _containers(self, tick: Tick) -> list[Family]:
+        balances = self._measurement.ledger.balances("container")
+        labels, zoned = self._labels.of("container", balances, _container_labels)
+        counters = (
+            ("cycles", f.CONTAINER_CYCLES, balances.cycles),
+            ("instructions", f.CONTAINER_INSTRUCTIONS, balances.instructions),
+            ("cache_misses", f.CONTAINER_CACHE_MISSES, balances.cache_misses),
+        )
+        return [
+            f.CONTAINER_JOULES.family(zoned, balances.joules.ravel()),
+            f.CONTAINER_WATTS.family(zoned, balances.watts.ravel()),
+            *self._idle(f.CONTAINER_IDLE_JOULES, zoned, balances),
+            f.CONTAINER_SECONDS.family(labels, balances.cpu_seconds),
+            *(spec.family(labels, values) for name, spec, values in counters if name in tick.usage.available),
+        ]
+
+    def _pods(self) -> list[Family]:
+        balances = self._measurement.ledger.balances("pod")
+        _, zoned = self._labels.of("pod", balances, _pod_labels)
+        return [
+            f.POD_JOULES.family(zoned, balances.joules.ravel()),
+            f.POD_WATTS.family(zoned, balances.watts.ravel()),
+            *self._idle(f.POD_IDLE_JOULES, zoned, balances),
+        ]
+
+    def _idle(self, spec: Spec, zoned: Sequence[Labels], balances: Balances) -> list[Family]:
+        if self._measurement.idle_policy == "none":
+            return []
+        return [spec.family(zoned, balances.idle_joules.ravel())]
+
+    def _vms(self) -> list[Family]:
+        balances = self._measurement.ledger.balances("vm")
+        _, zoned = self._labels.of("vm", balances, _vm_labels)
+        return [
+            f.VM_JOULES.family(zoned, balances.joules.ravel()),
+            f.VM_WATTS.family(zoned, balances.watts.ravel()),
+        ]
+
+    def _processes(self, processes: ProcessLedger) -> list[Family]:
+        balances = processes.ledger.balances("process")
+        labels, zoned = self._labels.of(
+            "process", balances, lambda account: _process_labels(processes, account)
+        )
+        return [
+            f.PROCESS_JOULES.family(zoned, balances.joules.ravel()),
+            f.PROCESS_WATTS.family(zoned, balances.watts.ravel()),
+            f.PROCESS_SECONDS.family(labels, balances.cpu_seconds),
+        ]
+
+    def _cgroups(self) -> list[Family]:
+        balances = self._measurement.ledger.balances(*CGROUP_KINDS)
+        labels, zoned = self._labels.of("cgroup", balances, _cgroup_labels)
+        return [
+            f.CGROUP_JOULES.family(zoned, balances.joules.ravel()),
+            f.CGROUP_SECONDS.family(labels, balances.cpu_seconds),
+        ]
+
+    def _power(self, tick: Tick) -> list[Family]:
+        ledger, source = self._measurement.ledger, self._measurement.power.source
+        unattributed = ledger.node.unattributed()
+        zones = list(dict.fromkeys(zone.zone for zone in ledger.node.zones()))
+        info, errors = source.info, source.errors()
+        return [
+            f.UNATTRIBUTED_JOULES.family(
+                [self._row(*key) for key in unattributed], list(unattributed.values())
+            ),
+            f.SOURCE_INFO.family(
+                [self._row(zone, info.source, info.model, info.sha256) for zone in zones], [1.0] * len(zones)
+            ),
+            f.POWER_ERRORS.family([self._row(kind) for kind in errors], [float(n) for n in errors.values()]),
+            *self._last_tick(tick.shares),
+        ]
+
+    def _last_tick(self, shares: Sequence[ZoneShare]) -> list[Family]:
+        places = [self._row(share.energy.zone, share.energy.path) for share in shares]
+        methods = list(dict.fromkeys(self._row(share.energy.zone, share.idle_method) for share in shares))
+        families = [
+            f.CONSERVATION_ERROR.family(places, [conservation_error(share) for share in shares]),
+            f.IDLE_METHOD_INFO.family(methods, [1.0] * len(methods)),
+        ]
+        if self._measurement.power.source.info.source == "model":
+            families += [
+                f.MODEL_LOW_WATTS.family(
+                    places, [_watts(share, share.energy.low_joules) for share in shares]
+                ),
+                f.MODEL_HIGH_WATTS.family(
+                    places, [_watts(share, share.energy.high_joules) for share in shares]
+                ),
+            ]
+        return families
+
+    def _self(self, ticks: int, duration_seconds: float) -> list[Family]:
+        measurement = self._measurement
+        components = measurement.components.by_name
+        names = [self._row(name) for name in components]
+        available = self._row(measurement.source.name, ",".join(sorted(measurement.available)))
+        return [
+            f.COUNTER_SOURCE_INFO.family([available], [1.0]),
+            f.BUILD_INFO.family([self._row(VERSION)], [1.0]),
+            f.TICKS.family([self._row()], [float(ticks)]),
+            f.TICK_DURATION.family([self._row()], [duration_seconds]),
+            f.COMPONENT_UP.family(names, [float(part.up) for part in components.values()]),
+            f.COMPONENT_ERRORS.family(names, [float(part.errors) for part in components.values()]),
+            f.COMPONENT_DURATION.family(names, [part.duration_seconds for part in components.values()]),
+            *self._kernel(),
+            f.CONTAINER_NAME_ERRORS.family([self._row()], [float(measurement.name_errors)]),
+            f.EVICTED.family([self._row()], [float(measurement.ledger.evicted)]),
+            *process_families(self._procfs),
+        ]
+
+    def _kernel(self) -> list[Family]:
+        statistics = self._measurement.source.statistics()
+        programs = [self._row(name) for name in statistics.run_count]
+        return [
+            f.BPF_RUNS.family(programs, [float(runs) for runs in statistics.run_count.values()]),
+            f.BPF_RUN_SECONDS.family(programs, [ns / 1e9 for ns in statistics.run_ns.values()]),
+            f.BPF_MAP_ENTRIES.family([self._row()], [float(statistics.map_entries)]),
+            f.BPF_DROPPED_SECONDS.family([self._row()], [statistics.dropped_ns / 1e9]),
+            f.BPF_LOST_EVENTS.family([self._row()], [float(statistics.lost_events)]),
+        ]
+
+
+class _LabelCache:
+    """Label tuples by kind, made anew when the ledger's accounts or zones are not the same objects any more."""
+
+    def __init__(self, node_name: str) -> None:
+        self._node = node_name
+        self._kept: dict[str, tuple[tuple[Account, ...], tuple[str, ...], list[Labels], list[Labels]]] = {}
+
+    def of(
+        self, kind: str, balances: Balances, labels_of: Callable[[Account], Labels]
+    ) -> tuple[list[Labels], list[Labels]]:
+        """One tuple an account, and one an account and zone in the order of a raveled (n, n_zones) array."""
+        kept = self._kept.get(kind)
+        if kept is None or kept[0] is not balances.accounts or kept[1] != balances.zones:
+            labels = [(self._node, *labels_of(account)) for account in balances.accounts]
+            zoned = [(*label, zone) for label in labels for zone in balances.zones]
+            kept = self._kept[kind] = (balances.accounts, balances.zones, labels, zoned)
+        return kept[2], kept[3]
+
+
+def _watts(share: ZoneShare, joules: float) -> float:
+    return joules / share.energy.interval_seconds
+
+
+def _container_labels(account: Account) -> Labels:
+    workload = account.workload
+    return workload.id, account.name, workload.runtime, RUNNING, workload.pod_uid
+
+
+def _pod_labels(account: Account) -> Labels:
+    return account.workload.id, account.name, account.namespace, RUNNING
+
+
+def _vm_labels(account: Account) -> Labels:
+    workload = account.workload
+    return workload.id, account.name or workload.id, workload.hypervisor, RUNNING
+
+
+def _cgroup_labels(account: Account) -> Labels:
+    return account.workload.id, account.workload.kind
+
+
+def _process_labels(processes: ProcessLedger, account: Account) -> Labels:
+    info = processes.info(account)
+    return str(info.pid), info.comm, info.exe, info.type, RUNNING, info.container_id, info.vm_id

@@ -1,0 +1,113 @@
+"""The YAML configuration file: known keys alone, and every mistake with its line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from ebpf.errors import UsageError
+from exporter.nearest import nearest
+from exporter.options import Option
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One key with a value in the file; line counts from 1."""
+
+    key: str
+    node: yaml.Node
+    line: int
+
+
+def read_config_file(path: Path, options: Mapping[str, Option]) -> dict[str, object]:
+    """The parsed values of the keys the file sets; a key without a value (null) is not set, as in Go.
+
+    Raises UsageError naming file, line and key: a file that cannot be read, text that is not YAML, a key that
+    is unknown (with the nearest known one) or there twice, a value that is not allowed.
+    """
+    values: dict[str, object] = {}
+    for entry in _entries(path, _compose(path, _read(path)), "", options):
+        if entry.key in values:
+            raise UsageError(f"{path}:{entry.line}: {entry.key} is set twice; keep one")
+        found = _construct(path, entry)
+        if found is not None:
+            values[entry.key] = options[entry.key].parse(found, f"{path}:{entry.line}: {entry.key}")
+    return values
+
+
+def _read(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+        return content.decode()
+    except OSError as error:
+        raise UsageError(f"{path}: configuration file cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"{path}:{line}: not UTF-8 text") from None
+
+
+def _compose(path: Path, content: str) -> yaml.Node | None:
+    try:
+        return yaml.compose(content, Loader=yaml.SafeLoader)
+    except yaml.reader.ReaderError as error:
+        line = content.count("\n", 0, int(error.position)) + 1
+        raise UsageError(f"{path}:{line}: not valid YAML: {error.reason}") from None
+    except yaml.MarkedYAMLError as error:
+        raise UsageError(_invalid(path, error)) from None
+
+
+def _entries(
+    path: Path, node: yaml.Node | None, section: str, options: Mapping[str, Option]
+) -> Iterator[Entry]:
+    if node is None or _is_null(node):
+        return
+    line = node.start_mark.line + 1
+    if not isinstance(node, yaml.MappingNode):
+        raise UsageError(
+            f"{path}:{line}: {section or 'the file'} must be a mapping of keys, found {_shown(node)}"
+        )
+    for key_node, value_node in node.value:
+        key = f"{section}.{key_node.value}" if section else str(key_node.value)
+        line = key_node.start_mark.line + 1
+        if key in options:
+            yield Entry(key, value_node, line)
+        elif any(known.startswith(f"{key}.") for known in options):
+            yield from _entries(path, value_node, key, options)
+        else:
+            raise UsageError(
+                f"{path}:{line}: unknown key {key}; the nearest known one is {_nearest(key, options)}"
+            )
+
+
+def _construct(path: Path, entry: Entry) -> object:
+    loader = yaml.SafeLoader("")
+    try:
+        return loader.construct_object(entry.node, deep=True)
+    except yaml.MarkedYAMLError as error:
+        raise UsageError(_invalid(path, error)) from None
+    except ValueError as error:  # PyYAML builds dates and numbers without a check of its own
+        raise UsageError(f"{path}:{entry.line}: {entry.key}: {error}") from None
+    finally:
+        loader.dispose()
+
+
+def _nearest(key: str, options: Mapping[str, Option]) -> str:
+    sections = {known.rsplit(".", count)[0] for known in options for count in range(1, known.count(".") + 1)}
+    return nearest(key, [*options, *sections])
+
+
+def _invalid(path: Path, error: yaml.MarkedYAMLError) -> str:
+    mark = error.problem_mark or error.context_mark
+    place = f"{path}:{mark.line + 1}" if mark else str(path)
+    return f"{place}: not valid YAML: {error.problem or error.context}"
+
+
+def _is_null(node: yaml.Node) -> bool:
+    return node.tag == "tag:yaml.org,2002:null"
+
+
+def _shown(node: yaml.Node) -> str:
+    return repr(node.value) if isinstance(node, yaml.ScalarNode) else "a list"

@@ -1,0 +1,155 @@
+"""The names that docker and podman gave their containers, from the files in which they keep them."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+_CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
+_DOCKER_STORES = ("var/lib/docker", "home/*/.local/share/docker")
+# The run roots hold the records of `podman --transient-store`.
+_PODMAN_STORES = (
+    "var/lib/containers/storage",
+    "run/containers/storage",
+    "home/*/.local/share/containers/storage",
+    "root/.local/share/containers/storage",
+    "run/user/*/containers",
+)
+_STORAGE_CONF = ("etc/containers/storage.conf", "usr/share/containers/storage.conf")
+_RECORDS = ("*-containers/containers.json", "*-containers/volatile-containers.json")
+
+Signature = tuple[int, int, int]
+_ABSENT: Signature = (0, 0, 0)
+
+
+class ContainerNames:
+    """Container id -> name, for hosts without Kubernetes; files alone, no socket and no command.
+
+    root: where the host's file system is. A file that cannot be read or understood costs its names and is
+    counted in `errors`. Names stay until `forget`; stores are looked for at most once a second, podman's
+    records read again only when they have changed.
+    """
+
+    def __init__(self, root: Path = Path("/"), clock: Callable[[], float] = time.monotonic) -> None:
+        self.errors = 0
+        self._root = root
+        self._clock = clock
+        self._names: dict[str, str] = {}
+        self._docker: list[Path] = []
+        self._records: dict[Path, Signature] = {}
+        self._listed: dict[str, str] = {}
+        self._next_search = float("-inf")
+
+    def lookup(self, container_id: str) -> str:
+        """The name, or "" where none is to be had."""
+        if container_id not in self._names:
+            name = self._find(container_id)
+            if not name:
+                return ""
+            self._names[container_id] = name
+        return self._names[container_id]
+
+    def forget(self, container_id: str) -> None:
+        """Let go of a container that has ended."""
+        self._names.pop(container_id, None)
+
+    def _find(self, container_id: str) -> str:
+        # An id becomes part of a path below: nothing but an id may.
+        if not _CONTAINER_ID.fullmatch(container_id):
+            return ""
+        self._search()
+        return self._in_docker(container_id) or self._in_podman(container_id)
+
+    def _in_docker(self, container_id: str) -> str:
+        configs = (store / "containers" / container_id / "config.v2.json" for store in self._docker)
+        return next(filter(None, (_docker_name(self._load(config)) for config in configs)), "")
+
+    def _in_podman(self, container_id: str) -> str:
+        if any(_signature(record) != seen for record, seen in self._records.items()):
+            self._read_records()
+        return self._listed.get(container_id, "")
+
+    def _search(self) -> None:
+        """Find the stores there are: the slow part, since it lists every home directory."""
+        now = self._clock()
+        if now < self._next_search:
+            return
+        self._next_search = now + 1.0
+        self._docker = [store for pattern in _DOCKER_STORES for store in self._glob(self._root, pattern)]
+        found = [r for store in self._podman_stores() for name in _RECORDS for r in self._glob(store, name)]
+        self._records = {record: self._records.get(record, _ABSENT) for record in found}
+
+    def _podman_stores(self) -> Iterator[Path]:
+        for pattern in _PODMAN_STORES:
+            yield from self._glob(self._root, pattern)
+        for conf in _STORAGE_CONF:
+            for directory in _configured_stores(self._text(self._root / conf)):
+                yield self._root / directory.lstrip("/")
+
+    def _glob(self, directory: Path, pattern: str) -> list[Path]:
+        try:
+            return sorted(directory.glob(pattern))
+        except OSError:  # a home on a file server that is gone
+            self.errors += 1
+            return []
+
+    def _read_records(self) -> None:
+        # The signature comes first: a record that changes while it is read is read again.
+        self._records = {record: _signature(record) for record in self._records}
+        self._listed = {}
+        for record in self._records:
+            self._listed.update(_podman_names(self._load(record)))
+
+    def _load(self, path: Path) -> object:
+        try:
+            return json.loads(self._text(path) or "null")
+        except (ValueError, RecursionError):
+            self.errors += 1
+            return None
+
+    def _text(self, path: Path) -> str:
+        try:
+            return path.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+        except OSError:
+            self.errors += 1
+            return ""
+
+
+def _signature(path: Path) -> Signature:
+    with suppress(OSError):
+        status = path.stat()
+        return status.st_ino, status.st_size, status.st_mtime_ns
+    return _ABSENT
+
+
+def _docker_name(config: object) -> str:
+    """ "Name": "/web" in config.v2.json; the slash is from the days of linked containers."""
+    name = config.get("Name") if isinstance(config, dict) else None
+    return name.removeprefix("/") if isinstance(name, str) else ""
+
+
+def _podman_names(records: object) -> Iterator[tuple[str, str]]:
+    """(id, first name) of each entry of a containers.json (containers/storage, containers.go)."""
+    for record in records if isinstance(records, list) else ():
+        match record:
+            case {"id": str(container_id), "names": [str(name), *_]}:
+                yield container_id, name
+
+
+def _configured_stores(storage_conf: str) -> Iterator[str]:
+    """The directories that a storage.conf names instead of the usual ones."""
+    try:
+        storage = tomllib.loads(storage_conf).get("storage")
+    except tomllib.TOMLDecodeError:
+        return
+    for key in ("graphroot", "runroot"):
+        directory = storage.get(key) if isinstance(storage, dict) else None
+        if isinstance(directory, str):
+            yield directory

@@ -1,0 +1,236 @@
+"""Every metric family by name, type, labels and help: what deploy/METRICS.md is made from.
+
+What Kepler 0.11 defines keeps its name, labels and unit; what only podjoule has is podjoule_*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from exporter.exposition import Family, Labels
+from exporter.floats import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A family before it has series; every one carries the label node_name in front of `labels`."""
+
+    name: str
+    type: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+    def family(self, labels: Sequence[Labels], values: Sequence[float] | Floats) -> Family:
+        """The family with these series; their labels begin with the node's name."""
+        return Family(self.name, self.help, self.type, ("node_name", *self.labels), labels, values)
+
+
+_CONTAINER = ("container_id", "container_name", "runtime", "state", "pod_id")
+_POD = ("pod_id", "pod_name", "pod_namespace", "state")
+_VM = ("vm_id", "vm_name", "hypervisor", "state")
+_PROCESS = ("pid", "comm", "exe", "type", "state", "container_id", "vm_id")
+_NODE = ("zone", "path")
+
+NODE_JOULES = Spec("kepler_node_cpu_joules_total", "counter", "Energy of a zone in joules", _NODE)
+NODE_ACTIVE_JOULES = Spec(
+    "kepler_node_cpu_active_joules_total", "counter", "Energy of a zone that work caused, in joules", _NODE
+)
+NODE_IDLE_JOULES = Spec(
+    "kepler_node_cpu_idle_joules_total",
+    "counter",
+    "Energy of a zone that it draws when nothing runs, in joules",
+    _NODE,
+)
+NODE_WATTS = Spec("kepler_node_cpu_watts", "gauge", "Power of a zone over the last tick in watts", _NODE)
+NODE_ACTIVE_WATTS = Spec(
+    "kepler_node_cpu_active_watts",
+    "gauge",
+    "Power of a zone over the last tick that work caused, in watts",
+    _NODE,
+)
+NODE_IDLE_WATTS = Spec(
+    "kepler_node_cpu_idle_watts",
+    "gauge",
+    "Power of a zone over the last tick that it draws when nothing runs, in watts",
+    _NODE,
+)
+NODE_USAGE_RATIO = Spec(
+    "kepler_node_cpu_usage_ratio", "gauge", "Share of CPU time in the last tick that was not idle, 0 to 1"
+)
+NODE_CPU_INFO = Spec(
+    "kepler_node_cpu_info",
+    "gauge",
+    "Always 1: what each processor is",
+    ("processor", "vendor_id", "model_name", "physical_id", "core_id"),
+)
+CONTAINER_JOULES = Spec(
+    "kepler_container_cpu_joules_total",
+    "counter",
+    "Active energy of a container in joules",
+    (*_CONTAINER, "zone"),
+)
+CONTAINER_WATTS = Spec(
+    "kepler_container_cpu_watts",
+    "gauge",
+    "Active power of a container over the last tick in watts",
+    (*_CONTAINER, "zone"),
+)
+CONTAINER_SECONDS = Spec(
+    "kepler_container_cpu_seconds_total", "counter", "CPU time of a container in seconds", _CONTAINER
+)
+CONTAINER_CYCLES = Spec(
+    "kepler_container_cpu_cycles_total", "counter", "CPU cycles of a container", _CONTAINER
+)
+CONTAINER_INSTRUCTIONS = Spec(
+    "kepler_container_cpu_instructions_total", "counter", "Instructions of a container", _CONTAINER
+)
+CONTAINER_CACHE_MISSES = Spec(
+    "kepler_container_cache_miss_total", "counter", "Last-level cache misses of a container", _CONTAINER
+)
+CONTAINER_IDLE_JOULES = Spec(
+    "podjoule_container_idle_joules_total",
+    "counter",
+    "Idle energy that the idle policy gives a container, in joules; never part of the active energy",
+    (*_CONTAINER, "zone"),
+)
+POD_JOULES = Spec(
+    "kepler_pod_cpu_joules_total", "counter", "Active energy of a pod in joules", (*_POD, "zone")
+)
+POD_WATTS = Spec(
+    "kepler_pod_cpu_watts", "gauge", "Active power of a pod over the last tick in watts", (*_POD, "zone")
+)
+POD_IDLE_JOULES = Spec(
+    "podjoule_pod_idle_joules_total",
+    "counter",
+    "Idle energy that the idle policy gives a pod, in joules; never part of the active energy",
+    (*_POD, "zone"),
+)
+VM_JOULES = Spec(
+    "kepler_vm_cpu_joules_total", "counter", "Active energy of a virtual machine in joules", (*_VM, "zone")
+)
+VM_WATTS = Spec(
+    "kepler_vm_cpu_watts",
+    "gauge",
+    "Active power of a virtual machine over the last tick in watts",
+    (*_VM, "zone"),
+)
+PROCESS_JOULES = Spec(
+    "kepler_process_cpu_joules_total", "counter", "Active energy of a process in joules", (*_PROCESS, "zone")
+)
+PROCESS_WATTS = Spec(
+    "kepler_process_cpu_watts",
+    "gauge",
+    "Active power of a process over the last tick in watts",
+    (*_PROCESS, "zone"),
+)
+PROCESS_SECONDS = Spec(
+    "kepler_process_cpu_seconds_total", "counter", "CPU time of a process in seconds", _PROCESS
+)
+CGROUP_JOULES = Spec(
+    "podjoule_cgroup_cpu_joules_total",
+    "counter",
+    "Active energy of what runs in no container, pod or virtual machine, in joules;"
+    " kind is unit, user, kernel or other",
+    ("cgroup", "kind", "zone"),
+)
+CGROUP_SECONDS = Spec(
+    "podjoule_cgroup_cpu_seconds_total",
+    "counter",
+    "CPU time of what runs in no container, pod or virtual machine, in seconds",
+    ("cgroup", "kind"),
+)
+UNATTRIBUTED_JOULES = Spec(
+    "podjoule_node_unattributed_joules_total",
+    "counter",
+    "Active energy that belongs to nobody, in joules;"
+    " reason is no_usage (nothing ran) or map_full (the kernel's map had no room)",
+    ("zone", "reason"),
+)
+CONSERVATION_ERROR = Spec(
+    "podjoule_conservation_error_ratio",
+    "gauge",
+    "How far idle, attributed and unattributed energy of the last tick are from the zone's, relative",
+    _NODE,
+)
+SOURCE_INFO = Spec(
+    "podjoule_power_source_info",
+    "gauge",
+    "Always 1: where a zone's energy comes from",
+    ("zone", "source", "model", "sha256"),
+)
+IDLE_METHOD_INFO = Spec(
+    "podjoule_idle_method_info",
+    "gauge",
+    "Always 1: how idle energy was told apart in the last tick; method is idle_watts or usage_ratio",
+    ("zone", "method"),
+)
+MODEL_LOW_WATTS = Spec(
+    "podjoule_model_low_watts", "gauge", "Lower bound of the model's power over the last tick in watts", _NODE
+)
+MODEL_HIGH_WATTS = Spec(
+    "podjoule_model_high_watts",
+    "gauge",
+    "Upper bound of the model's power over the last tick in watts",
+    _NODE,
+)
+POWER_ERRORS = Spec(
+    "podjoule_power_errors_total",
+    "counter",
+    "What went wrong with meter or model: read, gap, vanished; outside_envelope, missing_feature",
+    ("kind",),
+)
+COUNTER_SOURCE_INFO = Spec(
+    "podjoule_counter_source_info",
+    "gauge",
+    "Always 1: where the counters come from (core, bcc, cpu.stat) and which of them are measured",
+    ("source", "available"),
+)
+BUILD_INFO = Spec("podjoule_build_info", "gauge", "Always 1: the version", ("version",))
+TICKS = Spec("podjoule_ticks_total", "counter", "Ticks begun")
+TICK_DURATION = Spec("podjoule_tick_duration_seconds", "gauge", "Duration of the last whole tick in seconds")
+COMPONENT_UP = Spec(
+    "podjoule_component_up", "gauge", "Whether a part of the tick worked the last time", ("component",)
+)
+COMPONENT_ERRORS = Spec(
+    "podjoule_component_errors_total", "counter", "How often a part of the tick failed", ("component",)
+)
+COMPONENT_DURATION = Spec(
+    "podjoule_component_duration_seconds",
+    "gauge",
+    "Duration of a part of the last tick in seconds",
+    ("component",),
+)
+BPF_RUNS = Spec(
+    "podjoule_bpf_runs_total",
+    "counter",
+    "Runs of our kernel programs, counted by the kernel while kernel.bpf_stats_enabled is 1",
+    ("program",),
+)
+BPF_RUN_SECONDS = Spec(
+    "podjoule_bpf_run_seconds_total",
+    "counter",
+    "Time in our kernel programs in seconds, while kernel.bpf_stats_enabled is 1",
+    ("program",),
+)
+BPF_MAP_ENTRIES = Spec("podjoule_bpf_map_entries", "gauge", "Cgroups, or processes, in the kernel's map")
+BPF_DROPPED_SECONDS = Spec(
+    "podjoule_bpf_dropped_seconds_total",
+    "counter",
+    "CPU time that the kernel's map had no room for, in seconds",
+)
+BPF_LOST_EVENTS = Spec(
+    "podjoule_bpf_lost_events_total",
+    "counter",
+    "Cgroup events that did not fit the ring buffer; the tree is walked again after each such tick",
+)
+CONTAINER_NAME_ERRORS = Spec(
+    "podjoule_container_name_errors_total", "counter", "Files of container names that could not be read"
+)
+EVICTED = Spec(
+    "podjoule_terminated_evicted_total",
+    "counter",
+    "Series of ended workloads that went before their time because there were too many",
+)
+
+SPECS: tuple[Spec, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Spec))

@@ -1,0 +1,116 @@
+"""Checks of the kernel: its version and configuration, BTF, bpf(), tracefs, and our rights."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import os
+import zlib
+
+from exporter.check import Check, Machine, read_text
+
+CORE_SINCE = (5, 10)  # BPF_PROG_TEST_RUN on a chosen CPU
+_CAP_BPF_SINCE, _NO_MEMLOCK_SINCE = (5, 8), (5, 11)
+_WANTED_CONFIG = ("BPF_SYSCALL", "BPF_JIT", "DEBUG_INFO_BTF", "CGROUPS", "PERF_EVENTS")
+# Source: include/uapi/linux/capability.h.
+CAPABILITIES = {"DAC_READ_SEARCH": 2, "SYS_ADMIN": 21, "SYS_RESOURCE": 24, "PERFMON": 38, "BPF": 39}
+_BPF_MENDS = {
+    errno.EPERM: "run as root or give CAP_BPF and CAP_PERFMON, and a seccomp profile that lets bpf() through",
+    errno.ENOSYS: "use a kernel with CONFIG_BPF_SYSCALL=y on x86_64 or arm64",
+}
+
+
+def check_kernel(machine: Machine) -> Check:
+    """The kernel is new enough for the CO-RE program."""
+    if not machine.release:
+        return Check("kernel", "warn", f"{machine.procfs} does not tell the release", "mount procfs there")
+    if machine.version < CORE_SINCE:
+        mend = "upgrade to 5.10 or later; bcc or cpu.stat serve until then"
+        return Check("kernel", "warn", f"{machine.release}, too old for CO-RE", mend)
+    return Check("kernel", "ok", machine.release)
+
+
+def check_kernel_config(machine: Machine) -> Check:
+    """The kernel was built with what podjoule needs, as far as it tells."""
+    text = _kernel_config(machine)
+    if not text:
+        places = f"{machine.procfs}/config.gz or {machine.boot}/config-{machine.release}"
+        return Check("kernel config", "warn", f"no {places}", "none needed where the checks below are ok")
+    lines = set(text.splitlines())
+    missing = [f"CONFIG_{name}" for name in _WANTED_CONFIG if f"CONFIG_{name}=y" not in lines]
+    if missing:
+        mend = f"use a kernel built with {', '.join(missing)}"
+        return Check("kernel config", "warn", f"not set: {', '.join(missing)}", mend)
+    return Check("kernel config", "ok", f"{', '.join(_WANTED_CONFIG)} set")
+
+
+def check_btf(machine: Machine) -> Check:
+    """The kernel describes its types, which the CO-RE program needs."""
+    path = machine.sysfs / "kernel/btf/vmlinux"
+    if not os.access(path, os.R_OK):
+        mend = "use a kernel with CONFIG_DEBUG_INFO_BTF=y, or install bcc and kernel headers"
+        return Check("btf", "warn", f"{path} cannot be read: no CO-RE", mend)
+    return Check("btf", "ok", str(path))
+
+
+def check_bpf(machine: Machine) -> Check:
+    """The kernel lets us call bpf()."""
+    failed = machine.try_bpf()
+    if not failed:
+        return Check("bpf()", "ok", "a tracing program could be loaded")
+    name = errno.errorcode.get(failed, str(failed))
+    mend = _BPF_MENDS.get(failed, "see the kernel's log")
+    return Check("bpf()", "warn", f"{name}: {os.strerror(failed)}; counters come from cpu.stat alone", mend)
+
+
+def check_tracefs(machine: Machine, *, needed: bool) -> Check:
+    """Tracefs is mounted; only bcc may want it."""
+    rows = [line.split() for line in read_text(machine.procfs / "mounts").splitlines()]
+    mounted = [row[1] for row in rows if len(row) > 2 and row[2] in ("tracefs", "debugfs")]
+    if mounted:
+        return Check("tracefs", "ok", mounted[0])
+    if not needed:
+        return Check("tracefs", "ok", "not mounted; not needed, CO-RE serves")
+    mend = "mount -t tracefs tracefs /sys/kernel/tracing"
+    return Check("tracefs", "warn", "not mounted; the bcc loader may want it", mend)
+
+
+def check_capabilities(machine: Machine) -> Check:
+    """We may do what reading counters and RAPL takes."""
+    fields = dict(
+        line.split(":", 1) for line in read_text(machine.procfs / "self/status").splitlines() if ":" in line
+    )
+    try:
+        effective, user = int(fields["CapEff"], 16), int(fields["Uid"].split()[1])
+    except (KeyError, IndexError, ValueError):
+        return Check("capabilities", "warn", f"{machine.procfs}/self/status does not tell", "mount procfs")
+    held = {name for name, bit in CAPABILITIES.items() if effective >> bit & 1}
+    missing = [f"CAP_{name}" for name in _wanted_capabilities(machine, user) if not _covered(name, held)]
+    if missing:
+        return Check(
+            "capabilities",
+            "warn",
+            f"without {', '.join(missing)}",
+            f"run as root or give {', '.join(missing)}",
+        )
+    return Check("capabilities", "ok", ", ".join(f"CAP_{name}" for name in CAPABILITIES if name in held))
+
+
+def _wanted_capabilities(machine: Machine, user: int) -> list[str]:
+    wanted = ["BPF", "PERFMON"] if machine.version >= _CAP_BPF_SINCE else ["SYS_ADMIN"]
+    if user:  # energy_uj is 0400 root: its owner needs no capability
+        wanted.append("DAC_READ_SEARCH")
+    if machine.version < _NO_MEMLOCK_SINCE:
+        wanted.append("SYS_RESOURCE")
+    return wanted
+
+
+def _covered(name: str, held: set[str]) -> bool:
+    return name in held or (name in ("BPF", "PERFMON") and "SYS_ADMIN" in held)
+
+
+def _kernel_config(machine: Machine) -> str:
+    try:
+        return gzip.decompress((machine.procfs / "config.gz").read_bytes()).decode(errors="replace")
+    except (OSError, EOFError, zlib.error):
+        return read_text(machine.boot / f"config-{machine.release}")

@@ -1,0 +1,149 @@
+"""The kinds of value an option can have: how each is read from text, from YAML, and written back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from ebpf.errors import UsageError
+from exporter.durations import format_duration, parse_duration
+from exporter.nearest import nearest
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T]):
+    """How one kind of value is read and written.
+
+    allowed: what may stand there, for messages and documentation. parse: from what YAML holds; raises
+    ValueError, its message saying more than `allowed` does or nothing. from_texts: what YAML would hold, from
+    the texts of a flag (one each time it is given) or of an environment variable. plain: what YAML holds for
+    a value. repeatable: the flag may be given many times.
+    """
+
+    allowed: str
+    parse: Callable[[object], T]
+    from_texts: Callable[[Sequence[str]], object]
+    plain: Callable[[T], object]
+    repeatable: bool = False
+
+
+def choice(
+    *names: str, aliases: Mapping[str, str] | None = None, refused: Mapping[str, str] | None = None
+) -> Kind[str]:
+    """One of the names. aliases: other spellings taken as well. refused: names not to be had yet, and why."""
+    known = {name: name for name in names} | dict(aliases or {})
+
+    def parse(found: object) -> str:
+        if isinstance(found, str) and found in (refused or {}):
+            raise ValueError((refused or {})[found])
+        return _one_of(_string(found), known)
+
+    return Kind(", ".join(names), parse, _last, str)
+
+
+def choices(*names: str, empty: str) -> Kind[tuple[str, ...]]:
+    """Some of the names, kept once each and in the order given here.
+
+    empty: what an empty list means, or "" where it is refused.
+    """
+    allowed = f"a list of {', '.join(names)}" + (f"; empty for {empty}" if empty else "")
+
+    def parse(found: object) -> tuple[str, ...]:
+        wanted = {_one_of(item, {name: name for name in names}) for item in _strings(found)}
+        if not wanted and not empty:
+            raise ValueError("the list is empty")
+        return tuple(name for name in names if name in wanted)
+
+    return Kind(allowed, parse, _split, list, repeatable=True)
+
+
+def duration(minimum: float = 0.0) -> Kind[float]:
+    """Seconds, written as a duration and at least `minimum`."""
+    least = f"of at least {format_duration(minimum)}, " if minimum else ""
+
+    def parse(found: object) -> float:
+        seconds = parse_duration(_string(found))
+        if seconds < minimum:
+            raise ValueError
+        return seconds
+
+    return Kind(f"a duration {least}such as 500ms, 5s or 1m30s", parse, _last, format_duration)
+
+
+def integer(low: int, high: int) -> Kind[int]:
+    """A whole number between low and high, both included."""
+
+    def parse(found: object) -> int:
+        if isinstance(found, bool) or not isinstance(found, int) or not low <= found <= high:
+            raise ValueError
+        return found
+
+    def from_texts(texts: Sequence[str]) -> object:
+        text = texts[-1].strip()
+        return int(text) if re.fullmatch(r"[+-]?[0-9]{1,19}", text) else text
+
+    return Kind(f"a whole number from {low} to {high}", parse, from_texts, int)
+
+
+def path() -> Kind[Path]:
+    """A path; whether it exists is not asked, so that a file can be checked on another machine."""
+    return Kind("a path", lambda found: Path(_string(found)), _last, str)
+
+
+def text(allowed: str) -> Kind[str]:
+    """Any text that is not empty."""
+    return Kind(allowed, _string, _last, str)
+
+
+def addresses() -> Kind[tuple[str, ...]]:
+    """Where to listen: at least one host:port, the host empty for every interface."""
+
+    def parse(found: object) -> tuple[str, ...]:
+        items = _strings(found)
+        if not items:
+            raise ValueError("the list is empty")
+        for item in items:
+            _check_address(item)
+        return tuple(dict.fromkeys(items))
+
+    return Kind("a list of host:port, :port or [IPv6]:port", parse, _split, list, repeatable=True)
+
+
+def _string(found: object) -> str:
+    if not isinstance(found, str) or not found.strip():
+        raise ValueError
+    return found
+
+
+def _strings(found: object) -> list[str]:
+    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+        raise ValueError
+    return found
+
+
+def _check_address(address: str) -> None:
+    from exporter.listen import parse_address  # sockets: start-up pays for them only where one is named
+
+    try:
+        parse_address(address)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+
+
+def _one_of(found: str, known: Mapping[str, str]) -> str:
+    if found not in known:
+        raise ValueError(f"the nearest to {found!r} is {nearest(found, known)!r}")
+    return known[found]
+
+
+def _last(texts: Sequence[str]) -> str:
+    return texts[-1]
+
+
+def _split(texts: Sequence[str]) -> list[str]:
+    return [item.strip() for given in texts for item in given.split(",") if item.strip()]

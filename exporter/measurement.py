@@ -1,0 +1,153 @@
+"""One tick of the path from the kernel to the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ebpf.counters import FIELDS, CounterSource
+from ebpf.cpus import online_cpus
+from estimator.attribution import attribute
+from estimator.cpu_topology import CpuTopology
+from estimator.energy import FloatArray, Usage, ZoneShare
+from estimator.idle import idle_shares
+from estimator.usage import UsageTracker
+from exporter.components import Components
+from exporter.config import Config
+from exporter.ledger import Ledger
+from exporter.power import Power
+from exporter.processes import ProcessLedger
+from exporter.register import Lifetimes
+from exporter.resolver import WorkloadResolver
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What one tick found; interval_seconds is 0 for the baseline, which only starts the counters."""
+
+    usage: Usage
+    shares: Sequence[ZoneShare]
+
+    @property
+    def interval_seconds(self) -> float:
+        """The time that the usage spans."""
+        return self.usage.interval_seconds
+
+
+class Measurement:
+    """Counters and energy in, the ledger brought up to date. For one thread."""
+
+    def __init__(
+        self,
+        config: Config,
+        source: CounterSource,
+        power: Power,
+        topology: CpuTopology,
+        resolver: WorkloadResolver,
+        ledger: Ledger,
+        processes: ProcessLedger | None = None,
+    ) -> None:
+        self.source = source
+        self.power = power
+        self.ledger = ledger
+        self.processes = processes
+        self.components = Components()
+        self.available: frozenset[str] = frozenset()
+        self._config = config
+        self._topology = topology
+        self._socket_index = {physical: i for i, physical in enumerate(topology.physical_ids)}
+        self._tracker = UsageTracker(topology.socket_of_cpu)
+        self._resolver = resolver
+
+    def advance(self) -> Tick:
+        """Measure everything since the last call and book it.
+
+        Whatever raises on the way is counted by its component and raised. Where the counters cannot be read
+        the meter is not read either: both differences of the next call then span both ticks, and nothing is lost.
+        """
+        with self.components.timed("counters"):
+            snapshot = self.source.read()
+        self.available = snapshot.available
+        usage = self._tracker.update(snapshot, self._n_cpu()) or self._baseline(snapshot.available)
+        with self.components.timed("power"):
+            energies = self.power.source.measure(usage)
+        with self.components.timed("attribution"):
+            shares = attribute(energies, usage, self.power.coefficients, self._socket_index)
+        with self.components.timed("ledger"):
+            self._book(usage, shares)
+        return Tick(usage, shares)
+
+    @property
+    def idle_policy(self) -> str:
+        """How idle energy is shared out."""
+        return self._config.monitor.idle_policy
+
+    @property
+    def name_errors(self) -> int:
+        """Files of container names that could not be read."""
+        return self._resolver.name_errors
+
+    def set_lifetimes(self, lifetimes: Lifetimes) -> None:
+        """How long ended workloads stay exported, from now on."""
+        self.ledger.set_lifetimes(lifetimes)
+        if self.processes is not None:
+            self.processes.ledger.set_lifetimes(lifetimes)
+
+    def close(self) -> None:
+        """Detach from the kernel and the meter."""
+        self.source.close()
+        self.power.close()
+
+    def _book(self, usage: Usage, shares: Sequence[ZoneShare]) -> None:
+        self.ledger.ensure(self.source.directory)
+        if self.idle_policy != "none":
+            self._book_idle(usage, shares)
+        self.ledger.add(usage, shares)
+        if self.processes is not None:
+            self.processes.add(usage, shares)
+        self._resolver.forget_ended()
+
+    def _book_idle(self, usage: Usage, shares: Sequence[ZoneShare]) -> None:
+        policy = self.idle_policy
+        if policy == "even":
+            ids = np.array([i for i in self.source.directory if self._is_container(i)], np.uint64)
+        else:
+            ids = usage.cgroup_id
+        joules: dict[str, FloatArray] = {}
+        for share in shares:
+            active = share.cgroup_joules if policy != "even" else np.zeros(len(ids))
+            part = idle_shares(policy, share.idle_joules, active, np.ones(len(ids), np.bool_))
+            joules[share.energy.zone] = joules.get(share.energy.zone, 0.0) + part
+        self.ledger.add_idle(ids, joules)
+
+    def _is_container(self, cgroup_id: int) -> bool:
+        """Whether the cgroup is a container's own, not one below it: each container is given one share."""
+        workload = self._resolver(cgroup_id)[0].workload
+        return workload.kind == "container" and self.source.directory.path(cgroup_id) == workload.cgroup
+
+    def _n_cpu(self) -> int:
+        try:
+            return len(online_cpus(self._config.host.sysfs))
+        except (OSError, ValueError):
+            return self._topology.n_cpu
+
+    def _baseline(self, available: frozenset[str]) -> Usage:
+        n_sockets = self._topology.n_sockets
+        return Usage(
+            cgroup_id=np.zeros(0, np.uint64),
+            tgid=np.zeros(0, np.uint32),
+            used=np.zeros((0, n_sockets, len(FIELDS))),
+            dropped=np.zeros((n_sockets, len(FIELDS))),
+            available=available,
+            interval_seconds=0.0,
+            n_cpu=self._topology.n_cpu,
+        )
+
+
+def conservation_error(share: ZoneShare) -> float:
+    """How far a zone's parts are from its whole, relative; DESIGN section 4, step 5 allows 1e-9."""
+    parts = float(share.cgroup_joules.sum()) + sum(share.unattributed_joules.values()) + share.idle_joules
+    whole = share.energy.joules
+    return abs(parts - whole) / whole if whole > 0 else abs(parts)

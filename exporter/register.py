@@ -1,0 +1,122 @@
+"""Which cgroup is charged to which rows, and how long a row lives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from exporter.accounts import Account, Resolver
+from exporter.rows import RowTable
+from exporter.workloads import Kind
+
+IndexArray = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """How long the row of an ended workload stays, in seconds of `clock`, and how many such rows may be."""
+
+    terminated_ttl_seconds: float = 300.0
+    max_terminated: int = 5_000
+    clock: Callable[[], float] = time.monotonic
+
+
+class Register:
+    """Opens a row when the first cgroup of an account is seen, drops it some time after the last has ended.
+
+    An account that comes back before that goes on in its row. More than max_terminated ended rows go before
+    their time, the oldest first, and are counted in `evicted`: no churn makes the register grow.
+    """
+
+    def __init__(
+        self, table: RowTable, resolve: Resolver, is_alive: Callable[[int], bool], lifetimes: Lifetimes
+    ) -> None:
+        self.evicted = 0
+        self.lifetimes = lifetimes
+        self._table, self._resolve, self._is_alive = table, resolve, is_alive
+        self._bound: dict[int, tuple[int, ...]] = {}
+        self._row_of: dict[tuple[Kind, str], int] = {}
+        self._account_of: dict[int, Account] = {}
+        self._live: dict[int, int] = {}
+        self._ended: dict[int, float] = {}
+        self._selections: dict[tuple[Kind, ...], tuple[tuple[Account, ...], IndexArray]] = {}
+
+    def rows_of(self, cgroup_id: int) -> tuple[int, ...]:
+        """The rows that a cgroup is charged to; opened if need be."""
+        return self._bound.get(cgroup_id) or self._bind(cgroup_id, self._resolve(cgroup_id))
+
+    def ensure(self, cgroup_ids: Iterable[int], kinds: Sequence[Kind]) -> None:
+        """Open the rows of those of the cgroups that are of these kinds."""
+        for cgroup_id in cgroup_ids:
+            if cgroup_id not in self._bound:
+                accounts = self._resolve(cgroup_id)
+                if accounts[0].workload.kind in kinds:
+                    self._bind(cgroup_id, accounts)
+
+    def select(self, kinds: tuple[Kind, ...]) -> tuple[tuple[Account, ...], IndexArray]:
+        """The accounts of these kinds and their rows, as opened; the same objects until one comes or goes."""
+        if kinds not in self._selections:
+            chosen = {row: a for row, a in self._account_of.items() if a.workload.kind in kinds}
+            self._selections[kinds] = tuple(chosen.values()), np.fromiter(chosen, np.intp, len(chosen))
+        return self._selections[kinds]
+
+    @property
+    def ended(self) -> Sequence[int]:
+        """The rows whose workload has ended, the one that ended first in front."""
+        return list(self._ended)
+
+    def is_running(self, row: int) -> bool:
+        """Whether a row's workload has a cgroup that is alive."""
+        return row not in self._ended
+
+    def close_ended(self) -> bool:
+        """Let go of the cgroups that are no longer alive; whether there were any."""
+        closed = [cgroup_id for cgroup_id in self._bound if not self._is_alive(cgroup_id)]
+        now = self.lifetimes.clock()
+        for cgroup_id in closed:
+            for row in self._bound.pop(cgroup_id):
+                self._live[row] -= 1
+                if not self._live[row]:
+                    self._ended[row] = now
+        return bool(closed)
+
+    def drop_expired(self) -> None:
+        """Rows end in the order of `_ended`, so the first that may stay is the last that is looked at."""
+        expired = self.lifetimes.clock() - self.lifetimes.terminated_ttl_seconds
+        while self._ended:
+            row, ended = next(iter(self._ended.items()))
+            if ended > expired:
+                if len(self._ended) <= self.lifetimes.max_terminated:
+                    break
+                self.evicted += 1
+            self._drop(row)
+
+    def _bind(self, cgroup_id: int, accounts: tuple[Account, ...]) -> tuple[int, ...]:
+        rows = self._bound[cgroup_id] = tuple(map(self._open, accounts))
+        for row in rows:
+            self._live[row] += 1
+            self._ended.pop(row, None)
+        return rows
+
+    def _open(self, account: Account) -> int:
+        row = self._row_of.get(account.key)
+        if row is None:
+            row = self._row_of[account.key] = self._table.take()
+            self._account_of[row] = account
+            self._live[row] = 0
+            self._unselect(account)
+        return row
+
+    def _drop(self, row: int) -> None:
+        account = self._account_of.pop(row)
+        del self._ended[row], self._live[row], self._row_of[account.key]
+        self._table.release(row)
+        self._unselect(account)
+
+    def _unselect(self, account: Account) -> None:
+        for kinds in [kinds for kinds in self._selections if account.workload.kind in kinds]:
+            del self._selections[kinds]

@@ -1,0 +1,96 @@
+"""The tick: when it happens, what it publishes, and whether it is alive."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from exporter.collect import Collector
+from exporter.config import Config
+from exporter.exposition import Renderer
+from exporter.measurement import Measurement
+from exporter.page import RenderedPage
+from exporter.register import Lifetimes
+
+log = logging.getLogger("exporter.tick")
+
+_ALIVE_INTERVALS, _ALIVE_SECONDS = 3, 10.0
+
+
+class Ticker:
+    """Measures and renders once per interval, in the thread that calls `run`; the web reads what it published.
+
+    A tick that fails is counted and logged once per kind of failure; the next one goes on from there.
+    """
+
+    def __init__(
+        self, config: Config, measurement: Measurement, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.config = config
+        self.page: RenderedPage | None = None
+        self._measurement = measurement
+        self._collector = Collector(measurement, config.kube.node_name, config.host.procfs)
+        self._renderer = Renderer()
+        self._clock = clock
+        self._began = clock()
+        self._ticks = 0
+        self._duration_seconds = 0.0
+        self._failure = ""
+        self._wake = threading.Event()
+        self._stopping = False
+
+    def healthy(self) -> str | None:
+        """None while ticks go on; else why not. See web.Published."""
+        age = self._clock() - self._began
+        allowed = max(_ALIVE_SECONDS, _ALIVE_INTERVALS * self.config.monitor.interval_seconds)
+        return None if age <= allowed else f"the last tick began {age:.0f} s ago, more than {allowed:.0f} s"
+
+    def run(self, before_tick: Callable[[], None]) -> None:
+        """Tick until stopped. Ticks keep to the interval's grid; one that is late is not made up for."""
+        due = self._clock()
+        while not self._stopping:
+            before_tick()
+            self.tick()
+            due = max(due + self.config.monitor.interval_seconds, self._clock())
+            self._wake.wait(max(0.0, due - self._clock()))
+            self._wake.clear()
+
+    def stop(self) -> None:
+        """Have `run` return after the tick under way. May be called from a signal handler."""
+        self._stopping = True
+        self._wake.set()
+
+    def reconfigure(self, config: Config, lifetimes: Lifetimes) -> None:
+        """Go on with another configuration, as far as it can change without a restart."""
+        self.config = config
+        self._measurement.set_lifetimes(lifetimes)
+
+    def tick(self) -> None:
+        """Measure, collect and render once; never raises."""
+        self._began = self._clock()
+        self._ticks += 1
+        try:
+            self._publish()
+            self._enter("")
+        except Exception as error:
+            self._enter(f"{type(error).__name__}: {error}")
+            log.debug("the tick failed", exc_info=True)
+        self._duration_seconds = self._clock() - self._began
+
+    def _publish(self) -> None:
+        tick = self._measurement.advance()
+        with self._measurement.components.timed("render"):
+            levels = self.config.exporter.prometheus.metrics_level
+            families = self._collector.collect(tick, levels, self._ticks, self._duration_seconds)
+            self.page = RenderedPage(self._renderer.blocks(families))
+
+    def _enter(self, failure: str) -> None:
+        if failure == self._failure:
+            return
+        self._failure = failure
+        if failure:
+            log.error("the tick failed, the last values stay: %s", failure)
+        else:
+            log.info("ticking again")

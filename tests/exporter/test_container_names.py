@@ -1,0 +1,163 @@
+"""Names of containers without Kubernetes, from trees laid out as docker and podman lay them out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from exporter.container_names import ContainerNames
+
+ID = "26f7d4a96911f1abb549d0c8690ce8d20ff52bb64b8ed92c7cf51a233f76923b"
+OTHER = "c54c19fd9ebbc8293b350043a5bfe9b0c787b5161dba800d078947db8a35272f"
+STORE = "var/lib/containers/storage"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def docker(root: Path, container_id: str, name: str, store: str = "var/lib/docker") -> Path:
+    config = {"ID": container_id, "Name": name, "State": {"Running": True}}
+    return write(root / store / "containers" / container_id / "config.v2.json", json.dumps(config))
+
+
+def podman(root: Path, names: dict[str, str], store: str = STORE, record: str = "containers.json") -> Path:
+    """A record as podman 4.3.1 writes it."""
+    records = [
+        {"id": container_id, "names": [name], "image": "", "layer": "ad0d", "flags": {"Volatile": True}}
+        for container_id, name in names.items()
+    ]
+    return write(root / store / "overlay-containers" / record, json.dumps(records))
+
+
+def test_docker_keeps_a_file_a_container(tmp_path: Path) -> None:
+    docker(tmp_path, ID, "/web")
+    assert ContainerNames(tmp_path).lookup(ID) == "web"
+
+
+def test_rootless_docker(tmp_path: Path) -> None:
+    docker(tmp_path, ID, "/web", store="home/eva/.local/share/docker")
+    assert ContainerNames(tmp_path).lookup(ID) == "web"
+
+
+@pytest.mark.parametrize(
+    ("store", "record"),
+    [
+        (STORE, "containers.json"),
+        (STORE, "volatile-containers.json"),
+        ("run/containers/storage", "volatile-containers.json"),
+        ("home/eva/.local/share/containers/storage", "containers.json"),
+        ("run/user/1000/containers", "volatile-containers.json"),
+    ],
+)
+def test_podman_keeps_a_record_a_store(tmp_path: Path, store: str, record: str) -> None:
+    podman(tmp_path, {OTHER: "db", ID: "web"}, store, record)
+    assert ContainerNames(tmp_path).lookup(ID) == "web"
+
+
+def test_storage_conf_moves_the_store(tmp_path: Path) -> None:
+    write(tmp_path / "etc/containers/storage.conf", '[storage]\ngraphroot = "/srv/pods"\n')
+    podman(tmp_path, {ID: "web"}, "srv/pods")
+    assert ContainerNames(tmp_path).lookup(ID) == "web"
+
+
+@pytest.mark.parametrize("conf", ["[storage", "storage = 3", "[storage]\ngraphroot = 3\n"])
+def test_an_odd_storage_conf_costs_nothing_else(tmp_path: Path, conf: str) -> None:
+    write(tmp_path / "etc/containers/storage.conf", conf)
+    podman(tmp_path, {ID: "web"})
+    assert ContainerNames(tmp_path).lookup(ID) == "web"
+
+
+def test_where_there_is_nothing_there_is_no_name_and_no_error(tmp_path: Path) -> None:
+    names = ContainerNames(tmp_path)
+    assert names.lookup(ID) == ""
+    assert names.errors == 0
+
+
+def test_a_container_that_starts_later_is_found(tmp_path: Path) -> None:
+    podman(tmp_path, {OTHER: "db"})
+    names = ContainerNames(tmp_path, Clock())
+    assert names.lookup(ID) == ""
+    podman(tmp_path, {OTHER: "db", ID: "web"})
+    assert names.lookup(ID) == "web"
+
+
+def test_stores_are_looked_for_at_most_once_a_second(tmp_path: Path) -> None:
+    clock = Clock()
+    names = ContainerNames(tmp_path, clock)
+    assert names.lookup(ID) == ""
+    podman(tmp_path, {ID: "web"})
+    clock.now = 0.9
+    assert names.lookup(ID) == ""
+    clock.now = 1.0
+    assert names.lookup(ID) == "web"
+
+
+def test_a_record_that_has_not_changed_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    podman(tmp_path, {OTHER: "db"})
+    clock = Clock()
+    names = ContainerNames(tmp_path, clock)
+    names.lookup(ID)
+    monkeypatch.setattr(json, "loads", lambda _: pytest.fail("read again"))
+    for clock.now in range(1, 10):
+        assert names.lookup(ID) == ""
+
+
+def test_a_name_outlives_the_container_until_it_is_forgotten(tmp_path: Path) -> None:
+    podman(tmp_path, {ID: "web"})
+    names = ContainerNames(tmp_path)
+    assert names.lookup(ID) == "web"
+    podman(tmp_path, {})
+    assert names.lookup(ID) == "web"
+    names.forget(ID)
+    names.forget(ID)
+    assert names.lookup(ID) == ""
+
+
+GARBLED = ['{"Name": ', "", "null", "[]", '"x"', '{"Name": 3}', "[[[", "[" * 100_000, '[{"id": 1}]', "\xff"]
+
+
+@pytest.mark.parametrize("text", GARBLED)
+def test_a_garbled_docker_file_costs_its_name_alone(tmp_path: Path, text: str) -> None:
+    docker(tmp_path, ID, "/web").write_text(text, encoding="latin-1")
+    docker(tmp_path, OTHER, "/db")
+    names = ContainerNames(tmp_path)
+    assert names.lookup(ID) == ""
+    assert names.lookup(OTHER) == "db"
+
+
+@pytest.mark.parametrize("text", GARBLED)
+def test_a_garbled_podman_record_costs_its_names_alone(tmp_path: Path, text: str) -> None:
+    podman(tmp_path, {}).write_text(text, encoding="latin-1")
+    podman(tmp_path, {OTHER: "db"}, record="volatile-containers.json")
+    names = ContainerNames(tmp_path)
+    assert names.lookup(ID) == ""
+    assert names.lookup(OTHER) == "db"
+
+
+def test_what_cannot_be_read_is_counted(tmp_path: Path) -> None:
+    docker(tmp_path, ID, "/web").write_text("{")
+    (tmp_path / STORE / "overlay-containers/containers.json").mkdir(parents=True)
+    names = ContainerNames(tmp_path)
+    assert names.lookup(ID) == ""
+    assert names.errors == 2
+
+
+@pytest.mark.parametrize("container_id", ["", "web", f"../{ID}", "*" * 64, ID.upper()])
+def test_nothing_but_an_id_becomes_a_path(tmp_path: Path, container_id: str) -> None:
+    docker(tmp_path, ID, "/web")
+    assert ContainerNames(tmp_path).lookup(container_id) == ""

@@ -1,0 +1,346 @@
+from __future__ import annotations
+
+import gzip
+import http.client
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+
+import pytest
+
+from ebpf.errors import UsageError
+from ebpf.version import VERSION
+from exporter.exposition import Family, Renderer
+from exporter.listen import parse_address
+from exporter.page import RenderedPage
+from exporter.server import Limits, Server
+from exporter.web import Application
+from tests.exporter.reference import reference
+
+FAMILIES = [
+    Family("watts", "Watts", "gauge", ("zone",), [(f"zone-{n}",) for n in range(20_000)], [1.5] * 20_000)
+]
+LIMITS = Limits(threads=2, request_seconds=0.4, idle_seconds=5.0, grace_seconds=0.5)
+
+
+class Tick:
+    """A tick whose state the test sets."""
+
+    def __init__(self) -> None:
+        self.page: RenderedPage | None = RenderedPage(Renderer().blocks(FAMILIES))
+        self.reason: str | None = None
+        self.on_healthy: Callable[[], object] = lambda: None
+
+    def healthy(self) -> str | None:
+        self.on_healthy()
+        return self.reason
+
+
+class Client:
+    """A kept-alive connection to a server on loopback."""
+
+    def __init__(self, address: str) -> None:
+        self.host, self.port = parse_address(address)
+        self._connection = http.client.HTTPConnection(self.host, self.port, timeout=5)
+
+    def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self._connection.request(method, path, headers=named)
+        response = self._connection.getresponse()
+        return response, response.read()
+
+    def socket(self) -> socket.socket:
+        return socket.create_connection((self.host, self.port), timeout=5)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@pytest.fixture
+def tick() -> Tick:
+    return Tick()
+
+
+@pytest.fixture
+def server(tick: Tick) -> Iterator[Server]:
+    server = Server(["127.0.0.1:0"], Application(tick), LIMITS)
+    server.bind()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[Client]:
+    with closing(Client(server.bound[0])) as client:
+        yield client
+
+
+def test_metrics_are_served_as_rendered(client: Client) -> None:
+    response, body = client.ask("/metrics")
+    assert response.status == 200
+    assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert body == reference(FAMILIES)
+
+
+def test_metrics_are_compressed_and_in_openmetrics_for_those_who_ask(client: Client) -> None:
+    accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
+    response, body = client.ask("/metrics", Accept=accept, Accept_Encoding="gzip")
+    assert response.headers["Content-Encoding"] == "gzip"
+    assert response.headers["Content-Type"].startswith(
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    )
+    assert "Accept-Encoding" in response.headers["Vary"]
+    assert gzip.decompress(body) == reference(FAMILIES, openmetrics=True)
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready", "/nowhere"])
+def test_head_is_get_without_the_body(client: Client, path: str) -> None:
+    get, _ = client.ask(path)
+    head, body = client.ask(path, "HEAD")
+    assert not body
+    assert head.status == get.status
+    unlike = {"Date"}
+    assert {item for item in head.getheaders() if item[0] not in unlike} == {
+        item for item in get.getheaders() if item[0] not in unlike
+    }
+
+
+def test_concurrent_scrapers_get_identical_bytes(server: Server) -> None:
+    def scrape(_: int) -> set[bytes]:
+        with closing(Client(server.bound[0])) as client:
+            return {client.ask("/metrics", Accept_Encoding="gzip")[1] for _ in range(5)}
+
+    with ThreadPoolExecutor(8) as pool:
+        bodies = set().union(*pool.map(scrape, range(8)))
+    assert len(bodies) == 1
+
+
+def test_not_ready_until_the_first_tick_is_done(tick: Tick, client: Client) -> None:
+    page, tick.page = tick.page, None
+    assert client.ask("/-/ready")[0].status == 503
+    assert client.ask("/metrics")[0].status == 503
+    assert client.ask("/-/healthy")[0].status == 200
+    tick.page = page
+    assert client.ask("/-/ready")[0].status == 200
+
+
+def test_unhealthy_with_the_reason_when_the_tick_is_stuck(tick: Tick, client: Client) -> None:
+    tick.reason = "the last tick started 31 s ago"
+    response, body = client.ask("/-/healthy")
+    assert (response.status, body) == (503, b"the last tick started 31 s ago\n")
+
+
+def test_the_landing_page_names_version_and_pages_and_asks_nobody_else(client: Client) -> None:
+    response, body = client.ask("/")
+    text = body.decode()
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert VERSION in text
+    assert all(f'href="{path}"' in text for path in ("/metrics", "/-/healthy", "/-/ready"))
+    assert "color-scheme: light dark" in text
+    assert "http" not in text
+    assert "script" not in text
+
+
+def test_other_paths_and_methods_are_refused(client: Client) -> None:
+    assert client.ask("/metrics/")[0].status == 404
+    response, _ = client.ask("/metrics", "POST")
+    assert (response.status, response.headers["Allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/nowhere"])
+def test_every_answer_has_the_headers_that_keep_browsers_safe(client: Client, path: str) -> None:
+    headers = client.ask(path)[0].headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'sha256-")
+    assert headers["Server"] == "podjoule"
+
+
+def test_a_chunked_body_is_not_taken_for_the_next_request(client: Client) -> None:
+    hidden = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
+    request = b"GET /-/ready HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"
+    with client.socket() as sock:
+        sock.sendall(request % (len(hidden), hidden))
+        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"Connection: close" in answer
+
+
+def test_headers_and_bodies_beyond_the_limit_are_refused(client: Client) -> None:
+    assert client.ask("/metrics", X_Long="x" * LIMITS.header_bytes)[0].status == 413
+    with closing(Client(f"{client.host}:{client.port}")) as other:
+        assert other.ask("/metrics", "POST", Content_Length=str(10**9))[0].status == 413
+
+
+def test_slow_clients_are_dropped_and_block_nobody(client: Client) -> None:
+    with ExitStack() as stack:
+        slow = [stack.enter_context(client.socket()) for _ in range(2 * LIMITS.threads)]
+        for sock in slow:
+            sock.sendall(b"GET /metrics HTTP/1.1\r\nHost:")
+        stop = threading.Event()
+        drip = threading.Thread(target=_drip, args=(slow, stop))
+        drip.start()
+        assert client.ask("/metrics")[0].status == 200
+        assert all(_ended(sock) for sock in slow)
+        stop.set()
+        drip.join()
+
+
+def _drip(sockets: list[socket.socket], stop: threading.Event) -> None:
+    """A byte now and then, which puts off any timeout that counts from the last byte."""
+    while not stop.wait(0.05):
+        for sock in sockets:
+            try:
+                sock.sendall(b"x")
+            except OSError:
+                continue
+
+
+def _ended(sock: socket.socket) -> bool:
+    try:
+        while sock.recv(65536):
+            pass
+    except ConnectionError:
+        return True
+    return True
+
+
+def test_a_client_that_does_not_read_is_dropped_and_blocks_nobody(client: Client) -> None:
+    with ExitStack() as stack:
+        for _ in range(LIMITS.threads):
+            sock = stack.enter_context(client.socket())
+            sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+        assert client.ask("/metrics")[0].status == 200
+
+
+def test_silent_connections_take_no_thread(client: Client) -> None:
+    with ExitStack() as stack:
+        for _ in range(10 * LIMITS.threads):
+            stack.enter_context(client.socket())
+        start = time.monotonic()
+        assert client.ask("/metrics")[0].status == 200
+        assert time.monotonic() - start < LIMITS.request_seconds
+
+
+def test_connections_are_bounded(tick: Tick) -> None:
+    server = Server(["127.0.0.1:0"], Application(tick), Limits(connections=3))
+    server.bind()
+    server.start()
+    with ExitStack() as stack, closing(Client(server.bound[0])) as client:
+        sockets = [stack.enter_context(client.socket()) for _ in range(6)]
+        assert [_ended(sock) for sock in sockets[3:]] == [True] * 3
+        sockets[0].close()
+        time.sleep(0.1)
+        assert client.ask("/-/ready")[0].status == 200
+    server.stop()
+
+
+def test_requests_under_way_are_finished_when_the_server_stops(tick: Tick) -> None:
+    server, reached = Server(["127.0.0.1:0"], Application(tick)), threading.Event()
+    server.bind()
+    server.start()
+    tick.on_healthy = lambda: (reached.set(), time.sleep(0.3))
+    with closing(Client(server.bound[0])) as client, ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(client.ask, "/-/healthy")
+        reached.wait()
+        start = time.monotonic()
+        server.stop()
+        assert time.monotonic() - start < 1.0
+        assert answer.result()[0].status == 200
+
+
+def test_stop_is_prompt_and_frees_the_port_whatever_clients_do(tick: Tick) -> None:
+    server = Server(["127.0.0.1:0", "127.0.0.1:0"], Application(tick))
+    server.bind()
+    addresses = server.bound
+    server.start()
+    before = threading.active_count()
+    with ExitStack() as stack:
+        for address in addresses:
+            client = stack.enter_context(closing(Client(address)))
+            client.ask("/-/ready")
+            stack.enter_context(client.socket()).sendall(b"GET /metrics HTT")
+        time.sleep(0.05)
+        start = time.monotonic()
+        server.stop()
+        assert time.monotonic() - start < 1.0
+    assert threading.active_count() < before
+    with closing(socket.create_server(parse_address(addresses[0]))):
+        assert server.bound == []
+
+
+def test_a_server_that_was_bound_only_can_be_stopped(tick: Tick) -> None:
+    server = Server(["127.0.0.1:0"], Application(tick))
+    server.bind()
+    server.stop()
+    assert server.bound == []
+
+
+def test_a_taken_port_is_a_usage_error_that_says_what_to_do_and_leaves_nothing_open(tick: Tick) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        server = Server(["127.0.0.1:0", taken], Application(tick))
+        with pytest.raises(UsageError, match=f"'{taken}'.*in use.*choose another port"):
+            server.bind()
+        assert server.bound == []
+
+
+def test_clients_that_come_before_the_start_are_answered_after_it(tick: Tick) -> None:
+    server = Server(["127.0.0.1:0"], Application(tick))
+    server.bind()
+    with closing(Client(server.bound[0])) as client, ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(client.ask, "/-/ready")
+        time.sleep(0.05)
+        server.start()
+        assert answer.result()[0].status == 200
+    server.stop()
+
+
+def test_no_host_means_all_interfaces_of_both_families(tick: Tick) -> None:
+    server = Server([":0"], Application(tick))
+    server.bind()
+    server.start()
+    port = server.bound[0].rpartition(":")[2]
+    hosts = ["127.0.0.1", "[::1]"] if socket.has_dualstack_ipv6() else ["127.0.0.1"]
+    for host in hosts:
+        with closing(Client(f"{host}:{port}")) as client:
+            assert client.ask("/-/ready")[0].status == 200
+    server.stop()
+
+
+def test_an_error_of_ours_is_a_500_and_is_logged(
+    tick: Tick, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    tick.on_healthy = lambda: 1 / 0
+    assert client.ask("/-/healthy")[0].status == 500
+    assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        (":28283", ("", 28283)),
+        ("127.0.0.1:0", ("127.0.0.1", 0)),
+        ("[::1]:9", ("::1", 9)),
+        ("node.example:1", ("node.example", 1)),
+    ],
+)
+def test_an_address_is_host_and_port(address: str, expected: tuple[str, int]) -> None:
+    assert parse_address(address) == expected
+
+
+@pytest.mark.parametrize(
+    "address", ["", "28283", "host", "host:", ":http", ":65536", ":-1", "::1:9", "http://x:80"]
+)
+def test_what_is_no_address_is_a_usage_error(address: str) -> None:
+    with pytest.raises(UsageError, match="listen address"):
+        parse_address(address)
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1:0", "no.such.host.invalid:80"])
+def test_an_address_that_is_not_ours_is_a_usage_error(address: str, tick: Tick) -> None:
+    with pytest.raises(UsageError, match=address.split(":")[0]):
+        Server([address], Application(tick)).bind()
