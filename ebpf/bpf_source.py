@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from ebpf import libbpf
 from ebpf.cgroups import CgroupTree, walk
 from ebpf.counters import FIELDS, CounterArray, CounterSnapshot, KernelStatistics
-from ebpf.cpus import online_cpus
+from ebpf.cpus import online_cpus, running_processes
 from ebpf.program import COUNTERS, CPU_STATE, KEY, LoadedProgram, ProgramOptions
 
 log = logging.getLogger("ebpf")
@@ -132,8 +131,7 @@ class BpfCounterSource:
         self._dying = keys[dead]
 
     def _ended_processes(self, tgid: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
-        alive = [int(name) for name in os.listdir(self._options.procfs) if name.isdigit()]
-        return ~np.isin(tgid, alive)
+        return ~np.isin(tgid, running_processes(self._options.procfs))
 
 
 def open_program(name: str, program: LoadedProgram, options: ProgramOptions) -> BpfCounterSource:

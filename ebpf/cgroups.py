@@ -16,7 +16,7 @@ MADE, REMOVED, RENAMED = 1, 2, 3
 def walk(mount: Path) -> dict[int, str]:
     """Every cgroup under a mount: id (the directory's inode) -> path below the mount.
 
-    A directory that vanishes meanwhile costs itself alone. Raises SourceUnavailable if the mount cannot be read.
+    A directory that vanishes meanwhile costs itself alone. Raises SourceUnavailable for an unreadable mount.
     """
     try:
         found = {mount.stat().st_ino: "/"}

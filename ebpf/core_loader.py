@@ -56,7 +56,8 @@ def _why(error: OSError) -> str:
         3: "this kernel has no BTF (/sys/kernel/btf/vmlinux): use --ebpf.loader bcc",
         2: "this kernel has no BTF (/sys/kernel/btf/vmlinux): use --ebpf.loader bcc",
     }
-    return f"{error.strerror or error}; {mends.get(error.errno or 0, '--log.level debug shows what libbpf says')}"
+    mend = mends.get(error.errno or 0, "--log.level debug shows what libbpf says")
+    return f"{error.strerror or error}; {mend}"
 
 
 def load(options: ProgramOptions) -> LoadedProgram:

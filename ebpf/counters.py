@@ -65,10 +65,13 @@ class CounterSource(Protocol):
     """Cumulative counters of every cgroup on the node."""
 
     name: str
-    directory: CgroupDirectory
+
+    @property
+    def directory(self) -> CgroupDirectory:
+        """The cgroups that the snapshots' ids stand for."""
 
     def read(self) -> CounterSnapshot:
-        """Count everything up to now and return it. A cgroup that ended is in one more reading after its end."""
+        """Count everything up to now. A cgroup that ended is in one more reading after its end."""
 
     def statistics(self) -> KernelStatistics:
         """What the source itself costs."""

@@ -55,7 +55,8 @@ class CpuStatSource:
         self._before_ns = self._usage()
         if not self._before_ns:
             raise SourceUnavailable(
-                f"no cgroup below {hierarchy.mount} has a readable {self._file}: the kernel's cpu accounting is off"
+                f"no cgroup below {hierarchy.mount} has a readable {self._file}:"
+                " the kernel's CPU accounting is off"
             )
 
     @property

@@ -1,4 +1,4 @@
-"""Which CPUs there are, as the kernel lists them."""
+"""Which CPUs and processes there are, as the kernel lists them."""
 
 from __future__ import annotations
 
@@ -18,3 +18,8 @@ def parse_cpu_list(text: str) -> list[int]:
 def online_cpus(sysfs: Path) -> list[int]:
     """The CPUs that are online now. Raises OSError or ValueError where sysfs does not say."""
     return parse_cpu_list((sysfs / "devices/system/cpu/online").read_text())
+
+
+def running_processes(procfs: Path) -> list[int]:
+    """The process ids that procfs lists."""
+    return [int(entry.name) for entry in procfs.iterdir() if entry.name.isdigit()]

@@ -12,7 +12,7 @@ V1_CONTROLLERS = ("cpuacct", "cpu")  # cpuacct is the one whose usage can be che
 
 @dataclass(frozen=True, slots=True)
 class Hierarchy:
-    """A mounted hierarchy. version: 2 or 1. number: the kernel's hierarchy id, 0 for v2. controller: "" for v2."""
+    """A mounted hierarchy. version: 2 or 1. number: the kernel's id, 0 for v2. controller: "" for v2."""
 
     version: int
     mount: Path
@@ -45,7 +45,7 @@ def _mounts(mountinfo: str) -> list[_Mount]:
 
 
 def _below(mounts: list[_Mount], cgroupfs: Path) -> list[_Mount]:
-    """Those at or under the wanted root, whole trees before parts of one, the innermost last mounted first."""
+    """Those at or under the wanted root, whole trees before parts of one."""
     inside = [mount for mount in mounts if mount.point.is_relative_to(cgroupfs)]
     return sorted(inside, key=lambda mount: (mount.root != "/", mount.point))
 

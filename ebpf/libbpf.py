@@ -20,7 +20,6 @@ from ebpf.errors import SourceUnavailable
 log = logging.getLogger("ebpf")
 
 _TEST_RUN_ON_CPU = 1
-_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 _Print = ct.CFUNCTYPE(ct.c_int, ct.c_int, ct.c_char_p, ct.c_void_p)
 _OnSample = ct.CFUNCTYPE(ct.c_int, ct.c_void_p, ct.c_void_p, ct.c_size_t)
@@ -74,18 +73,20 @@ def library() -> ct.CDLL:
     for name in _POINTERS:
         getattr(lib, name).restype = ct.c_void_p
     lib.libbpf_set_print.restype = ct.c_void_p
-    lib.libbpf_set_print(_relay)
+    lib.libbpf_set_print(_print)
     return lib
 
 
-@_Print
-def _relay(level: int, template: bytes, arguments: int) -> int:
+def _relay(_level: int, template: bytes, arguments: int) -> int:
     """Hand libbpf's own messages, the verifier's among them, to our log; they explain, we decide."""
     if log.isEnabledFor(logging.DEBUG):
         text = ct.create_string_buffer(4096)
         ct.CDLL(None).vsnprintf(text, ct.sizeof(text), template, ct.c_void_p(arguments))
         log.debug("libbpf: %s", text.value.decode(errors="replace").rstrip())
     return 0
+
+
+_print = _Print(_relay)  # kept: C holds no reference to it
 
 
 def _fail(what: str) -> OSError:

@@ -98,7 +98,7 @@ def event_for(event: Event, cpu: int, hybrid: Mapping[int, int]) -> Event:
 
 
 def open_on_cpus(event: Event, cpus: Sequence[int], hybrid: Mapping[int, int]) -> dict[int, int]:
-    """Open an event on every CPU: cpu -> descriptor. Raises OSError, with none left open, if one CPU has none."""
+    """Open an event on every CPU: cpu -> descriptor. Raises OSError, with none left open, if one fails."""
     opened: dict[int, int] = {}
     try:
         for cpu in cpus:
@@ -111,7 +111,7 @@ def open_on_cpus(event: Event, cpus: Sequence[int], hybrid: Mapping[int, int]) -
 
 
 def open_all(events: Mapping[str, Event], cpus: Sequence[int], sysfs: Path) -> dict[str, dict[int, int]]:
-    """Open what can be had: field -> cpu -> descriptor. A field that one CPU lacks is left out, never zero."""
+    """Open what can be had: field -> cpu -> descriptor. A field that one CPU lacks is left out."""
     hybrid = hybrid_types(sysfs)
     opened: dict[str, dict[int, int]] = {}
     for field, event in events.items():

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from ebpf.errors import PodjouleError, UsageError
 from ebpf.version import VERSION
@@ -112,7 +112,11 @@ def _run(arguments: argparse.Namespace, config: Config) -> int:
 def _snapshot(arguments: argparse.Namespace, config: Config) -> int:
     from exporter.snapshot import snapshot
 
-    return snapshot(config, _DURATION.parse(arguments.duration, _DURATION.flag), arguments.format)
+    return snapshot(config, _seconds(arguments.duration), arguments.format)
+
+
+def _seconds(text: str) -> float:
+    return cast(float, _DURATION.parse(text, _DURATION.flag))
 
 
 def _doctor(arguments: argparse.Namespace, config: Config) -> int:

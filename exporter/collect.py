@@ -168,7 +168,7 @@ class Collector:
         names = [self._row(name) for name in components]
         available = self._row(measurement.source.name, ",".join(sorted(measurement.available)))
         return [
-            f.COUNTER_SOURCE_INFO.family([available], [1.0]),
+            f.USAGE_SOURCE_INFO.family([available], [1.0]),
             f.BUILD_INFO.family([self._row(VERSION)], [1.0]),
             f.TICKS.family([self._row()], [float(ticks)]),
             f.TICK_DURATION.family([self._row()], [duration_seconds]),
@@ -194,7 +194,7 @@ class Collector:
 
 
 class _LabelCache:
-    """Label tuples by kind, made anew when the ledger's accounts or zones are not the same objects any more."""
+    """Label tuples by kind, made anew when the ledger's accounts or zones are others."""
 
     def __init__(self, node_name: str) -> None:
         self._node = node_name

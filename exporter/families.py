@@ -180,8 +180,8 @@ POWER_ERRORS = Spec(
     "What went wrong with meter or model: read, gap, vanished; outside_envelope, missing_feature",
     ("kind",),
 )
-COUNTER_SOURCE_INFO = Spec(
-    "podjoule_counter_source_info",
+USAGE_SOURCE_INFO = Spec(
+    "podjoule_usage_source_info",
     "gauge",
     "Always 1: where the counters come from (core, bcc, cpu.stat) and which of them are measured",
     ("source", "available"),

@@ -65,7 +65,7 @@ class Measurement:
         """Measure everything since the last call and book it.
 
         Whatever raises on the way is counted by its component and raised. Where the counters cannot be read
-        the meter is not read either: both differences of the next call then span both ticks, and nothing is lost.
+        the meter is not read either: the next call's differences then span both ticks, and nothing is lost.
         """
         with self.components.timed("counters"):
             snapshot = self.source.read()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ebpf.cpus import running_processes
 from estimator.energy import Usage, ZoneShare
 from exporter.accounts import Account, Resolver
 from exporter.ledger import Ledger
@@ -38,7 +38,7 @@ def read_process(procfs: Path, pid: int, workload: Workload) -> ProcessInfo:
     with suppress(OSError):
         comm = (procfs / str(pid) / "comm").read_text(errors="replace").rstrip("\n")
     with suppress(OSError):
-        exe = os.readlink(procfs / str(pid) / "exe")
+        exe = str((procfs / str(pid) / "exe").readlink())
     kind = workload.kind if workload.kind in ("container", "vm") else "regular"
     return ProcessInfo(
         pid,
@@ -66,7 +66,7 @@ class ProcessLedger:
         if not usage.tgid.any():
             return
         self._cgroup_of = dict(zip(usage.tgid.tolist(), usage.cgroup_id.tolist(), strict=True))
-        self._alive = frozenset(int(name) for name in os.listdir(self._procfs) if name.isdigit())
+        self._alive = frozenset(running_processes(self._procfs))
         self.ledger.add(replace(usage, cgroup_id=usage.tgid.astype(np.uint64)), shares)
         kept = {account.workload.id for account in self.ledger.balances("process").accounts}
         self._info = {key: info for key, info in self._info.items() if key in kept}

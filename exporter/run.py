@@ -35,7 +35,7 @@ class _Stage:
 
 
 class _Reload:
-    """Rereads the configuration at SIGHUP, in the tick's thread; a bad one is refused and the old one stays."""
+    """Rereads the configuration at SIGHUP, in the tick's thread; a bad one is refused, the old one stays."""
 
     def __init__(self, ticker: Ticker, load: Callable[[], Config]) -> None:
         self._ticker = ticker

@@ -20,7 +20,7 @@ _ALIVE_INTERVALS, _ALIVE_SECONDS = 3, 10.0
 
 
 class Ticker:
-    """Measures and renders once per interval, in the thread that calls `run`; the web reads what it published.
+    """Measures and renders once per interval, in the thread that calls `run`; the web reads the last page.
 
     A tick that fails is counted and logged once per kind of failure; the next one goes on from there.
     """
