@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -16,8 +17,11 @@ def parse_cpu_list(text: str) -> list[int]:
 
 
 def online_cpus(sysfs: Path) -> list[int]:
-    """The CPUs that are online now. Raises OSError or ValueError where sysfs does not say."""
-    return parse_cpu_list((sysfs / "devices/system/cpu/online").read_text())
+    """The CPUs that are online now; where this sysfs does not say, as many as there are, from 0 on."""
+    try:
+        return parse_cpu_list((sysfs / "devices/system/cpu/online").read_text())
+    except (OSError, ValueError):
+        return list(range(os.cpu_count() or 1))
 
 
 def running_processes(procfs: Path) -> list[int]:

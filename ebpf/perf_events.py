@@ -9,6 +9,7 @@ import ctypes as ct
 import logging
 import os
 import platform
+import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,10 +111,17 @@ def open_on_cpus(event: Event, cpus: Sequence[int], hybrid: Mapping[int, int]) -
     return opened
 
 
+def _allow_descriptors() -> None:
+    """One descriptor an event and CPU passes the usual soft limit of 1024 on large machines."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def open_all(events: Mapping[str, Event], cpus: Sequence[int], sysfs: Path) -> dict[str, dict[int, int]]:
     """Open what can be had: field -> cpu -> descriptor. A field that one CPU lacks is left out."""
     hybrid = hybrid_types(sysfs)
     opened: dict[str, dict[int, int]] = {}
+    _allow_descriptors()
     for field, event in events.items():
         try:
             opened[field] = open_on_cpus(event, cpus, hybrid)

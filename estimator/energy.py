@@ -75,7 +75,7 @@ class EnergySource(Protocol):
     info: SourceInfo
 
     def measure(self, usage: Usage) -> list[ZoneEnergy]:
-        """The energy since the last call. Zones whose first reading this is, and gaps, are not in the list."""
+        """The energy since the last call; zones whose first reading this is, and gaps, are not in it."""
 
     def errors(self) -> Mapping[str, int]:
         """Cumulative counts by kind ("read", "gap", …); never go down."""
@@ -83,7 +83,7 @@ class EnergySource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ZoneShare:
-    """One zone's energy, split and shared out; idle + active == joules, Σ cgroups + unattributed == active."""
+    """One zone's energy, shared out; idle + active == joules, Σ cgroups + unattributed == active."""
 
     energy: ZoneEnergy
     idle_joules: float

@@ -65,7 +65,7 @@ def _format(value: float) -> bytes:
 
 
 def _shortest(values: Floats) -> tuple[Integers, Integers, npt.NDArray[np.bool_]]:
-    """Each value's 17 digits, zeros behind the last that is needed; its decimal exponent; whether that is sure."""
+    """Each value's 17 digits, zeros behind the last that is needed; its decimal exponent; if that is sure."""
     sure = (values >= _POWERS[0]) & (values < _POWERS[-1])
     values = np.where(sure, values, 3.0)
     index = np.searchsorted(_POWERS, values, side="right") - 1

@@ -70,7 +70,7 @@ class Measurement:
         with self.components.timed("counters"):
             snapshot = self.source.read()
         self.available = snapshot.available
-        usage = self._tracker.update(snapshot, self._n_cpu()) or self._baseline(snapshot.available)
+        usage = self._tracker.update(snapshot, len(online_cpus(self._config.host.sysfs))) or self._baseline(snapshot.available)
         with self.components.timed("power"):
             energies = self.power.source.measure(usage)
         with self.components.timed("attribution"):
@@ -126,12 +126,6 @@ class Measurement:
         """Whether the cgroup is a container's own, not one below it: each container is given one share."""
         workload = self._resolver(cgroup_id)[0].workload
         return workload.kind == "container" and self.source.directory.path(cgroup_id) == workload.cgroup
-
-    def _n_cpu(self) -> int:
-        try:
-            return len(online_cpus(self._config.host.sysfs))
-        except (OSError, ValueError):
-            return self._topology.n_cpu
 
     def _baseline(self, available: frozenset[str]) -> Usage:
         n_sockets = self._topology.n_sockets

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ from tests.estimator.usages import energy_of, usage_of
 RELATIVE = 1e-9
 INTERVAL_SECONDS = 5
 TOP_UJ = 65_532_610_987
+PSYS_TOP_UJ = 262_143_328_850  # a board may draw 4 kW: with the smaller range, 16 s would be a gap
 MILLION = 1_000_000
 
 # (zone, socket); the two at the end are two dies of one package
@@ -45,6 +46,7 @@ class TrueCounter:
     socket: int | None
     path: str
     drawn_uj: int
+    max_energy_uj: int
     counted_from_uj: int | None = None
 
     def tick(self, drawn_uj: int, event: str, seconds: int) -> tuple[ZoneReading | MeterError, int | None]:
@@ -55,9 +57,11 @@ class TrueCounter:
                 self.counted_from_uj = None
             return MeterError(self.path, event, vanished=event == VANISH), None
         before, self.counted_from_uj = self.counted_from_uj, self.drawn_uj
-        shown = self.drawn_uj % (TOP_UJ + 1)
-        reading = ZoneReading(self.zone, self.socket, self.path, shown, TOP_UJ, seconds * 10**9)
-        return reading, None if before is None else self.drawn_uj - before
+        return self.shown(seconds), None if before is None else self.drawn_uj - before
+
+    def shown(self, seconds: int) -> ZoneReading:
+        energy_uj = self.drawn_uj % (self.max_energy_uj + 1)
+        return ZoneReading(self.zone, self.socket, self.path, energy_uj, self.max_energy_uj, seconds * 10**9)
 
 
 def parts(share: ZoneShare) -> list[float]:
@@ -68,7 +72,13 @@ def parts(share: ZoneShare) -> list[float]:
 def trajectories(draw: st.DrawFn) -> tuple[list[FakeTick], list[dict[str, int]]]:
     """The ticks of a meter, and what each of them must count: µJ by path."""
     counters = [
-        TrueCounter(zone, socket, f"zone-{place}", draw(st.integers(0, 2 * TOP_UJ)))
+        TrueCounter(
+            zone,
+            socket,
+            f"zone-{place}",
+            draw(st.integers(0, 2 * TOP_UJ)),
+            PSYS_TOP_UJ if zone == "psys" else TOP_UJ,
+        )
         for place, (zone, socket) in enumerate(COUNTERS)
     ]
     ticks: list[FakeTick] = []
@@ -96,17 +106,11 @@ def test_every_joule_outside_a_gap_is_shared_out_once(
     random, source = np.random.default_rng(seed), MeteredEnergy(FakeMeter(ticks))
     for counted in truth:
         usage = usage_of(random_counts(random, random.integers(0, 6)), random_counts(random, 1)[0])
-        energies = [with_idle(energy, idle_watts) for energy in source.measure(usage)]
+        energies = [replace(energy, idle_watts=idle_watts) for energy in source.measure(usage)]
         shares = attribute(energies, usage, COEFFICIENTS, {0: 0, 1: 1, 2: 2})
         found = {share.energy.path: math.fsum(parts(share)) for share in shares}
         assert found == pytest.approx({path: uj / MILLION for path, uj in counted.items()}, rel=RELATIVE)
         assert all(part >= 0 for share in shares for part in parts(share))
-
-
-def with_idle(energy, idle_watts):  # type: ignore[no-untyped-def]
-    from dataclasses import replace
-
-    return replace(energy, idle_watts=idle_watts)
 
 
 def random_counts(random: np.random.Generator, n: int) -> np.ndarray:

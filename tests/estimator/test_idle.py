@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ebpf.errors import UsageError
@@ -16,6 +16,7 @@ ACTIVE = np.array([30.0, 0.0, 10.0, 0.0])
 
 
 @given(joules=JOULES, idle_watts=WATTS, seconds=st.floats(0, 1e5), ratio=RATIO)
+@example(joules=495.43508709194094, idle_watts=222.69364483065775, seconds=1.0, ratio=0.0)  # p + (t - p) != t
 def test_the_two_parts_add_up_exactly_and_neither_is_negative(
     joules: float, idle_watts: float | None, seconds: float, ratio: float
 ) -> None:

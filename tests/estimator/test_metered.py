@@ -109,8 +109,7 @@ def test_each_change_of_state_is_one_log_line(caplog: pytest.LogCaptureFixture) 
         ("INFO", "reading again"),
         ("WARNING", GONE.message),
         ("INFO", "reading again"),
-    ] or [record.getMessage() for record in caplog.records]
-    assert len(lines) == 4
+    ]
 
 
 def test_a_gap_in_every_tick_is_one_log_line(caplog: pytest.LogCaptureFixture) -> None:

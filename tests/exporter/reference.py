@@ -32,7 +32,7 @@ def reference(families: Iterable[Family], openmetrics: bool = False) -> bytes:
 
 
 def newer(text: bytes) -> bytes:
-    """The exponents of prometheus_client before 0.23, 1e+010, spelled as it does since then and as Go does."""
+    """The exponents of prometheus_client before 0.23, 1e+010, spelled as it does since and as Go does."""
     return re.sub(rb"e\+0(\d\d)$", rb"e+\1", text, flags=re.MULTILINE)
 
 

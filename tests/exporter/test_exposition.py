@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.exposition import Family, Renderer
@@ -44,6 +44,7 @@ def families(draw: st.DrawFn) -> Family:
 pages = st.lists(families(), max_size=4, unique_by=lambda family: family.name)
 
 
+@settings(deadline=None)
 @given(pages, st.data())
 def test_the_text_is_prometheus_clients_tick_after_tick(page: list[Family], data: st.DataObject) -> None:
     text, openmetrics = Renderer(), Renderer()

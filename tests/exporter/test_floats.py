@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from prometheus_client.utils import floatToGoString
@@ -16,16 +16,19 @@ def expected(values: np.ndarray) -> list[bytes]:
     return [newer(floatToGoString(value).encode()) for value in values.tolist()]
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(), max_size=50))
 def test_few_floats_are_spelled_as_prometheus_client_does(values: list[float]) -> None:
     assert format_floats(np.array(values, dtype=np.float64)) == expected(np.array(values))
 
 
+@settings(deadline=None)
 @given(arrays.arrays(np.float64, MANY, elements=st.floats(), fill=st.nothing()))
 def test_many_floats_are_spelled_as_prometheus_client_does(values: np.ndarray) -> None:
     assert format_floats(values) == expected(values)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32))
 def test_joules_counters_and_short_decimals_are_spelled_as_prometheus_client_does(seed: int) -> None:
     random = np.random.default_rng(seed)

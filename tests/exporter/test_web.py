@@ -5,9 +5,9 @@ import http.client
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 
@@ -24,6 +24,9 @@ FAMILIES = [
     Family("watts", "Watts", "gauge", ("zone",), [(f"zone-{n}",) for n in range(20_000)], [1.5] * 20_000)
 ]
 LIMITS = Limits(threads=2, request_seconds=0.4, idle_seconds=5.0, grace_seconds=0.5)
+
+# Under a second on a machine at rest; without our own doing any of these would take four and more.
+PROMPT_SECONDS = 2.0
 
 
 class Tick:
@@ -64,13 +67,23 @@ def tick() -> Tick:
     return Tick()
 
 
+@contextmanager
+def serving(
+    tick: Tick, limits: Limits | None = None, addresses: Sequence[str] = ("127.0.0.1:0",)
+) -> Iterator[Server]:
+    server = Server(addresses, Application(tick), limits)
+    server.bind()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
 @pytest.fixture
 def server(tick: Tick) -> Iterator[Server]:
-    server = Server(["127.0.0.1:0"], Application(tick), LIMITS)
-    server.bind()
-    server.start()
-    yield server
-    server.stop()
+    with serving(tick, LIMITS) as server:
+        yield server
 
 
 @pytest.fixture
@@ -222,43 +235,33 @@ def test_silent_connections_take_no_thread(client: Client) -> None:
             stack.enter_context(client.socket())
         start = time.monotonic()
         assert client.ask("/metrics")[0].status == 200
-        assert time.monotonic() - start < LIMITS.request_seconds
+        assert time.monotonic() - start < PROMPT_SECONDS
 
 
 def test_connections_are_bounded(tick: Tick) -> None:
-    server = Server(["127.0.0.1:0"], Application(tick), Limits(connections=3))
-    server.bind()
-    server.start()
-    with ExitStack() as stack, closing(Client(server.bound[0])) as client:
+    with serving(tick, Limits(connections=3)) as server, ExitStack() as stack:
+        client = stack.enter_context(closing(Client(server.bound[0])))
         sockets = [stack.enter_context(client.socket()) for _ in range(6)]
         assert [_ended(sock) for sock in sockets[3:]] == [True] * 3
-        sockets[0].close()
-        time.sleep(0.1)
-        assert client.ask("/-/ready")[0].status == 200
-    server.stop()
+        sockets[0].sendall(b"GET /-/ready HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert sockets[0].recv(65536).startswith(b"HTTP/1.1 200 OK")
 
 
 def test_requests_under_way_are_finished_when_the_server_stops(tick: Tick) -> None:
-    server, reached = Server(["127.0.0.1:0"], Application(tick)), threading.Event()
-    server.bind()
-    server.start()
+    reached = threading.Event()
     tick.on_healthy = lambda: (reached.set(), time.sleep(0.3))
-    with closing(Client(server.bound[0])) as client, ThreadPoolExecutor(1) as pool:
+    with serving(tick) as server, closing(Client(server.bound[0])) as client, ThreadPoolExecutor(1) as pool:
         answer = pool.submit(client.ask, "/-/healthy")
         reached.wait()
         start = time.monotonic()
         server.stop()
-        assert time.monotonic() - start < 1.0
+        assert time.monotonic() - start < PROMPT_SECONDS
         assert answer.result()[0].status == 200
 
 
 def test_stop_is_prompt_and_frees_the_port_whatever_clients_do(tick: Tick) -> None:
-    server = Server(["127.0.0.1:0", "127.0.0.1:0"], Application(tick))
-    server.bind()
-    addresses = server.bound
-    server.start()
-    before = threading.active_count()
-    with ExitStack() as stack:
+    with serving(tick, None, ["127.0.0.1:0", "127.0.0.1:0"]) as server, ExitStack() as stack:
+        before, addresses = threading.active_count(), server.bound
         for address in addresses:
             client = stack.enter_context(closing(Client(address)))
             client.ask("/-/ready")
@@ -266,7 +269,7 @@ def test_stop_is_prompt_and_frees_the_port_whatever_clients_do(tick: Tick) -> No
         time.sleep(0.05)
         start = time.monotonic()
         server.stop()
-        assert time.monotonic() - start < 1.0
+        assert time.monotonic() - start < PROMPT_SECONDS
     assert threading.active_count() < before
     with closing(socket.create_server(parse_address(addresses[0]))):
         assert server.bound == []
@@ -300,15 +303,11 @@ def test_clients_that_come_before_the_start_are_answered_after_it(tick: Tick) ->
 
 
 def test_no_host_means_all_interfaces_of_both_families(tick: Tick) -> None:
-    server = Server([":0"], Application(tick))
-    server.bind()
-    server.start()
-    port = server.bound[0].rpartition(":")[2]
-    hosts = ["127.0.0.1", "[::1]"] if socket.has_dualstack_ipv6() else ["127.0.0.1"]
-    for host in hosts:
-        with closing(Client(f"{host}:{port}")) as client:
-            assert client.ask("/-/ready")[0].status == 200
-    server.stop()
+    with serving(tick, None, [":0"]) as server:
+        port = server.bound[0].rpartition(":")[2]
+        for host in ["127.0.0.1", "[::1]"] if socket.has_dualstack_ipv6() else ["127.0.0.1"]:
+            with closing(Client(f"{host}:{port}")) as client:
+                assert client.ask("/-/ready")[0].status == 200
 
 
 def test_an_error_of_ours_is_a_500_and_is_logged(

@@ -50,3 +50,14 @@ while True:
         for page in range(400):
             pages[page * 4096] = 1
 """
+
+# argv: CPU seconds a second; what the machine keeps from it for a while is made up for
+STEADY = """
+import sys, time
+share, began = float(sys.argv[1]), time.monotonic()
+while True:
+    due = share * (time.monotonic() - began)
+    while time.process_time() < due:
+        for _ in range(2000): pass
+    time.sleep(0.02)
+"""

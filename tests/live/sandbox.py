@@ -68,7 +68,7 @@ class Cgroup:
             if cpu is not None:
                 os.sched_setaffinity(0, {cpu})
 
-        # a cgroup entered after the start would miss the start: there is no other way to be in it from the first
+        # entered before the program starts, so that all of it is in the cgroup
         return subprocess.Popen(command, preexec_fn=enter, stdout=subprocess.DEVNULL)  # noqa: PLW1509
 
     def python(self, code: str, *arguments: str, cpu: int | None = None) -> subprocess.Popen[bytes]:

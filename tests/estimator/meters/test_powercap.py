@@ -253,14 +253,16 @@ def test_the_tree_is_searched_at_most_once_in_n_reads_and_only_while_a_zone_is_m
     assert len(scans) == 2
 
 
-def test_a_replaced_file_is_opened_anew(sysfs: Path) -> None:
+def test_a_replaced_file_is_opened_anew_and_the_old_one_closed(sysfs: Path) -> None:
     tree = RaplTree.two_sockets(sysfs)
     meter = PowercapMeter(sysfs)
+    before = open_descriptors()
     energy = tree.path("intel-rapl:0") / "energy_uj"
     energy.unlink()
     energy.write_text("77\n")
     assert 77 in {reading.energy_uj for reading in meter.read()}
     assert meter.errors == []
+    assert open_descriptors() == before
 
 
 def test_a_wrap_gives_the_right_joules(sysfs: Path) -> None:
