@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import platform
 from importlib import resources
 
 from ebpf import libbpf
 from ebpf.cpus import online_cpus
-from ebpf.errors import SourceUnavailable
+from ebpf.errors import NotPermitted, SourceUnavailable
 from ebpf.perf_events import open_all
 from ebpf.program import EVENT_FIELDS, HOOKS, MAPS, LoadedProgram, ProgramOptions, settings_of
 
 OBJECT = "sched_switch.bpf.o"
 _NO_PREALLOC = 1
+_NO_BTF = (errno.ENOENT, errno.ESRCH)
 
 
 def _image() -> bytes:
@@ -49,15 +51,15 @@ def _put_events(program: libbpf.Object, events: dict[str, dict[int, int]]) -> No
             libbpf.update(program.map_fd(field), cpu, fd)
 
 
-def _why(error: OSError) -> str:
-    mends = {
-        1: "needs CAP_BPF and CAP_PERFMON (or root)",
-        13: "needs CAP_BPF and CAP_PERFMON (or root)",
-        3: "this kernel has no BTF (/sys/kernel/btf/vmlinux): use --ebpf.loader bcc",
-        2: "this kernel has no BTF (/sys/kernel/btf/vmlinux): use --ebpf.loader bcc",
-    }
-    mend = mends.get(error.errno or 0, "--log.level debug shows what libbpf says")
-    return f"{error.strerror or error}; {mend}"
+def _explained(error: OSError) -> SourceUnavailable:
+    what = f"CO-RE programs cannot run: {error.strerror or error}"
+    if error.errno in (errno.EPERM, errno.EACCES):
+        return NotPermitted(f"{what}; needs CAP_BPF and CAP_PERFMON (or root)")
+    if error.errno in _NO_BTF:
+        return SourceUnavailable(
+            f"{what}; this kernel has no BTF (/sys/kernel/btf/vmlinux): use --ebpf.loader bcc"
+        )
+    return SourceUnavailable(f"{what}; --log.level debug shows what libbpf says")
 
 
 def load(options: ProgramOptions) -> LoadedProgram:
@@ -77,7 +79,7 @@ def load(options: ProgramOptions) -> LoadedProgram:
             for hook in HOOKS:
                 program.attach(hook)
         except OSError as error:
-            raise SourceUnavailable(f"CO-RE programs cannot run: {_why(error)}") from error
+            raise _explained(error) from error
         return LoadedProgram(
             maps={name: program.map_fd(name) for name in MAPS},
             programs={name: program.program_fd(name) for name in (*HOOKS, "charge_running")},

@@ -2,7 +2,8 @@
 
 PodjouleError
 ├── Unavailable             a source, meter or model cannot serve on this machine; the next best is tried
-│   ├── SourceUnavailable   counters: no BPF, no BTF, no right, no cgroup mount
+│   ├── SourceUnavailable   counters: no BPF, no BTF, no cgroup mount
+│   │   └── NotPermitted    no right to use BPF, whatever the loader
 │   ├── MeterUnavailable    power: no powercap tree, energy_uj not readable
 │   └── ModelUnavailable    no model fits this machine
 ├── ModelInvalid            a model file that must not be used: names the file and the field
@@ -24,6 +25,10 @@ class Unavailable(PodjouleError):
 
 class SourceUnavailable(Unavailable):
     """No counters can be had this way."""
+
+
+class NotPermitted(SourceUnavailable):
+    """BPF is there, but not for us."""
 
 
 class MeterUnavailable(Unavailable):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ebpf.bpf_source import open_program
 from ebpf.counters import CounterSource
 from ebpf.cpu_stat import CpuStatSource
-from ebpf.errors import SourceUnavailable
+from ebpf.errors import NotPermitted, SourceUnavailable
 from ebpf.program import LoadedProgram, ProgramOptions
 
 log = logging.getLogger("ebpf")
@@ -43,6 +43,8 @@ def open_source(loader: str, options: ProgramOptions) -> CounterSource:
             if loader != "auto":
                 raise
             log.warning("%s: %s; trying the next source", name, error)
+            if isinstance(error, NotPermitted):
+                break
     source = CpuStatSource(options.hierarchy)
     log.info("counting CPU time from %s: no counters, no CPUs told apart", source.name)
     return source

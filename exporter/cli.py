@@ -19,7 +19,7 @@ from exporter.options import CONFIG_FILE_FLAG, Option, add_flags, shown_default,
 
 log = logging.getLogger("exporter.cli")
 
-_DONE, _FAILED, _WRONG_USAGE = 0, 1, 2
+_DONE, _WRONG_USAGE = 0, 2
 _INTERRUPTED, _BROKEN_PIPE = 130, 141  # as a shell reports SIGINT and SIGPIPE
 
 _FORMATS = ("table", "json")
@@ -37,14 +37,12 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. 0 done, 1 failed while running, 2 wrong usage or configuration; errors in one line."""
+    """Run one command: 0 done, 1 failed while running, 2 wrong usage or set-up; errors in one line."""
     try:
         code = _dispatch(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
-    except UsageError as error:
-        return _complain(error, _WRONG_USAGE)
-    except PodjouleError as error:
-        return _complain(error, _FAILED)
+    except PodjouleError as error:  # all of them are raised before anything runs: the set-up is wrong
+        return _complain(error)
     except BrokenPipeError:
         _drop_stdout()
         return _BROKEN_PIPE
@@ -141,10 +139,10 @@ def _unknown_argument(unknown: Sequence[str]) -> str:
     return f"unknown flag {flag}; the nearest known one is {nearest(flag, known)}"
 
 
-def _complain(error: PodjouleError, code: int) -> int:
+def _complain(error: PodjouleError) -> int:
     message = " ".join(str(error).split("\n"))
     sys.stderr.write(f"podjoule: {message}\n")
-    return code
+    return _WRONG_USAGE
 
 
 def _drop_stdout() -> None:

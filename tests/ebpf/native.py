@@ -1,4 +1,4 @@
-"""The kernel's C, compiled for this machine: headers that hold arithmetic and structs alone need no kernel."""
+"""The kernel side's C, compiled for this machine: structs and arithmetic alone need no kernel."""
 
 from __future__ import annotations
 

@@ -53,7 +53,11 @@ def test_a_walk_follows_no_links(tmp_path: Path) -> None:
 def test_a_name_that_is_not_utf8_is_found(tmp_path: Path) -> None:
     name = b"caf\xe9"
     (Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)) / "below").mkdir(parents=True)
-    assert {os.fsencode(path) for path in walk(tmp_path).values()} == {b"/", b"/" + name, b"/" + name + b"/below"}
+    assert {os.fsencode(path) for path in walk(tmp_path).values()} == {
+        b"/",
+        b"/" + name,
+        b"/" + name + b"/below",
+    }
 
 
 @pytest.mark.parametrize("victim", ["kubepods/pod1", "kubepods/pod1/c2", "system.slice"])
@@ -85,7 +89,7 @@ def test_a_cgroup_that_vanishes_once_its_parent_was_listed(tmp_path: Path) -> No
 
 
 @pytest.mark.xfail(
-    reason="cgroups.py: every sibling is opened before the first is read; out of descriptors, subtrees are lost",
+    reason="cgroups.py: all siblings are opened before one is read; out of descriptors, subtrees are lost",
     raises=AssertionError,
     strict=True,
 )
@@ -97,7 +101,7 @@ def test_a_walk_needs_no_more_descriptors_for_more_cgroups(
     scandir, in_use = os.scandir, []
 
     def watching(path: str) -> Iterator[os.DirEntry[str]]:
-        in_use.append(len(os.listdir("/proc/self/fd")))
+        in_use.append(len(list(Path("/proc/self/fd").iterdir())))
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", watching)

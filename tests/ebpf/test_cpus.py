@@ -1,14 +1,15 @@
-"""CPU lists as the kernel prints them."""
+"""CPU and process lists as the kernel prints them."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ebpf.cpus import online_cpus, parse_cpu_list
+from ebpf.cpus import online_cpus, parse_cpu_list, running_processes
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,9 @@ def test_anything_else_is_an_error(text: str) -> None:
         parse_cpu_list(text)
 
 
-@pytest.mark.xfail(reason="cpus.py: read as no CPU, or as one, where the docstring says ValueError", strict=True)
+@pytest.mark.xfail(
+    reason="cpus.py: read as no CPU, or as one, where the docstring says ValueError", strict=True
+)
 @pytest.mark.parametrize("text", ["3-1", "1-", "1--3"])
 def test_a_range_that_ends_before_it_begins_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match=text):
@@ -59,6 +62,16 @@ def test_the_online_cpus_are_those_sysfs_lists(tmp_path: Path) -> None:
     assert online_cpus(tmp_path) == [0, 2, 3]
 
 
-def test_a_tree_without_cpus_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="online"):
-        online_cpus(tmp_path)
+@pytest.mark.parametrize("content", [None, "all of them\n"])
+def test_a_tree_that_does_not_say_has_as_many_as_the_machine(tmp_path: Path, content: str | None) -> None:
+    if content:
+        (tmp_path / "devices/system/cpu").mkdir(parents=True)
+        (tmp_path / "devices/system/cpu/online").write_text(content)
+    assert online_cpus(tmp_path) == list(range(os.cpu_count() or 1))
+
+
+def test_the_running_processes_are_the_numbers_in_procfs(tmp_path: Path) -> None:
+    for name in ("1", "4711", "self", "sys", "99x"):
+        (tmp_path / name).mkdir()
+    assert sorted(running_processes(tmp_path)) == [1, 4711]
+    assert os.getpid() in running_processes(Path("/proc"))

@@ -24,8 +24,8 @@ PURE_V2 = """\
 HYBRID = """\
 30 23 0:26 / /sys/fs/cgroup ro,nosuid,nodev,noexec shared:9 - tmpfs tmpfs ro,mode=755
 31 30 0:27 / /sys/fs/cgroup/unified rw,nosuid,nodev,noexec,relatime shared:10 - cgroup2 cgroup2 rw,nsdelegate
-32 30 0:28 / /sys/fs/cgroup/systemd rw,nosuid,nodev,noexec,relatime shared:11 - cgroup cgroup rw,xattr,name=systemd
-36 30 0:32 / /sys/fs/cgroup/cpu,cpuacct rw,nosuid,nodev,noexec,relatime shared:15 - cgroup cgroup rw,cpu,cpuacct
+32 30 0:28 / /sys/fs/cgroup/systemd rw,nosuid,relatime shared:11 - cgroup cgroup rw,xattr,name=systemd
+36 30 0:32 / /sys/fs/cgroup/cpu,cpuacct rw,nosuid,relatime shared:15 - cgroup cgroup rw,cpu,cpuacct
 37 30 0:33 / /sys/fs/cgroup/cpuset rw,nosuid,nodev,noexec,relatime shared:16 - cgroup cgroup rw,cpuset
 """
 SEPARATE = """\
@@ -200,11 +200,15 @@ def test_a_foreign_mount_point_in_another_encoding_does_no_harm(procfs: MakeProc
     assert find_hierarchy("auto", CGROUPFS, made) == v2()
 
 
-def test_a_tree_that_mountinfo_does_not_show_is_known_by_its_files(procfs: MakeProcfs, tmp_path: Path) -> None:
+def test_a_tree_that_mountinfo_does_not_show_is_known_by_its_files(
+    procfs: MakeProcfs, tmp_path: Path
+) -> None:
     (tmp_path / "cgroup").mkdir()
     (tmp_path / "cgroup/cgroup.controllers").write_text("cpu memory\n")
     assert find_hierarchy("auto", tmp_path / "cgroup", procfs("")) == Hierarchy(2, tmp_path / "cgroup")
-    assert find_hierarchy("v2", tmp_path / "cgroup", tmp_path / "no-proc") == Hierarchy(2, tmp_path / "cgroup")
+    assert find_hierarchy("v2", tmp_path / "cgroup", tmp_path / "no-proc") == Hierarchy(
+        2, tmp_path / "cgroup"
+    )
 
 
 @pytest.mark.parametrize("wanted", ["auto", "v1", "v2"])
@@ -222,6 +226,8 @@ def test_a_v1_mount_needs_its_number(procfs: MakeProcfs) -> None:
         find_hierarchy("v1", CGROUPFS, made)
 
 
-@pytest.mark.parametrize("line", ["", "30 23 0:26 /", "30 23 0:26 / /sys/fs/cgroup rw -", " - cgroup2 cgroup2 rw"])
+@pytest.mark.parametrize(
+    "line", ["", "30 23 0:26 /", "30 23 0:26 / /sys/fs/cgroup rw -", " - cgroup2 cgroup2 rw"]
+)
 def test_a_line_that_is_cut_short_is_passed_over(procfs: MakeProcfs, line: str) -> None:
     assert find_hierarchy("auto", CGROUPFS, procfs(f"{line}\n{PURE_V2}", cpu=0)) == v2()

@@ -80,14 +80,16 @@ def test_a_slice_below_two_seconds_is_scaled_exactly(
 
 
 LONG_SLICES = (
-    "slices.h: both times are shifted by 20 bits from 2^31 ns on, which leaves 11 bits of a running time of 2 s,"
-    " 2 of one of 4 ms, and none below 1 ms"
+    "slices.h: both times are shifted by 20 bits from 2^31 ns on, which leaves 11 bits of a running time"
+    " of 2 s, 2 of one of 4 ms, and none below 1 ms"
 )
 
 
 @pytest.mark.xfail(reason=LONG_SLICES, raises=AssertionError, strict=True)
 @given(count=st.integers(0, (1 << 40) - 1), time=times(1 << 43))
-@example(count=1 << 33, time=(5_000 * MS, 1_250 * MS + 1_000_000))  # a lone task between readings, 1 event in 4
+@example(
+    count=1 << 33, time=(5_000 * MS, 1_250 * MS + 1_000_000)
+)  # a lone task between readings, 1 event in 4
 @example(count=4_000_000, time=(2_200 * MS, 4 * MS))
 @example(count=1_000_000, time=(2_200 * MS, MS))
 @settings(deadline=None, max_examples=500)
@@ -172,7 +174,9 @@ def test_blind_time_is_carried_to_the_next_slice_that_counts(native_slices: Nati
 
 def on_pmu(until_ns: np.ndarray, period_ns: float, share: float) -> np.ndarray:
     """How long an event was on the PMU until a moment, if it has `share` of each period."""
-    return np.floor(until_ns / period_ns) * period_ns * share + np.minimum(until_ns % period_ns, period_ns * share)
+    return np.floor(until_ns / period_ns) * period_ns * share + np.minimum(
+        until_ns % period_ns, period_ns * share
+    )
 
 
 @pytest.mark.parametrize("share", [0.5, 0.25])

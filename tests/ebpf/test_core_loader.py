@@ -1,0 +1,102 @@
+"""What the CO-RE loader says where it cannot load, and that it leaves nothing open."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import pytest
+
+from ebpf import core_loader, libbpf
+from ebpf.core_loader import load
+from ebpf.errors import SourceUnavailable
+from ebpf.hierarchy import Hierarchy
+from ebpf.program import ProgramOptions
+from tests.ebpf.test_perf_events import is_open
+
+OPTIONS = ProgramOptions(Hierarchy(2, Path("/sys/fs/cgroup")))
+
+
+@pytest.fixture
+def descriptors(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Two events, opened on two CPUs; no kernel is asked for anything."""
+    made = [os.open("/dev/null", os.O_RDONLY) for _ in range(4)]
+    opened = {"cycles": dict(enumerate(made[:2])), "instructions": dict(enumerate(made[2:]))}
+    monkeypatch.setattr(core_loader, "open_all", lambda *_: opened)
+    monkeypatch.setattr(libbpf, "possible_cpus", lambda: 2)
+    return made
+
+
+def test_a_missing_object_says_how_to_make_it(
+    monkeypatch: pytest.MonkeyPatch, descriptors: list[int]
+) -> None:
+    monkeypatch.setattr(core_loader, "OBJECT", "nowhere.bpf.o")
+    with pytest.raises(
+        SourceUnavailable,
+        match=r"CO-RE object ebpf/nowhere\.bpf\.o is missing: run `make ebpf/nowhere\.bpf\.o`",
+    ):
+        load(OPTIONS)
+    assert not any(map(is_open, descriptors))
+
+
+@pytest.mark.parametrize(
+    ("number", "mend"),
+    [
+        (1, "needs CAP_BPF and CAP_PERFMON"),
+        (13, "needs CAP_BPF and CAP_PERFMON"),
+        (3, "no BTF .*: use --ebpf.loader bcc"),
+        (2, "no BTF .*: use --ebpf.loader bcc"),
+        (7, "--log.level debug shows what libbpf says"),
+    ],
+)
+def test_an_errno_becomes_a_mend(
+    monkeypatch: pytest.MonkeyPatch, descriptors: list[int], number: int, mend: str
+) -> None:
+    class Refusing:
+        closed = False
+
+        def load(self) -> None:
+            raise OSError(number, f"loading the BPF programs: {os.strerror(number)}")
+
+        def close(self) -> None:
+            self.closed = True
+
+    refusing = Refusing()
+    monkeypatch.setattr(core_loader, "_prepare", lambda *_: refusing)
+    with pytest.raises(
+        SourceUnavailable, match=f"CO-RE programs cannot run: loading the BPF programs: .*; .*{mend}"
+    ):
+        load(OPTIONS)
+    assert refusing.closed
+    assert not any(map(is_open, descriptors))
+
+
+def test_a_missing_libbpf_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str, **_: object) -> None:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr(libbpf.ct, "CDLL", missing)
+    libbpf.library.cache_clear()
+    try:
+        with pytest.raises(SourceUnavailable, match=r"libbpf\.so\.1 cannot be loaded .* install libbpf1"):
+            load(OPTIONS)
+    finally:
+        libbpf.library.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("release", "version"),
+    [
+        ("6.18.44-fc-v595", (6, 18)),
+        ("5.10.0-28-cloud-amd64", (5, 10)),
+        ("6.1.0-rc3+", (6, 1)),
+        ("5.15.167.4-microsoft-standard-WSL2", (5, 15)),
+        ("6.6+", (6, 6)),
+    ],
+)
+def test_the_kernels_version_is_read_from_its_release(
+    monkeypatch: pytest.MonkeyPatch, release: str, version: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(platform, "release", lambda: release)
+    assert core_loader._kernel_version() == version

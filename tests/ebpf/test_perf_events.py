@@ -1,0 +1,182 @@
+"""Perf events: which PMU is asked, and that nothing is left open or claimed where one CPU fails."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import struct
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ebpf import perf_events
+from ebpf.perf_events import (
+    HARDWARE,
+    TYPE_HARDWARE,
+    TYPE_SOFTWARE,
+    Event,
+    event_for,
+    hybrid_types,
+    open_all,
+    open_event,
+    open_on_cpus,
+)
+
+CPU_CLOCK = Event(TYPE_SOFTWARE, 0)
+NO_SUCH = Event(TYPE_SOFTWARE, 0xFFFF)
+DEVICES = "bus/event_source/devices"
+
+
+def add_pmu(sysfs: Path, name: str, number: str, cpus: str | None) -> None:
+    folder = sysfs / DEVICES / name
+    folder.mkdir(parents=True)
+    (folder / "type").write_text(f"{number}\n")
+    if cpus is not None:
+        (folder / "cpus").write_text(f"{cpus}\n")
+
+
+def test_a_hybrid_machine_has_a_pmu_per_kind_of_core(tmp_path: Path) -> None:
+    add_pmu(tmp_path, "cpu_core", "4", "0-3")
+    add_pmu(tmp_path, "cpu_atom", "10", "4-5,8")
+    add_pmu(tmp_path, "uncore_imc_0", "20", "0")
+    assert hybrid_types(tmp_path) == {0: 4, 1: 4, 2: 4, 3: 4, 4: 10, 5: 10, 8: 10}
+
+
+def test_any_other_machine_has_none(tmp_path: Path) -> None:
+    assert hybrid_types(tmp_path / "nothing") == {}
+    add_pmu(tmp_path, "cpu", "4", None)
+    add_pmu(tmp_path, "software", "1", None)
+    assert hybrid_types(tmp_path) == {}
+
+
+def test_a_pmu_that_does_not_say_its_cpus_costs_itself_alone(tmp_path: Path) -> None:
+    add_pmu(tmp_path, "cpu_core", "4", None)
+    add_pmu(tmp_path, "cpu_lowpower", "eleven", "6")
+    add_pmu(tmp_path, "cpu_atom", "10", "4-5")
+    assert hybrid_types(tmp_path) == {4: 10, 5: 10}
+
+
+def test_a_generic_event_carries_its_cpus_pmu() -> None:
+    hybrid = {0: 4, 4: 10}
+    assert event_for(Event(TYPE_HARDWARE, 3), 4, hybrid) == Event(TYPE_HARDWARE, 10 << 32 | 3)
+    assert event_for(Event(TYPE_HARDWARE, 3), 1, hybrid) == Event(TYPE_HARDWARE, 3)
+    assert event_for(Event(TYPE_HARDWARE, 3), 0, {}) == Event(TYPE_HARDWARE, 3)
+    assert event_for(CPU_CLOCK, 4, hybrid) == CPU_CLOCK
+
+
+def test_cache_misses_are_the_hardware_event_and_not_the_dtlb() -> None:
+    """PERF_TYPE_HARDWARE, PERF_COUNT_HW_*: include/uapi/linux/perf_event.h."""
+    configs = {field: (event.type, event.config) for field, event in HARDWARE.items()}
+    assert configs == {"cycles": (0, 0), "instructions": (0, 1), "cache_misses": (0, 3)}
+
+
+def open_or_skip(event: Event, cpu: int) -> int:
+    try:
+        return open_event(event, cpu)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.ENOSYS):
+            pytest.skip(f"needs perf_event_open on a CPU (CAP_PERFMON): {error.strerror}")
+        raise
+
+
+@pytest.fixture
+def clock() -> Iterator[int]:
+    fd = open_or_skip(CPU_CLOCK, min(os.sched_getaffinity(0)))
+    yield fd
+    os.close(fd)
+
+
+def test_a_software_event_counts_on_its_cpu(clock: int) -> None:
+    count, enabled_ns, running_ns = struct.unpack("QQQ", os.read(clock, 24))
+    time.sleep(0.02)
+    later, later_enabled_ns, later_running_ns = struct.unpack("QQQ", os.read(clock, 24))
+    assert later - count >= 15e6
+    assert later_enabled_ns - enabled_ns == later_running_ns - running_ns >= 15e6
+
+
+def test_a_descriptor_is_not_handed_to_children(clock: int) -> None:
+    assert not os.get_inheritable(clock)
+
+
+def test_an_event_the_kernel_does_not_have_is_named() -> None:
+    os.close(open_or_skip(CPU_CLOCK, 0))
+    with pytest.raises(OSError, match="perf_event_open type 1 config 65535") as raised:
+        open_event(NO_SUCH, 0)
+    assert raised.value.errno in (errno.ENOENT, errno.EOPNOTSUPP, errno.EINVAL)
+
+
+class FakeKernel:
+    """perf_event_open that gives real descriptors, and fails for one CPU or event."""
+
+    def __init__(self, without_cpu: int | None = None, without: Event | None = None) -> None:
+        self.without_cpu, self.without = without_cpu, without
+        self.asked: list[tuple[Event, int]] = []
+        self.opened: list[int] = []
+
+    def __call__(self, event: Event, cpu: int) -> int:
+        self.asked.append((event, cpu))
+        if cpu == self.without_cpu or event == self.without:
+            raise OSError(errno.ENOENT, f"no event on CPU {cpu}")
+        self.opened.append(os.open("/dev/null", os.O_RDONLY))
+        return self.opened[-1]
+
+
+def is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def use(kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch) -> FakeKernel:
+    monkeypatch.setattr(perf_events, "open_event", kernel)
+    return kernel
+
+
+def test_an_event_is_opened_on_every_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = use(FakeKernel(), monkeypatch)
+    opened = open_on_cpus(HARDWARE["cycles"], [0, 2, 5], {5: 10})
+    assert opened == dict(zip([0, 2, 5], kernel.opened, strict=True))
+    assert [event.config for event, _ in kernel.asked] == [0, 0, 10 << 32]
+    for fd in kernel.opened:
+        os.close(fd)
+
+
+def test_where_one_cpu_fails_none_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = use(FakeKernel(without_cpu=5), monkeypatch)
+    with pytest.raises(OSError, match="no event on CPU 5"):
+        open_on_cpus(HARDWARE["cycles"], [0, 2, 5, 6], {})
+    assert len(kernel.opened) == 2
+    assert not any(map(is_open, kernel.opened))
+    assert (HARDWARE["cycles"], 6) not in kernel.asked
+
+
+def test_an_event_that_cannot_be_had_is_left_out_and_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kernel = use(FakeKernel(without=HARDWARE["cache_misses"]), monkeypatch)
+    with caplog.at_level(logging.INFO, "ebpf"):
+        opened = open_all(HARDWARE, [0, 1], tmp_path)
+    assert opened.keys() == {"cycles", "instructions"}
+    assert [record.getMessage() for record in caplog.records] == [
+        "cache misses are not counted: [Errno 2] no event on CPU 0"
+    ]
+    for fd in kernel.opened:
+        assert is_open(fd)
+        os.close(fd)
+
+
+def test_generic_events_are_opened_on_the_pmu_that_sysfs_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    add_pmu(tmp_path, "cpu_core", "4", "0")
+    add_pmu(tmp_path, "cpu_atom", "10", "1")
+    kernel = use(FakeKernel(), monkeypatch)
+    open_all({"cycles": HARDWARE["cycles"]}, [0, 1], tmp_path)
+    assert kernel.asked == [(Event(0, 4 << 32), 0), (Event(0, 10 << 32), 1)]
+    for fd in kernel.opened:
+        os.close(fd)
