@@ -11,27 +11,24 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.e2e.pods import Pod, pods
 from tests.e2e.servers import Plant, Podjoule, Prometheus, get, scraping
 from tests.estimator.meters.rapl_tree import RaplTree
 from tests.live import loads
-from tests.live.sandbox import Cgroup, hierarchies, stop
+from tests.live.sandbox import stop
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 WINDOW_SECONDS = 60
 WATTS = {"package": 40.0, "dram": 6.0}
-UIDS = {
-    "double": "11111111-1111-4111-8111-111111111111",
-    "single": "22222222-2222-4222-8222-222222222222",
-    "killed": "33333333-3333-4333-8333-333333333333",
-}
-SHARES = {"double": 0.5, "single": 0.25, "killed": 0.2}
+PODS = ("double", "single", "killed")
 
 
 @dataclass
 class Scraped:
     prometheus: Prometheus
     podjoule: Podjoule
+    pods: dict[str, Pod]
     end: float
     text: str
     second_scraper: list[int]
@@ -42,40 +39,15 @@ class Scraped:
         return {labels.get(by, ""): value for labels, value in self.prometheus.query(promql, self.end)}
 
 
-def pod_cgroup(uid: str, container: str) -> list[Cgroup]:
-    """The cgroups of a pod as the cgroupfs driver makes them, outermost first."""
-    mounts = hierarchies()
-    paths = [
-        "/kubepods",
-        "/kubepods/burstable",
-        f"/kubepods/burstable/pod{uid}",
-        f"/kubepods/burstable/pod{uid}/{container}",
-    ]
-    return [Cgroup(path, mounts) for path in paths]
-
-
-def make(group: Cgroup) -> bool:
-    """Make the cgroup; False where it was there before."""
-    there = all(group.folder(version).exists() for version in group.mounts)
-    for version in group.mounts:
-        group.folder(version).mkdir(exist_ok=True)
-    return not there
-
-
-@contextlib.contextmanager
-def pods() -> Iterator[dict[str, Cgroup]]:
-    """A container's cgroup in each of the pods."""
-    made: list[Cgroup] = []
-    containers = {}
-    try:
-        for digit, (name, uid) in enumerate(UIDS.items()):
-            line = pod_cgroup(uid, f"{digit + 10:064x}")
-            made += [group for group in line if make(group)]
-            containers[name] = line[-1]
-        yield containers
-    finally:
-        for group in reversed(made):
-            group.remove()
+def start_loads(made: dict[str, Pod]) -> dict[str, subprocess.Popen[bytes]]:
+    """Two to one whatever else the machine does: the single load follows the double one's CPU clock."""
+    double = made["double"].container.python(loads.STEADY, "0.5")
+    single = made["single"].container.python(loads.FOLLOWER, str(double.pid), "0.5")
+    return {
+        "double": double,
+        "single": single,
+        "killed": made["killed"].container.python(loads.STEADY, "0.2"),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +63,9 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
     arguments = ("--host.sysfs", str(folder / "sys"), "--monitor.interval", "1s", "--kube.node-name", "e2e")
     with contextlib.ExitStack() as stack:
         stack.enter_context(Plant(tree, watts))
-        containers = stack.enter_context(pods())
+        made = stack.enter_context(pods(*PODS))
         podjoule = stack.enter_context(Podjoule(*arguments, log=folder / "podjoule.log"))
-        processes = {
-            name: group.python(loads.STEADY, str(SHARES[name])) for name, group in containers.items()
-        }
+        processes = start_loads(made)
         stack.callback(stop, *processes.values())
         prometheus = stack.enter_context(
             Prometheus(folder / "prometheus", [podjoule.url.removeprefix("http://")])
@@ -103,9 +73,9 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
         second = stack.enter_context(scraping(f"{podjoule.url}/metrics", 0.7))
         time.sleep(10 + WINDOW_SECONDS / 2)
         stop(processes["killed"])
-        containers["killed"].remove()
+        made["killed"].container.remove()
         time.sleep(WINDOW_SECONDS / 2)
-        yield Scraped(prometheus, podjoule, time.time() - 1, podjoule.metrics(), second)
+        yield Scraped(prometheus, podjoule, made, time.time() - 1, podjoule.metrics(), second)
 
 
 def test_pods_idle_kernel_and_unattributed_add_up_to_the_node(scraped: Scraped) -> None:
@@ -130,13 +100,15 @@ def test_the_node_draws_what_the_meter_says_through_a_wrap(scraped: Scraped) -> 
 
 def test_two_pods_stand_two_to_one(scraped: Scraped) -> None:
     by_pod = scraped.increase("kepler_pod_cpu_joules_total", 'zone="package"', by="pod_id")
-    assert by_pod[UIDS["single"]] > 10
-    assert by_pod[UIDS["double"]] / by_pod[UIDS["single"]] == pytest.approx(2, rel=0.05)
+    assert by_pod[scraped.pods["single"].uid] > 10
+    assert by_pod[scraped.pods["double"].uid] / by_pod[scraped.pods["single"].uid] == pytest.approx(
+        2, rel=0.05
+    )
 
 
 def test_a_pod_killed_midway_keeps_its_energy(scraped: Scraped) -> None:
     window = f"[{WINDOW_SECONDS}s]"
-    selector = f'{{pod_id="{UIDS["killed"]}", zone="package"}}'
+    selector = f'{{pod_id="{scraped.pods["killed"].uid}", zone="package"}}'
     now = scraped.prometheus.value(f"kepler_pod_cpu_joules_total{selector}", scraped.end)
     most = scraped.prometheus.value(
         f"max_over_time(kepler_pod_cpu_joules_total{selector}{window})", scraped.end
@@ -151,8 +123,8 @@ def test_a_pod_killed_midway_keeps_its_energy(scraped: Scraped) -> None:
 def test_a_pod_and_its_container_hold_the_same_joules(scraped: Scraped) -> None:
     pods_joules = scraped.increase("kepler_pod_cpu_joules_total", by="pod_id")
     containers = scraped.increase("kepler_container_cpu_joules_total", 'pod_id!=""', by="pod_id")
-    for uid in UIDS.values():
-        assert pods_joules[uid] == pytest.approx(containers[uid], rel=1e-6)
+    for pod in scraped.pods.values():
+        assert pods_joules[pod.uid] == pytest.approx(containers[pod.uid], rel=1e-6)
 
 
 def test_no_counter_ever_goes_down(scraped: Scraped) -> None:

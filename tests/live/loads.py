@@ -61,3 +61,15 @@ while True:
         for _ in range(2000): pass
     time.sleep(0.02)
 """
+
+# argv: pid to follow, ratio: uses that many CPU seconds for each of the other's, whatever the machine allows
+FOLLOWER = """
+import sys, time
+clock = (~int(sys.argv[1]) << 3) | 2  # the CPU clock of another process: MAKE_PROCESS_CPUCLOCK, CPUCLOCK_SCHED
+ratio, began, own = float(sys.argv[2]), time.clock_gettime(clock), time.process_time()
+while True:
+    due = ratio * (time.clock_gettime(clock) - began)
+    while time.process_time() - own < due:
+        for _ in range(500): pass
+    time.sleep(0.01)
+"""
