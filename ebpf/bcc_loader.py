@@ -76,7 +76,7 @@ def _merge(trees: list[Path], into: Path) -> None:
         if len(having) > 1 and all(path.is_dir() for path in having):
             (into / name).mkdir()
             _merge([path.resolve() for path in having], into / name)
-        else:
+        elif having:
             (into / name).symlink_to(having[0].resolve())
 
 
@@ -133,6 +133,8 @@ def _compile(bcc: ModuleType, flags: list[str], source: Path, headers: str | Non
     finally:
         if headers and before is None:
             del os.environ["BCC_KERNEL_SOURCE"]
+        elif headers and before is not None:
+            os.environ["BCC_KERNEL_SOURCE"] = before
 
 
 def _attach(bcc: ModuleType, program: Any) -> dict[str, int]:

@@ -12,6 +12,7 @@ from ebpf import libbpf
 from ebpf.cgroups import CgroupTree, walk
 from ebpf.counters import FIELDS, CounterArray, CounterSnapshot, KernelStatistics
 from ebpf.cpus import online_cpus, running_processes
+from ebpf.errors import SourceUnavailable
 from ebpf.program import COUNTERS, CPU_STATE, KEY, LoadedProgram, ProgramOptions
 
 log = logging.getLogger("ebpf")
@@ -135,9 +136,15 @@ class BpfCounterSource:
 
 
 def open_program(name: str, program: LoadedProgram, options: ProgramOptions) -> BpfCounterSource:
-    """A source over a program; the program is closed if the source cannot be made."""
+    """A source over a program; the program is closed if the source cannot be made.
+
+    Raises SourceUnavailable.
+    """
     try:
         return BpfCounterSource(name, program, options)
+    except OSError as error:
+        program.close()
+        raise SourceUnavailable(f"the programs run, but their maps cannot be read: {error}") from error
     except BaseException:
         program.close()
         raise

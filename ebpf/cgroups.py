@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 from collections.abc import Iterator
@@ -20,21 +21,18 @@ def walk(mount: Path) -> dict[int, str]:
     """
     try:
         found = {mount.stat().st_ino: "/"}
-        pending = [(os.scandir(mount), "")]
+        os.scandir(mount).close()
     except OSError as error:
         raise SourceUnavailable(f"the cgroup tree {mount} cannot be read: {error.strerror}") from error
+    pending = [""]
     while pending:
-        entries, above = pending.pop()
-        with entries:
+        above = pending.pop()
+        with contextlib.suppress(OSError), os.scandir(f"{mount}{above}") as entries:
             for entry in entries:
-                if not entry.is_dir(follow_symlinks=False):
-                    continue
-                path = f"{above}/{entry.name}"
-                found[entry.inode()] = path
-                try:
-                    pending.append((os.scandir(entry.path), path))
-                except OSError:
-                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    path = f"{above}/{entry.name}"
+                    found[entry.inode()] = path
+                    pending.append(path)
     return found
 
 
@@ -95,8 +93,10 @@ class CgroupTree:
 
     def apply(self, record: bytes) -> None:
         """Take one `struct cgroup_event` as the kernel sends it."""
+        if len(record) < _HEADER.size:
+            return
         cgroup_id, kind, path_bytes = _HEADER.unpack_from(record)
-        path = record[_HEADER.size : _HEADER.size + path_bytes].split(b"\0", 1)[0].decode(errors="replace")
+        path = os.fsdecode(record[_HEADER.size : _HEADER.size + path_bytes].split(b"\0", 1)[0])
         if kind == MADE:
             self.made(cgroup_id, path)
         elif kind == REMOVED:

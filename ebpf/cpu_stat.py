@@ -35,9 +35,12 @@ def own_usage(usage_ns: dict[str, int], before_ns: dict[str, int]) -> dict[str, 
     grown = {path: max(0, ns - before_ns.get(path, 0)) for path, ns in usage_ns.items()}
     own = dict(grown)
     for path, ns in grown.items():
-        parent = path.rpartition("/")[0] or "/"
-        if path != "/" and parent in own:
-            own[parent] -= ns
+        above = path
+        while above != "/":
+            above = above.rpartition("/")[0] or "/"
+            if above in own:
+                own[above] -= ns
+                break
     return {path: max(0, ns) for path, ns in own.items()}
 
 
@@ -48,7 +51,7 @@ class CpuStatSource:
 
     def __init__(self, hierarchy: Hierarchy) -> None:
         self._hierarchy = hierarchy
-        self._before_ns: dict[str, int] = {}
+        self._before_ns: dict[int, int] = {}
         self._total_ns: dict[int, int] = {}
         self.tree = CgroupTree(walk(hierarchy.mount))
         self.directory = self.tree
@@ -63,16 +66,20 @@ class CpuStatSource:
     def _file(self) -> str:
         return "cpu.stat" if self._hierarchy.version == 2 else "cpuacct.usage"
 
-    def _usage(self) -> dict[str, int]:
-        """path -> cumulative ns; a cgroup that cannot be read costs itself alone."""
+    def _path(self, cgroup_id: int) -> str:
+        return self.tree.path(cgroup_id) or "/"
+
+    def _usage(self) -> dict[int, int]:
+        """id -> cumulative ns; one that cannot be read stands where it stood at the last reading."""
         parse = parse_cpu_stat if self._hierarchy.version == 2 else int
         usage = {}
         for cgroup_id in self.tree:
-            path = self.tree.path(cgroup_id) or "/"
+            file = Path(f"{self._hierarchy.mount}{self._path(cgroup_id)}/{self._file}")
             try:
-                usage[path] = parse(Path(f"{self._hierarchy.mount}{path}/{self._file}").read_text())
+                usage[cgroup_id] = parse(file.read_text())
             except (OSError, ValueError):
-                continue
+                if cgroup_id in self._before_ns:
+                    usage[cgroup_id] = self._before_ns[cgroup_id]
         return usage
 
     def read(self) -> CounterSnapshot:
@@ -82,10 +89,11 @@ class CpuStatSource:
             self._total_ns.pop(cgroup_id, None)
         self.tree.replace(walk(self._hierarchy.mount))
         usage_ns = self._usage()
-        own = own_usage(usage_ns, self._before_ns)
+        before_ns = {self._path(i): ns for i, ns in self._before_ns.items() if i in usage_ns}
+        own = own_usage({self._path(i): ns for i, ns in usage_ns.items()}, before_ns)
         self._before_ns = usage_ns
         for cgroup_id in self.tree:
-            ns = own.get(self.tree.path(cgroup_id) or "/", 0)
+            ns = own.get(self._path(cgroup_id), 0)
             self._total_ns[cgroup_id] = self._total_ns.get(cgroup_id, 0) + ns
         return self._snapshot()
 

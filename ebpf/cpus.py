@@ -11,8 +11,11 @@ def parse_cpu_list(text: str) -> list[int]:
     cpus: list[int] = []
     for part in text.strip().split(","):
         if part:
-            first, _, last = part.partition("-")
-            cpus.extend(range(int(first), int(last or first) + 1))
+            first, dash, last = part.partition("-")
+            span = range(int(first), int(last if dash else first) + 1)
+            if not span:
+                raise ValueError(f"not a range of CPUs: {part!r}")
+            cpus.extend(span)
     return cpus
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ class _Mount:
 
 
 def _unescape(field: str) -> str:
-    return field.encode().decode("unicode_escape") if "\\" in field else field
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
 
 
 def _mounts(mountinfo: str) -> list[_Mount]:
@@ -81,15 +82,15 @@ def find_hierarchy(wanted: str, cgroupfs: Path, procfs: Path) -> Hierarchy:
     Raises SourceUnavailable where it is not mounted at or below cgroupfs.
     """
     try:
-        mounts = _below(_mounts((procfs / "self/mountinfo").read_text()), cgroupfs)
+        mounts = _below(_mounts((procfs / "self/mountinfo").read_text(errors="surrogateescape")), cgroupfs)
     except OSError:
         mounts = []
     v1 = _v1(mounts, _numbers(procfs)) if wanted != "v2" else None
     if v1 and (wanted == "v1" or any("cpu" in mount.options for mount in mounts if mount.kind == "cgroup")):
         return v1
     v2 = _v2(mounts, cgroupfs) if wanted != "v1" else None
-    if v2:
-        return v2
+    if v2 or v1:
+        return v2 or v1  # type: ignore[return-value]
     name = {"v1": "v1 cpu or cpuacct hierarchy", "v2": "cgroup2 mount"}.get(wanted, "cgroup hierarchy")
     raise SourceUnavailable(
         f"no {name} at or below {cgroupfs}: mount one, or name its place with --host.cgroupfs"

@@ -122,9 +122,12 @@ def open_all(events: Mapping[str, Event], cpus: Sequence[int], sysfs: Path) -> d
     hybrid = hybrid_types(sysfs)
     opened: dict[str, dict[int, int]] = {}
     _allow_descriptors()
+    lacking: dict[str, str] = {}
     for field, event in events.items():
         try:
             opened[field] = open_on_cpus(event, cpus, hybrid)
         except OSError as error:
-            log.info("%s are not counted: %s", field.replace("_", " "), error)
+            lacking[field.replace("_", " ")] = error.strerror or str(error)
+    if lacking:
+        log.info("not counted: %s (%s)", ", ".join(lacking), "; ".join(sorted(set(lacking.values()))))
     return opened

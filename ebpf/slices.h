@@ -6,18 +6,27 @@
 #include "counters.h"
 
 /*
- * What an event would have counted in `enabled` ns, from `count` in the `running` ns it was on the PMU.
- * Both times are brought below 2^31 first, so that the products stay below 2^64 for any slice.
+ * What an event would have counted in `enabled` ns, from `count` in the `running` ns it was on the PMU:
+ * count * enabled / running, rounded down, wherever that fits 64 bits. Where the product of the remainder
+ * does not, it is divided as by hand, 20 bits of `enabled` at a time: running below 2^43 ns (2.4 hours),
+ * enabled below 2^60 ns.
  */
 static inline __attribute__((always_inline)) __u64 scaled(__u64 count, __u64 enabled, __u64 running)
 {
-	if (enabled >> 31) {
-		enabled >>= 20;
-		running >>= 20;
-	}
+	__u64 rest, part, quotient;
+
 	if (!running)
 		return count;
-	return count / running * enabled + count % running * enabled / running;
+	rest = count % running;
+	if (!(enabled >> 32))
+		return count / running * enabled + rest * enabled / running;
+	part = rest * (enabled >> 40);
+	quotient = part / running;
+	part = (part % running << 20) + rest * (enabled >> 20 & 0xfffff);
+	quotient = (quotient << 20) + part / running;
+	part = (part % running << 20) + rest * (enabled & 0xfffff);
+	quotient = (quotient << 20) + part / running;
+	return count / running * enabled + quotient;
 }
 
 /*

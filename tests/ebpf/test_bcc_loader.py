@@ -108,11 +108,6 @@ def test_a_folder_that_is_a_link_in_one_tree_is_merged(tmp_path: Path) -> None:
     assert files(tmp_path / "merged") == {"a.h": "", "scripts/mod.mk": "kbuild", "scripts/own.mk": "own"}
 
 
-@pytest.mark.xfail(
-    reason="bcc_loader.py: a link to nowhere (linux-kbuild not installed) is an IndexError",
-    raises=IndexError,
-    strict=True,
-)
 def test_a_link_to_nowhere_is_left_out(tmp_path: Path) -> None:
     tree = write(tmp_path / "1", {"a.h": "a"})
     (tree / "scripts").symlink_to(tmp_path / "linux-kbuild-6.1/scripts")
@@ -196,7 +191,7 @@ def test_the_distributions_bcc_is_found(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.delitem(sys.modules, "bcc", raising=False)
     before = list(sys.path)
     found = import_bcc()
-    monkeypatch.delitem(sys.modules, "bcc")
+    del sys.modules["bcc"]  # monkeypatch would put this one back
     assert found.WHICH == "the distribution"
     assert sys.path == before
 
@@ -228,11 +223,6 @@ def test_headers_are_named_to_bcc_while_it_compiles_and_no_longer(monkeypatch: p
     assert "BCC_KERNEL_SOURCE" not in os.environ
 
 
-@pytest.mark.xfail(
-    reason="bcc_loader.py: a BCC_KERNEL_SOURCE that was set is replaced by a folder that is gone afterwards",
-    raises=AssertionError,
-    strict=True,
-)
 def test_the_users_own_choice_of_headers_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BCC_KERNEL_SOURCE", "/usr/src/mine")
     bcc_loader._compile(fake_bcc(lambda **_: None), [], Path("a.bcc.c"), "/tmp/merged")

@@ -182,17 +182,11 @@ def test_escapes_in_mount_points_are_read(procfs: MakeProcfs, escaped: str, plai
     assert find_hierarchy("auto", Path(plain), made) == Hierarchy(2, Path(plain) / "cgroup")
 
 
-@pytest.mark.xfail(reason="hierarchy.py: unicode_escape takes the other bytes for Latin-1", strict=True)
 def test_an_escape_beside_a_letter_that_is_not_ascii(procfs: MakeProcfs) -> None:
     made = procfs(PURE_V2.replace("/sys/fs/cgroup", r"/mnt/größe\0401"), cpu=0)
     assert find_hierarchy("auto", Path("/mnt/größe 1"), made) == Hierarchy(2, Path("/mnt/größe 1"))
 
 
-@pytest.mark.xfail(
-    reason="hierarchy.py: any mount point that is not UTF-8 is a UnicodeDecodeError",
-    raises=UnicodeDecodeError,
-    strict=True,
-)
 def test_a_foreign_mount_point_in_another_encoding_does_no_harm(procfs: MakeProcfs) -> None:
     made = procfs(PURE_V2, cpu=0)
     with (made / "self/mountinfo").open("ab") as file:

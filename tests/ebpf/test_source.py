@@ -149,11 +149,6 @@ def test_a_program_is_closed_if_no_source_can_be_made_of_it(
     assert closed == ["closed"]
 
 
-@pytest.mark.xfail(
-    reason="bpf_source.py: an OSError of the ring buffer or a map goes past the fallbacks",
-    raises=OSError,
-    strict=True,
-)
 def test_a_program_whose_maps_cannot_be_opened_is_one_that_does_not_serve(
     monkeypatch: pytest.MonkeyPatch, options: ProgramOptions
 ) -> None:

@@ -62,10 +62,11 @@ while True:
     time.sleep(0.02)
 """
 
-# argv: pid to follow, ratio: uses that many CPU seconds for each of the other's, whatever the machine allows
+# argv: pid to follow, ratio: uses that many CPU seconds for each of the other's, whatever the machine allows.
+# The clock is the kernel's MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED).
 FOLLOWER = """
 import sys, time
-clock = (~int(sys.argv[1]) << 3) | 2  # the CPU clock of another process: MAKE_PROCESS_CPUCLOCK, CPUCLOCK_SCHED
+clock = (~int(sys.argv[1]) << 3) | 2
 ratio, began, own = float(sys.argv[2]), time.clock_gettime(clock), time.process_time()
 while True:
     due = ratio * (time.clock_gettime(clock) - began)
