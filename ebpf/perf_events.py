@@ -127,7 +127,7 @@ def open_all(events: Mapping[str, Event], cpus: Sequence[int], sysfs: Path) -> d
         try:
             opened[field] = open_on_cpus(event, cpus, hybrid)
         except OSError as error:
-            lacking[field.replace("_", " ")] = error.strerror or str(error)
+            lacking[field.replace("_", " ")] = (error.strerror or str(error)).rpartition(": ")[2]
     if lacking:
         log.info("not counted: %s (%s)", ", ".join(lacking), "; ".join(sorted(set(lacking.values()))))
     return opened

@@ -127,6 +127,8 @@ int on_attach(struct bpf_raw_tracepoint_args *ctx)
 	u64 task = ctx->args[2], now_ns = bpf_ktime_get_ns(), runtime_ns = word_at(task, TASK_RUNTIME);
 	u32 pid = half_at(task, TASK_PID), tgid = half_at(task, TASK_TGID), i;
 
+	if (half_at(word_at(ctx->args[0], CGROUP_ROOT), ROOT_HIERARCHY) != HIERARCHY)
+		return 0;
 	for (i = 0; i < N_CPU; i++) {
 		u32 index = i;
 		struct cpu_state *cpu = cpus.lookup(&index);

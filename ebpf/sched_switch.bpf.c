@@ -194,6 +194,8 @@ int BPF_PROG(on_attach, struct cgroup *cgroup, const char *path, struct task_str
 	__u64 now_ns = bpf_ktime_get_ns(), runtime_ns = task->se.sum_exec_runtime;
 	__u32 pid = task->pid, tgid = task->tgid, i;
 
+	if (cgroup->root->hierarchy_id != settings.hierarchy)
+		return 0;
 	for (i = 0; i < settings.n_cpu; i++) {
 		__u32 index = i;
 		struct cpu_state *cpu = bpf_map_lookup_elem(&cpus, &index);

@@ -19,7 +19,7 @@ from ebpf.source import open_source
 from tests.live import loads
 from tests.live.sandbox import BUSY, Cgroup, cgroup, hierarchies, stop
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.usefixtures("require_root_bpf")]
 
 WINDOW_SECONDS = 10
 LOADERS = ("core", "bcc")

@@ -22,7 +22,7 @@ from ebpf.source import open_source
 from tests.live import loads
 from tests.live.sandbox import BUSY, Cgroup, cgroup, hierarchies, stop
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.usefixtures("require_root_bpf")]
 
 CPU_CLOCK, PAGE_FAULTS, MINOR_FAULTS = 0, 2, 5
 STAND_INS = {

@@ -1,0 +1,110 @@
+"""A counter source that counts what a test tells it to."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from ebpf.cgroups import CgroupTree
+from ebpf.counters import FIELDS, CounterArray, CounterSnapshot, KernelStatistics
+
+ROOT_ID = 1
+
+
+class FakeCounterSource:
+    """A CounterSource in memory: cgroups come by `add`, run by `use`, go by `end`; time passes by `advance`.
+
+    A cgroup that ended is in two more snapshots, as with the kernel's source, and then its path is forgotten.
+    failures: each is raised by one read, in their order. statistics_now: what `statistics` answers.
+    """
+
+    name = "fake"
+
+    def __init__(self, n_cpu: int = 1, available: frozenset[str] = frozenset(FIELDS)) -> None:
+        self.tree = CgroupTree({ROOT_ID: "/"})
+        self.directory = self.tree
+        self.failures: deque[Exception] = deque()
+        self.statistics_now = KernelStatistics()
+        self.monotonic_ns = 0
+        self.closed = False
+        self._available = available
+        self._counts: dict[tuple[int, int], CounterArray] = {}
+        self._dropped = np.zeros((n_cpu, len(FIELDS)), np.uint64)
+        self._next_id = ROOT_ID + 1
+        self._dying: frozenset[int] = frozenset()
+
+    def add(self, path: str, cgroup_id: int | None = None) -> int:
+        """Make a cgroup; its id is a new one unless it is given."""
+        made = self._next_id if cgroup_id is None else cgroup_id
+        self._next_id = max(self._next_id, made + 1)
+        self._forget_counts(made)
+        self.tree.made(made, path)
+        return made
+
+    def use(
+        self,
+        path: str,
+        cpu_seconds: float = 0.0,
+        *,
+        cpu: int = 0,
+        tgid: int = 0,
+        cycles: int = 0,
+        instructions: int = 0,
+        cache_misses: int = 0,
+    ) -> None:
+        """Let a cgroup that is alive run on a CPU. Raises KeyError where there is none at this path."""
+        counts = self._counts.setdefault((self.id_of(path), tgid), np.zeros_like(self._dropped))
+        counts[cpu] += np.array([round(cpu_seconds * 1e9), cycles, instructions, cache_misses, 1], np.uint64)
+
+    def drop(self, cpu_seconds: float, cpu: int = 0) -> None:
+        """Let something run that the map has no room for."""
+        self._dropped[cpu, 0] += np.uint64(round(cpu_seconds * 1e9))
+
+    def end(self, path: str) -> None:
+        """Remove a cgroup."""
+        self.tree.removed(self.id_of(path))
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.monotonic_ns += round(seconds * 1e9)
+
+    def id_of(self, path: str) -> int:
+        """The id of the cgroup that is alive at this path."""
+        for cgroup_id in self.tree:
+            if self.tree.path(cgroup_id) == path:
+                return cgroup_id
+        raise KeyError(f"no cgroup at {path}")
+
+    def read(self) -> CounterSnapshot:
+        """See the CounterSource port; raises the next of `failures`."""
+        if self.failures:
+            raise self.failures.popleft()
+        snapshot = self._snapshot()
+        for cgroup_id in self._dying & self.tree.ended:
+            self.tree.forget(cgroup_id)
+            self._forget_counts(cgroup_id)
+        self._dying = self.tree.ended
+        return snapshot
+
+    def statistics(self) -> KernelStatistics:
+        """See the CounterSource port."""
+        return self.statistics_now
+
+    def close(self) -> None:
+        """See the CounterSource port."""
+        self.closed = True
+
+    def _forget_counts(self, cgroup_id: int) -> None:
+        self._counts = {key: counts for key, counts in self._counts.items() if key[0] != cgroup_id}
+
+    def _snapshot(self) -> CounterSnapshot:
+        keys = np.array(list(self._counts), np.uint64).reshape(-1, 2)
+        return CounterSnapshot(
+            cgroup_id=keys[:, 0].copy(),
+            tgid=keys[:, 1].astype(np.uint32),
+            values=np.array(list(self._counts.values()), np.uint64).reshape(-1, *self._dropped.shape),
+            dropped=self._dropped.copy(),
+            available=self._available,
+            monotonic_ns=self.monotonic_ns,
+        )
