@@ -7,6 +7,7 @@
  *
  * The dialect that includes this has defined event_mask and by_process, and
  *	__u64 css_set_of(task), __u64 cgroup_id_of(task)	of a task that is not idle
+ *	__u64 cgroup_id_by_copy(task)				the same where it is rare: see below
  *	struct counters *counters_of(cpu)			the owner's, or cpu->dropped
  *	long read_value(event, bpf_perf_event_value *)		on this CPU; 0 when it worked
  */
@@ -14,6 +15,12 @@
 #define PODJOULE_ACCOUNTING_H
 
 #include "slices.h"
+
+/*
+ * Each step along a pointer that the verifier checks by type costs it a search through all of the kernel's
+ * types, over a millisecond of loading time. The two ways that are rarely gone copy instead.
+ */
+#define UNKNOWN_CSS_SET 1 /* equal to no task's */
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -89,7 +96,7 @@ INLINE void note_move(struct cpu_state *cpu, __u32 pid, __u32 tgid, __u64 runtim
  * The task that ran until now was moved between cgroups on the way: the old owner gets what came before.
  * ran_ns: how long it ran, up to cpu->runtime_ns on its clock.
  */
-INLINE void split_at_move(struct cpu_state *cpu, __u32 pid, __u64 ran_ns, __u64 css_set, __u64 cgroup_id)
+INLINE void split_at_move(struct cpu_state *cpu, __u32 pid, __u64 ran_ns, struct task_struct *task)
 {
 	__u64 since_ns = cpu->moved_runtime_ns ? cpu->runtime_ns - cpu->moved_runtime_ns
 					       : bpf_ktime_get_ns() - cpu->moved_ns;
@@ -98,7 +105,7 @@ INLINE void split_at_move(struct cpu_state *cpu, __u32 pid, __u64 ran_ns, __u64 
 	if (!pid || pid != cpu->moved_pid || pid != cpu->pid)
 		return;
 	settle(cpu, since_ns < ran_ns ? since_ns : ran_ns);
-	take_over(cpu, css_set, cgroup_id, cpu->tgid);
+	take_over(cpu, UNKNOWN_CSS_SET, cgroup_id_by_copy(task), cpu->tgid);
 }
 
 INLINE void account_switch(struct cpu_state *cpu, struct task_struct *prev, __u32 prev_pid, __u64 prev_runtime_ns,
@@ -110,7 +117,7 @@ INLINE void account_switch(struct cpu_state *cpu, struct task_struct *prev, __u3
 
 	cpu->pending_switches++;
 	if (cpu->moved_ns)
-		split_at_move(cpu, prev_pid, ran_ns, css_set_of(prev), cgroup_id_of(prev));
+		split_at_move(cpu, prev_pid, ran_ns, prev);
 	cpu->pid = pid;
 	cpu->tgid = tgid;
 	cpu->runtime_ns = runtime_ns;
@@ -127,17 +134,20 @@ INLINE void account_switch(struct cpu_state *cpu, struct task_struct *prev, __u3
 }
 
 /* Run on each CPU before a reading: whoever is on the CPU is charged up to this moment. */
-INLINE void account_running(struct cpu_state *cpu, __u32 pid, __u32 tgid, __u64 runtime_ns, __u64 css_set,
-			    __u64 cgroup_id)
+INLINE void account_running(struct cpu_state *cpu, struct task_struct *task, __u32 pid, __u32 tgid,
+			    __u64 runtime_ns)
 {
 	__u64 ran_ns = advance(cpu, pid, runtime_ns);
 
 	if (cpu->moved_ns)
-		split_at_move(cpu, pid, ran_ns, css_set, cgroup_id);
+		split_at_move(cpu, pid, ran_ns, task);
 	settle(cpu, 0);
 	cpu->pid = pid;
 	cpu->tgid = tgid;
-	take_over(cpu, css_set, cgroup_id, tgid);
+	if (pid)
+		take_over(cpu, UNKNOWN_CSS_SET, cgroup_id_by_copy(task), tgid);
+	else
+		take_over(cpu, 0, 0, 0);
 }
 
 #endif

@@ -31,6 +31,7 @@ class FakeCounterSource:
         self._available = available
         self._counts: dict[tuple[int, int], CounterArray] = {}
         self._dropped = np.zeros((n_cpu, len(FIELDS)), np.uint64)
+        self._id_of = {"/": ROOT_ID}
         self._next_id = ROOT_ID + 1
         self._dying: frozenset[int] = frozenset()
 
@@ -40,6 +41,7 @@ class FakeCounterSource:
         self._next_id = max(self._next_id, made + 1)
         self._forget_counts(made)
         self.tree.made(made, path)
+        self._id_of[path] = made
         return made
 
     def use(
@@ -54,7 +56,7 @@ class FakeCounterSource:
         cache_misses: int = 0,
     ) -> None:
         """Let a cgroup that is alive run on a CPU. Raises KeyError where there is none at this path."""
-        counts = self._counts.setdefault((self.id_of(path), tgid), np.zeros_like(self._dropped))
+        counts = self._counts.setdefault((self._id_of[path], tgid), np.zeros_like(self._dropped))
         counts[cpu] += np.array([round(cpu_seconds * 1e9), cycles, instructions, cache_misses, 1], np.uint64)
 
     def drop(self, cpu_seconds: float, cpu: int = 0) -> None:
@@ -62,19 +64,12 @@ class FakeCounterSource:
         self._dropped[cpu, 0] += np.uint64(round(cpu_seconds * 1e9))
 
     def end(self, path: str) -> None:
-        """Remove a cgroup."""
-        self.tree.removed(self.id_of(path))
+        """Remove a cgroup. Raises KeyError where there is none at this path."""
+        self.tree.removed(self._id_of.pop(path))
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self.monotonic_ns += round(seconds * 1e9)
-
-    def id_of(self, path: str) -> int:
-        """The id of the cgroup that is alive at this path."""
-        for cgroup_id in self.tree:
-            if self.tree.path(cgroup_id) == path:
-                return cgroup_id
-        raise KeyError(f"no cgroup at {path}")
 
     def read(self) -> CounterSnapshot:
         """See the CounterSource port; raises the next of `failures`."""

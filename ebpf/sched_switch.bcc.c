@@ -73,6 +73,8 @@ static inline __attribute__((always_inline)) u64 cgroup_id_of(struct task_struct
 	return word_at(word_at(cgroup, CGROUP_KN), KN_ID);
 }
 
+#define cgroup_id_by_copy cgroup_id_of
+
 static inline __attribute__((always_inline)) long read_value(int event, struct bpf_perf_event_value *value)
 {
 	if (event == 0)
@@ -113,12 +115,12 @@ int on_switch(struct bpf_raw_tracepoint_args *ctx)
 int charge_running(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	u32 index = bpf_get_smp_processor_id(), pid = half_at((u64)task, TASK_PID);
+	u32 index = bpf_get_smp_processor_id();
 	struct cpu_state *cpu = cpus.lookup(&index);
 
 	if (cpu)
-		account_running(cpu, pid, half_at((u64)task, TASK_TGID), word_at((u64)task, TASK_RUNTIME),
-				pid ? css_set_of(task) : 0, pid ? cgroup_id_of(task) : 0);
+		account_running(cpu, task, half_at((u64)task, TASK_PID), half_at((u64)task, TASK_TGID),
+				word_at((u64)task, TASK_RUNTIME));
 	return 0;
 }
 

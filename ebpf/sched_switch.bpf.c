@@ -121,8 +121,7 @@ static __always_inline __u64 cgroup_id_of(struct task_struct *task)
 	return task->cgroups->dfl_cgrp->kn->id;
 }
 
-/* the same for a task that the verifier does not know, as the current one is before kernel 5.11 */
-static __always_inline __u64 cgroup_id_of_current(struct task_struct *task)
+static __always_inline __u64 cgroup_id_by_copy(struct task_struct *task)
 {
 	struct css_set *css = BPF_CORE_READ(task, cgroups);
 	struct cgroup_subsys_state *state;
@@ -179,12 +178,10 @@ int charge_running(void *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct cpu_state *cpu = this_cpu();
-	__u32 pid = BPF_CORE_READ(task, pid);
 
 	if (cpu)
-		account_running(cpu, pid, BPF_CORE_READ(task, tgid), BPF_CORE_READ(task, se.sum_exec_runtime),
-				pid ? (__u64)BPF_CORE_READ(task, cgroups) : 0,
-				pid ? cgroup_id_of_current(task) : 0);
+		account_running(cpu, task, BPF_CORE_READ(task, pid), BPF_CORE_READ(task, tgid),
+				BPF_CORE_READ(task, se.sum_exec_runtime));
 	return 0;
 }
 
