@@ -71,6 +71,7 @@ demo: $(DEV_STAMP) $(CORE_OBJECT) ## show joules per container on this machine
 .PHONY: docs
 docs: $(RUN_STAMP) ## make the pages that come from the code
 	$(BIN)/python -m exporter.reference > docs/configuration.md
+	$(BIN)/python -m exporter.metrics_reference > deploy/METRICS.md
 
 .PHONY: wheel
 wheel: $(DEV_STAMP) $(CORE_OBJECT) ## build a wheel with the kernel program in it, into dist/

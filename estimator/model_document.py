@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
+import numpy as np
+
 from ebpf.errors import ModelInvalid
+from estimator.energy import FloatArray
 
 
 class Field:
@@ -59,6 +62,41 @@ class Field:
             Field(self.file, f"{self.path}[{at}]", value).number() for at, value in enumerate(values)
         )
 
+    def array(self, most_items: int, least: float = 0.0, most: float = math.inf) -> FloatArray:
+        """The value, a list of at most so many finite numbers in [least, most]; shape (n,)."""
+        values = self.value if isinstance(self.value, list) else self.refuse("a list of numbers")
+        if len(values) > most_items:
+            self.refuse(f"at most {most_items} numbers")
+        if not set(map(type, values)) <= {int, float}:
+            self._refuse_first(values, least, most)
+        try:
+            numbers = np.array(values, dtype=np.float64)
+        except OverflowError:
+            self._refuse_first(values, least, most)
+        if not (np.isfinite(numbers) & (least <= numbers) & (numbers <= most)).all():
+            self._refuse_first(values, least, most)
+        return numbers
+
+    def _refuse_first(self, values: Sequence[object], least: float, most: float) -> NoReturn:
+        for at, value in enumerate(values):
+            Field(self.file, f"{self.path}[{at}]", value).number(least, most)
+        self.refuse("a list of numbers")
+
+    def elements(self, most_items: int) -> list[Field]:
+        """The value's elements, a list of at most so many."""
+        values = self.value if isinstance(self.value, list) else self.refuse("a list")
+        if len(values) > most_items:
+            self.refuse(f"at most {most_items} elements")
+        return [Field(self.file, f"{self.path}[{at}]", value) for at, value in enumerate(values)]
+
+    def one_of(self, names: Sequence[str]) -> str:
+        """The value, one of these names."""
+        return (
+            self.value
+            if isinstance(self.value, str) and self.value in names
+            else self.refuse(f"one of {', '.join(names)}")
+        )
+
     def optional_text(self) -> str | None:
         """The value, text or null."""
         return None if self.value is None else self.text()
@@ -76,13 +114,8 @@ class Field:
 
     def require_finite(self) -> None:
         """Refuse NaN and infinity anywhere below, also in what is only carried along."""
-        if isinstance(self.value, float) and not math.isfinite(self.value):
-            self.refuse("a finite number")
-        children = enumerate(self.value) if isinstance(self.value, list) else ()
-        for at, value in children:
-            Field(self.file, f"{self.path}[{at}]", value).require_finite()
-        for _, member in self.items() if isinstance(self.value, dict) else ():
-            member.require_finite()
+        for path, value in _infinite(self.path, self.value):
+            Field(self.file, path, value).refuse("a finite number")
 
     def _below(self, key: str) -> str:
         return f"{self.path}.{key}" if self.path else key
@@ -107,6 +140,20 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         raise ValueError(f"a key twice among {sorted(key for key, _ in pairs)}")
     return members
+
+
+def _infinite(path: str, value: object) -> Iterator[tuple[str, float]]:
+    """Where NaN and infinity stand; scalars of a list are looked at without a call for each."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, member in value.items():
+            yield from _infinite(f"{path}.{key}" if path else key, member)
+    elif isinstance(value, list):
+        for at, element in enumerate(value):
+            kind = type(element)
+            if kind is list or kind is dict or (kind is float and not math.isfinite(element)):
+                yield from _infinite(f"{path}[{at}]", element)
 
 
 def _as_float(value: float) -> float:

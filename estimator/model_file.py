@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from importlib import resources
 from itertools import pairwise
@@ -11,11 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from ebpf.errors import ModelInvalid, ModelUnavailable
+from estimator.load_margin import read_margin
 from estimator.meters.port import ZONES
 from estimator.model_document import Field, read_document
 from estimator.power_model import CurveZone, LinearZone, Machine, PowerModel, Zone
+from estimator.trees_zone import read_trees_zone
 
 SCHEMA = "podjoule.model/1"
+# Longer files are refused unread: checking one of this length takes some 50 ms.
+MOST_BYTES = 1 << 20
+# Watts, and joules per unit; keeps every sum finite.
+_MOST = 1e9
+# A list of this many numbers or more stands on one line.
+_LONG = 12
+_LONG_LIST = re.compile(rf"\[(?:\s+[-+.\deE]+,){{{_LONG - 1},}}\s+[-+.\deE]+\s+\]")
 
 
 def list_models() -> tuple[str, ...]:
@@ -37,7 +47,8 @@ def load_shipped(name: str) -> PowerModel:
 def load_model(path: Path) -> PowerModel:
     """A model file. ModelUnavailable if it cannot be read, ModelInvalid if it must not be used."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            text = file.read(MOST_BYTES + 1).decode("utf-8")
     except OSError as error:
         raise ModelUnavailable(
             f"model {path} cannot be read: {error.strerror}; give the path of a model file"
@@ -51,6 +62,10 @@ def load_model(path: Path) -> PowerModel:
 
 def parse_model(file: str, text: str) -> PowerModel:
     """A model from its text; file is what the messages call it. Raises ModelInvalid naming file and field."""
+    if len(text) > MOST_BYTES:
+        raise ModelInvalid(
+            f"model {file}: field (document): wanted at most {MOST_BYTES} bytes, found more; train it with fewer trees"
+        )
     document = read_document(file, text)
     if document["schema"].value != SCHEMA:
         document["schema"].refuse(SCHEMA)
@@ -77,7 +92,8 @@ def render_model(content: Mapping[str, Any]) -> str:
     """
     body = {**content, "schema": SCHEMA}
     sealed = {**body, "sha256": content_hash(body)}
-    return json.dumps(sealed, sort_keys=True, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    text = json.dumps(sealed, sort_keys=True, indent=2, allow_nan=False, ensure_ascii=False)
+    return _LONG_LIST.sub(lambda found: " ".join(found[0].split()), text) + "\n"
 
 
 def content_hash(body: Mapping[str, Any]) -> str:
@@ -137,15 +153,21 @@ def _curve(zone: Field) -> CurveZone:
 
 
 def _linear(zone: Field) -> LinearZone:
+    margin = read_margin(zone["interval"], "watts")
+    held = zone["held"].items() if "held" in zone.mapping() else ()
     return LinearZone(
-        idle=zone["idle_watts"].number(),
-        coefficient_by_feature={name: field.number() for name, field in zone["coefficients"].items()},
-        interval_watts=zone["interval"]["watts"].number(),
-        coverage=zone["interval"]["coverage"].number(most=1.0),
+        idle=zone["idle_watts"].number(most=_MOST),
+        coefficient_by_feature={
+            name: field.number(most=_MOST) for name, field in zone["coefficients"].items()
+        },
+        interval_watts=margin.watts,
+        coverage=margin.coverage,
+        held={name: field.number() for name, field in held},
+        margin=margin,
     )
 
 
-_KINDS: dict[str, Callable[[Field], Zone]] = {"curve": _curve, "linear": _linear}
+_KINDS: dict[str, Callable[[Field], Zone]] = {"curve": _curve, "linear": _linear, "trees": read_trees_zone}
 
 
 def _points(points: Field) -> tuple[float, ...]:

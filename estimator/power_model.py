@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-Features = Mapping[str, float]
+from estimator.estimate import Estimate, Features
+from estimator.load_margin import LoadMargin, load_of
+from estimator.trees_zone import TreesZone
+
+__all__ = ["CurveZone", "Estimate", "Features", "LinearZone", "Machine", "PowerModel", "TreesZone", "Zone"]
 
 # CPU time and the interval are read from different clocks a moment apart: a full load may read 1.01.
 _SLACK = 0.02
-
-
-class Estimate(NamedTuple):
-    """Joules of one zone over an interval; low ≤ joules ≤ high."""
-
-    joules: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +61,10 @@ class CurveZone:
         """Joules per unit of each feature, for sharing energy out."""
         return {"cpu_seconds": self.full_watts_per_cpu - self.idle_watts_per_cpu}
 
+    def covers(self, features: Features, n_cpu: int, interval_seconds: float) -> bool:  # noqa: ARG002
+        """True: a curve holds between its ends, whatever the load."""
+        return True
+
     def predict(self, features: Features, n_cpu: int, interval_seconds: float) -> Estimate:
         """The energy of an interval. The straight line bounds it from below: g's bend is uncertain too."""
         capacity = n_cpu * interval_seconds
@@ -84,13 +84,16 @@ class LinearZone:
     """E = idle · Δt + Σ coefficient_f · x_f, for the whole node.
 
     coefficients: joules per unit of the feature, ≥ 0. interval_watts: the true power lies within this of the
-    prediction with the given coverage.
+    prediction with the given coverage; margin: the same by load. held: by feature the most that counts, per
+    CPU-second of the machine's capacity: where more energy than was seen cannot be told, none is added.
     """
 
     idle: float
     coefficient_by_feature: Features
     interval_watts: float
     coverage: float
+    held: Features = field(default_factory=dict)
+    margin: LoadMargin | None = None
 
     def idle_watts(self, n_cpu: int) -> float:  # noqa: ARG002  a linear model is of one machine, whatever its CPUs
         """The draw of the whole machine at no load, watts."""
@@ -104,15 +107,26 @@ class LinearZone:
         """Joules per unit of each feature, for sharing energy out."""
         return self.coefficient_by_feature
 
-    def predict(self, features: Features, n_cpu: int, interval_seconds: float) -> Estimate:  # noqa: ARG002
+    def covers(self, features: Features, n_cpu: int, interval_seconds: float) -> bool:
+        """False where a feature is held."""
+        capacity = n_cpu * interval_seconds
+        return all(features[name] <= most * capacity for name, most in self.held.items() if name in features)
+
+    def predict(self, features: Features, n_cpu: int, interval_seconds: float) -> Estimate:
         """The energy of an interval; the interval never goes below zero."""
-        active = math.fsum(joules * features[name] for name, joules in self.coefficient_by_feature.items())
+        capacity = n_cpu * interval_seconds
+        active = math.fsum(
+            joules
+            * min(features[name], self.held.get(name, math.inf) * capacity if capacity > 0 else math.inf)
+            for name, joules in self.coefficient_by_feature.items()
+        )
         joules = self.idle * interval_seconds + active
-        margin = self.interval_watts * interval_seconds
+        load = load_of(features.get("cpu_seconds"), n_cpu, interval_seconds)
+        margin = (self.margin.at(load) if self.margin else self.interval_watts) * interval_seconds
         return Estimate(joules, max(0.0, joules - margin), joules + margin)
 
 
-Zone = CurveZone | LinearZone
+Zone = CurveZone | LinearZone | TreesZone
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +149,15 @@ class PowerModel:
     sha256: str
 
     def is_within_envelope(self, features: Features, n_cpu: int, interval_seconds: float) -> bool:
-        """False where some feature lies outside what the model has seen."""
+        """False where some feature lies outside what the model has seen, or a zone's limits cut it short."""
+        covered = (
+            zone.covers(features, n_cpu, interval_seconds)
+            for zone in self.zones.values()
+            if zone.needs() <= features.keys()
+        )
+        return self._is_familiar(features, n_cpu, interval_seconds) and all(covered)
+
+    def _is_familiar(self, features: Features, n_cpu: int, interval_seconds: float) -> bool:
         capacity = n_cpu * interval_seconds
         busy = features.get("cpu_seconds", 0.0)
         for name, (least, most) in self.envelope.items():

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn, cast
 
 from ebpf.errors import PodjouleError, UsageError
@@ -79,6 +80,8 @@ def _parser() -> _Parser:
         help=f"{_DURATION.description} (default %(default)s)",
     )
     _add_format(snapshot)
+    _add_record(commands)
+    _add_replay(commands)
     _add_format(
         _add(commands, "doctor", "say whether the exporter could run here, and what is lost", _doctor)
     )
@@ -97,6 +100,29 @@ def _add(
     return parser
 
 
+def _add_record(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = _add(commands, "record", "measure and write it to Parquet files", _record)
+    parser.add_argument("--output", required=True, metavar="DIR", help="where the files go; made if need be")
+    parser.add_argument(
+        "--max-bytes",
+        metavar="N",
+        help="most bytes of them, the oldest go first (such as 500M; default no bound)",
+    )
+    parser.add_argument("--duration", help="how long to record (default until stopped)")
+
+
+def _add_replay(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = _add(commands, "replay", "run the exporter over a recording", _replay)
+    parser.add_argument("directory", metavar="DIR", help="what record wrote")
+    parser.add_argument(
+        "--speed",
+        default="max",
+        metavar="N",
+        help="1 is as fast as it was recorded, and /metrics is served meanwhile; max prints the whole (default max)",
+    )
+    _add_format(parser)
+
+
 def _add_format(parser: _Parser) -> None:
     parser.add_argument("--format", choices=_FORMATS, default="table", help="what is printed (default table)")
 
@@ -111,6 +137,24 @@ def _snapshot(arguments: argparse.Namespace, config: Config) -> int:
     from exporter.snapshot import snapshot
 
     return snapshot(config, _seconds(arguments.duration), arguments.format)
+
+
+def _record(arguments: argparse.Namespace, config: Config) -> int:
+    from exporter.recorder import parse_bytes, record
+
+    most = arguments.max_bytes
+    return record(
+        config,
+        Path(arguments.output),
+        None if most is None else parse_bytes(most),
+        None if arguments.duration is None else _seconds(arguments.duration),
+    )
+
+
+def _replay(arguments: argparse.Namespace, config: Config) -> int:
+    from exporter.replay import parse_speed, replay
+
+    return replay(config, Path(arguments.directory), parse_speed(arguments.speed), arguments.format)
 
 
 def _seconds(text: str) -> float:
@@ -135,7 +179,16 @@ def _unknown_argument(unknown: Sequence[str]) -> str:
     if not flag:
         return f"unknown argument {unknown[0]} (see podjoule --help)"
     known = [told.flag for told in OPTIONS.values()]
-    known += [CONFIG_FILE_FLAG, "--duration", "--format", "--help", "--version"]
+    known += [
+        CONFIG_FILE_FLAG,
+        "--duration",
+        "--format",
+        "--max-bytes",
+        "--output",
+        "--speed",
+        "--help",
+        "--version",
+    ]
     return f"unknown flag {flag}; the nearest known one is {nearest(flag, known)}"
 
 

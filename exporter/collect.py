@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
+from itertools import compress
 from pathlib import Path
+
+import numpy as np
 
 from ebpf.version import VERSION
 from estimator.cpuinfo import Processor, read_processors
@@ -12,6 +16,7 @@ from exporter import families as f
 from exporter.accounts import Account
 from exporter.exposition import Family, Labels
 from exporter.families import Spec
+from exporter.floats import Floats
 from exporter.ledger import Balances
 from exporter.measurement import Measurement, Tick, conservation_error
 from exporter.processes import ProcessLedger
@@ -66,8 +71,8 @@ class Collector:
             for cpu in self._processors
         ]
         return [
-            *(spec.family(labels, values) for spec, values in columns),
-            f.NODE_USAGE_RATIO.family([self._row()], [tick.usage.cpu_ratio]),
+            *(_known(spec, labels, values) for spec, values in columns),
+            _known(f.NODE_USAGE_RATIO, [self._row()], [_ratio(tick)]),
             f.NODE_CPU_INFO.family(cpus, [1.0] * len(cpus)),
         ]
 
@@ -81,7 +86,7 @@ class Collector:
         )
         return [
             f.CONTAINER_JOULES.family(zoned, balances.joules.ravel()),
-            f.CONTAINER_WATTS.family(zoned, balances.watts.ravel()),
+            _known(f.CONTAINER_WATTS, zoned, balances.watts.ravel()),
             *self._idle(f.CONTAINER_IDLE_JOULES, zoned, balances),
             f.CONTAINER_SECONDS.family(labels, balances.cpu_seconds),
             *(spec.family(labels, values) for name, spec, values in counters if name in tick.usage.available),
@@ -92,7 +97,7 @@ class Collector:
         _, zoned = self._labels.of("pod", balances, _pod_labels)
         return [
             f.POD_JOULES.family(zoned, balances.joules.ravel()),
-            f.POD_WATTS.family(zoned, balances.watts.ravel()),
+            _known(f.POD_WATTS, zoned, balances.watts.ravel()),
             *self._idle(f.POD_IDLE_JOULES, zoned, balances),
         ]
 
@@ -106,7 +111,7 @@ class Collector:
         _, zoned = self._labels.of("vm", balances, _vm_labels)
         return [
             f.VM_JOULES.family(zoned, balances.joules.ravel()),
-            f.VM_WATTS.family(zoned, balances.watts.ravel()),
+            _known(f.VM_WATTS, zoned, balances.watts.ravel()),
         ]
 
     def _processes(self, processes: ProcessLedger) -> list[Family]:
@@ -116,7 +121,7 @@ class Collector:
         )
         return [
             f.PROCESS_JOULES.family(zoned, balances.joules.ravel()),
-            f.PROCESS_WATTS.family(zoned, balances.watts.ravel()),
+            _known(f.PROCESS_WATTS, zoned, balances.watts.ravel()),
             f.PROCESS_SECONDS.family(labels, balances.cpu_seconds),
         ]
 
@@ -132,7 +137,7 @@ class Collector:
         ledger, source = self._measurement.ledger, self._measurement.power.source
         unattributed = ledger.node.unattributed()
         zones = list(dict.fromkeys(zone.zone for zone in ledger.node.zones()))
-        info, errors = source.info, source.errors()
+        info, errors, refused = source.info, source.errors(), self._measurement.power.refused()
         return [
             f.UNATTRIBUTED_JOULES.family(
                 [self._row(*key) for key in unattributed], list(unattributed.values())
@@ -141,6 +146,7 @@ class Collector:
                 [self._row(zone, info.source, info.model, info.sha256) for zone in zones], [1.0] * len(zones)
             ),
             f.POWER_ERRORS.family([self._row(kind) for kind in errors], [float(n) for n in errors.values()]),
+            f.MODEL_REFUSED.family([self._row(file) for file in refused], list(map(float, refused.values()))),
             *self._last_tick(tick.shares),
         ]
 
@@ -177,7 +183,7 @@ class Collector:
             f.COMPONENT_DURATION.family(names, [part.duration_seconds for part in components.values()]),
             *self._kernel(),
             f.CONTAINER_NAME_ERRORS.family([self._row()], [float(measurement.name_errors)]),
-            f.EVICTED.family([self._row()], [float(measurement.ledger.evicted)]),
+            f.EVICTED.family([self._row()], [float(measurement.evicted)]),
             *process_families(self._procfs),
         ]
 
@@ -210,6 +216,18 @@ class _LabelCache:
             zoned = [(*label, zone) for label in labels for zone in balances.zones]
             kept = self._kept[kind] = (balances.accounts, balances.zones, labels, zoned)
         return kept[2], kept[3]
+
+
+def _known(spec: Spec, labels: Sequence[Labels], values: Sequence[float] | Floats) -> Family:
+    """Without the series that the last tick has no value for: a NaN would spoil every sum over it."""
+    known = ~np.isnan(values)
+    if known.all():
+        return spec.family(labels, values)
+    return spec.family(list(compress(labels, known)), np.asarray(values)[known])
+
+
+def _ratio(tick: Tick) -> float:
+    return tick.usage.cpu_ratio if tick.interval_seconds > 0 else math.nan
 
 
 def _watts(share: ZoneShare, joules: float) -> float:

@@ -174,6 +174,12 @@ MODEL_HIGH_WATTS = Spec(
     "Upper bound of the model's power over the last tick in watts",
     _NODE,
 )
+MODEL_REFUSED = Spec(
+    "podjoule_model_refused_total",
+    "counter",
+    "How often the model file was read anew and not taken over; the model before it stayed in force",
+    ("file",),
+)
 POWER_ERRORS = Spec(
     "podjoule_power_errors_total",
     "counter",

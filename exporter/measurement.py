@@ -16,7 +16,7 @@ from estimator.idle import idle_shares
 from estimator.usage import UsageTracker
 from exporter.components import Components
 from exporter.config import Config
-from exporter.ledger import Ledger
+from exporter.ledger import IdArray, Ledger
 from exporter.power import Power
 from exporter.processes import ProcessLedger
 from exporter.register import Lifetimes
@@ -66,18 +66,32 @@ class Measurement:
 
         Whatever raises on the way is counted by its component and raised. Where the counters cannot be read
         the meter is not read either: the next call's differences then span both ticks, and nothing is lost.
+        Where the energy cannot be had, what was used is booked all the same.
         """
         with self.components.timed("counters"):
             snapshot = self.source.read()
         self.available = snapshot.available
-        usage = self._tracker.update(snapshot, len(online_cpus(self._config.host.sysfs))) or self._baseline(snapshot.available)
-        with self.components.timed("power"):
-            energies = self.power.source.measure(usage)
-        with self.components.timed("attribution"):
-            shares = attribute(energies, usage, self.power.coefficients, self._socket_index)
-        with self.components.timed("ledger"):
-            self._book(usage, shares)
+        usage = self._tracker.update(snapshot, len(online_cpus(self._config.host.sysfs))) or self._baseline(
+            snapshot.available
+        )
+        shares: list[ZoneShare] = []
+        try:
+            with self.components.timed("power"):
+                energies = self.power.source.measure(usage)
+            with self.components.timed("attribution"):
+                shares = attribute(energies, usage, self.power.coefficients, self._socket_index)
+        finally:
+            with self.components.timed("ledger"):
+                self._book(usage, shares)
         return Tick(usage, shares)
+
+    def miss(self) -> Tick:
+        """A tick of nothing, after one that failed: counters stay, what was true of the last tick goes."""
+        tick = Tick(self._baseline(self.available), [])
+        self.ledger.add(tick.usage, tick.shares)
+        if self.processes is not None:
+            self.processes.ledger.add(tick.usage, tick.shares)
+        return tick
 
     @property
     def idle_policy(self) -> str:
@@ -88,6 +102,11 @@ class Measurement:
     def name_errors(self) -> int:
         """Files of container names that could not be read."""
         return self._resolver.name_errors
+
+    @property
+    def evicted(self) -> int:
+        """Rows of both ledgers that had to go before their time."""
+        return self.ledger.evicted + (self.processes.ledger.evicted if self.processes else 0)
 
     def set_lifetimes(self, lifetimes: Lifetimes) -> None:
         """How long ended workloads stay exported, from now on."""
@@ -111,10 +130,7 @@ class Measurement:
 
     def _book_idle(self, usage: Usage, shares: Sequence[ZoneShare]) -> None:
         policy = self.idle_policy
-        if policy == "even":
-            ids = np.array([i for i in self.source.directory if self._is_container(i)], np.uint64)
-        else:
-            ids = usage.cgroup_id
+        ids = self._one_of_each_container() if policy == "even" else usage.cgroup_id
         joules: dict[str, FloatArray] = {}
         for share in shares:
             active = share.cgroup_joules if policy != "even" else np.zeros(len(ids))
@@ -122,10 +138,11 @@ class Measurement:
             joules[share.energy.zone] = joules.get(share.energy.zone, 0.0) + part
         self.ledger.add_idle(ids, joules)
 
-    def _is_container(self, cgroup_id: int) -> bool:
-        """Whether the cgroup is a container's own, not one below it: each container is given one share."""
-        workload = self._resolver(cgroup_id)[0].workload
-        return workload.kind == "container" and self.source.directory.path(cgroup_id) == workload.cgroup
+    def _one_of_each_container(self) -> IdArray:
+        """One cgroup of every container that is alive, however many it has: each is given one share."""
+        accounts = ((self._resolver(cgroup_id)[0], cgroup_id) for cgroup_id in self.source.directory)
+        ids = {account.key: i for account, i in accounts if account.workload.kind == "container"}
+        return np.array(list(ids.values()), np.uint64)
 
     def _baseline(self, available: frozenset[str]) -> Usage:
         n_sockets = self._topology.n_sockets

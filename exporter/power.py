@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from ebpf.errors import MeterUnavailable
 from estimator.cpu_identity import read_identity
@@ -14,6 +15,7 @@ from estimator.meters.powercap import PowercapMeter
 from estimator.model_choice import choose_model
 from estimator.modelled import ModelledEnergy
 from exporter.config import Config
+from exporter.model_watch import CurrentCoefficients, FollowedEnergy, ModelWatch
 
 log = logging.getLogger("exporter.power")
 
@@ -34,37 +36,63 @@ class NoEnergy:
         return {}
 
 
+def _none_refused() -> Mapping[str, int]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Power:
-    """The energy source in force, the weights by which it is shared out, and how to let go of it."""
+    """The energy source in force, the weights by which it is shared out, and how to let go of it.
+
+    What the source and the coefficients answer may change between two ticks. refused: by model file, how
+    often it was read and not taken over.
+    """
 
     source: EnergySource
     coefficients: Coefficients
     close: Callable[[], None]
+    refused: Callable[[], Mapping[str, int]] = _none_refused
 
 
 def choose_power(config: Config) -> Power:
     """The meter if it serves, else the model that --model names; one log line says which and why.
 
+    With a meter, a model file says by which weights its energy is shared out (DESIGN section 4, step 3).
     Raises ModelInvalid or ModelUnavailable for a model file that was asked for and cannot be used.
     """
+    watch = None if config.model in ("auto", "none") else _watch(config)
     try:
         meter = PowercapMeter(config.host.sysfs, zones=config.rapl.zones)
     except MeterUnavailable as error:
         log.warning("no meter: %s", error)
-        return _modelled(config)
+        return _modelled(config, watch)
     log.info("energy is measured: RAPL through %s", config.host.sysfs / "class/powercap")
-    return Power(MeteredEnergy(meter), {}, meter.close)
+    if watch is None:
+        return Power(MeteredEnergy(meter), {}, meter.close)
+    return _followed(watch, MeteredEnergy(meter), meter.close)
 
 
-def _modelled(config: Config) -> Power:
+def _modelled(config: Config, watch: ModelWatch | None) -> Power:
     choice = choose_model(config.model, read_identity(config.host.procfs))
     if choice.model is None:
         log.warning("energy is not exported: %s", choice.reason)
         return Power(NoEnergy(), {}, _nothing)
     log.info("energy is estimated: %s", choice.reason)
+    if watch is not None:
+        return _followed(watch, None, _nothing)
     energy = ModelledEnergy(choice.model)
     return Power(energy, energy.coefficients(), _nothing)
+
+
+def _watch(config: Config) -> ModelWatch | None:
+    choice = choose_model(config.model, read_identity(config.host.procfs))
+    return ModelWatch(Path(config.model), choice.model) if choice.model else None
+
+
+def _followed(watch: ModelWatch, meter: EnergySource | None, close: Callable[[], None]) -> Power:
+    """The power of a model file that may be replaced while we run."""
+    energy = FollowedEnergy(watch, meter)
+    return Power(energy, CurrentCoefficients(energy.coefficients), close, lambda: watch.refused)
 
 
 def _nothing() -> None:

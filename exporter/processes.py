@@ -8,13 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
+from ebpf.counters import CPU_NS
 from ebpf.cpus import running_processes
 from estimator.energy import Usage, ZoneShare
 from exporter.accounts import Account, Resolver
-from exporter.ledger import Ledger
+from exporter.ledger import IdArray, Ledger
 from exporter.register import Lifetimes
 from exporter.workloads import Workload
+
+_PID_BITS = 22  # PID_MAX_LIMIT is 2^22 (include/linux/threads.h)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,11 @@ class ProcessInfo:
     type: str = "regular"
     container_id: str = ""
     vm_id: str = ""
+
+    @property
+    def key(self) -> str:
+        """The same for two processes whose series would have the same labels, and for no others."""
+        return "\0".join((str(self.pid), self.comm, self.exe, self.type, self.container_id, self.vm_id))
 
 
 def read_process(procfs: Path, pid: int, workload: Workload) -> ProcessInfo:
@@ -51,43 +60,75 @@ def read_process(procfs: Path, pid: int, workload: Workload) -> ProcessInfo:
 
 
 class ProcessLedger:
-    """The ledger's second set of books, by thread group instead of cgroup."""
+    """The ledger's second set of books, by process instead of cgroup.
+
+    A PID that is used again is another process: the ledger knows each by its PID and start time.
+    """
 
     def __init__(self, procfs: Path, resolve_cgroup: Resolver, lifetimes: Lifetimes) -> None:
         self._procfs = procfs
         self._resolve_cgroup = resolve_cgroup
-        self._cgroup_of: dict[int, int] = {}
         self._alive: frozenset[int] = frozenset()
+        self._started: dict[int, int] = {}
+        self._cgroup_of: dict[int, int] = {}
+        self._accounts: dict[int, Account] = {}
         self._info: dict[str, ProcessInfo] = {}
-        self.ledger = Ledger(self._account, self._alive_pid, lifetimes)
+        self.ledger = Ledger(self._account, self._is_alive, lifetimes)
 
     def add(self, usage: Usage, shares: Sequence[ZoneShare]) -> None:
-        """Book one tick of a source that tells processes apart; another's is left alone."""
-        if not usage.tgid.any():
-            return
-        self._cgroup_of = dict(zip(usage.tgid.tolist(), usage.cgroup_id.tolist(), strict=True))
+        """Book one tick of a source that tells processes apart; of another's there is nothing to book."""
+        ran = (usage.tgid != 0) & usage.used.any(axis=(1, 2))
         self._alive = frozenset(running_processes(self._procfs))
-        self.ledger.add(replace(usage, cgroup_id=usage.tgid.astype(np.uint64)), shares)
-        kept = {account.workload.id for account in self.ledger.balances("process").accounts}
-        self._info = {key: info for key, info in self._info.items() if key in kept}
+        self.ledger.add(
+            replace(usage, cgroup_id=self._identify(usage, ran), tgid=usage.tgid[ran], used=usage.used[ran]),
+            [replace(share, cgroup_joules=share.cgroup_joules[ran]) for share in shares],
+        )
+        self._forget()
 
     def info(self, account: Account) -> ProcessInfo:
         """What was found out when the process's row was opened."""
         return self._info[account.workload.id]
 
-    def _account(self, tgid: int) -> tuple[Account, ...]:
-        workload = self._resolve_cgroup(self._cgroup_of[tgid])[0].workload
-        info = read_process(self._procfs, tgid, workload)
-        key = f"{tgid}/{self._started(tgid)}"
-        self._info[key] = info
-        return (Account(Workload("process", key, workload.cgroup), info.comm),)
+    def _identify(self, usage: Usage, ran: npt.NDArray[np.bool_]) -> IdArray:
+        """The ledger's ids of those that ran; one in several cgroups belongs to where it ran the longest."""
+        pids = usage.tgid[ran].tolist()
+        order = np.argsort(usage.used[ran, :, CPU_NS].sum(axis=1), kind="stable").tolist()
+        cgroups = usage.cgroup_id[ran].tolist()
+        self._started |= {pid: self._start_ticks(pid) for pid in set(pids)}
+        ids = [self._started[pid] << _PID_BITS | pid for pid in pids]
+        self._cgroup_of = {ids[i]: cgroups[i] for i in order}
+        return np.array(ids, np.uint64)
 
-    def _started(self, pid: int) -> str:
-        """The start time in clock ticks: a PID that is used again is another process."""
-        with suppress(OSError, IndexError):
-            stat = (self._procfs / str(pid) / "stat").read_text(errors="replace")
-            return stat.rpartition(")")[2].split()[19]
-        return "ended"
+    def _account(self, process_id: int) -> tuple[Account, ...]:
+        # A process that has ended may be counted once more, when /proc has forgotten it.
+        account = self._accounts.get(process_id)
+        if account is None:
+            workload = self._resolve_cgroup(self._cgroup_of[process_id])[0].workload
+            info = read_process(self._procfs, _pid(process_id), workload)
+            self._info[info.key] = info
+            account = Account(Workload("process", info.key, workload.cgroup), info.comm)
+            self._accounts[process_id] = account
+        return (account,)
 
-    def _alive_pid(self, pid: int) -> bool:
-        return pid in self._alive
+    def _start_ticks(self, pid: int) -> int:
+        """Ticks since boot, field 22 of /proc/PID/stat; of an ended process what was last read, or 0."""
+        with suppress(OSError, IndexError, ValueError):
+            stat = (self._procfs / str(pid) / "stat").read_bytes()
+            return int(stat.rpartition(b")")[2].split()[19])
+        return self._started.get(pid, 0)
+
+    def _is_alive(self, process_id: int) -> bool:
+        pid = _pid(process_id)
+        return pid in self._alive and self._started.get(pid) == process_id >> _PID_BITS
+
+    def _forget(self) -> None:
+        """Let go of what has ended, but for what this tick counted and for rows that are still there."""
+        known = self._alive.union(map(_pid, self._cgroup_of))
+        kept = {account.workload.id for account in self.ledger.balances("process").accounts}
+        self._started = {pid: ticks for pid, ticks in self._started.items() if pid in known}
+        self._accounts = {i: one for i, one in self._accounts.items() if one.workload.id in kept}
+        self._info = {key: info for key, info in self._info.items() if key in kept}
+
+
+def _pid(process_id: int) -> int:
+    return process_id & ((1 << _PID_BITS) - 1)

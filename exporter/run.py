@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
-import threading
 from collections.abc import Callable
+from typing import NoReturn
 
 from ebpf.errors import UsageError
 from exporter.assembly import assemble
@@ -40,27 +40,31 @@ class _Reload:
     def __init__(self, ticker: Ticker, load: Callable[[], Config]) -> None:
         self._ticker = ticker
         self._load = load
-        self._asked = threading.Event()
+        self._in_force = ticker.config  # of what takes effect at a restart only
+        self._asked = False
 
     def ask(self) -> None:
         """May be called from a signal handler."""
-        self._asked.set()
+        self._asked = True
+        self._ticker.wake()
 
     def __call__(self) -> None:
         """Take over what has changed, if it was asked for."""
-        if not self._asked.is_set():
+        if not self._asked:
             return
-        self._asked.clear()
+        self._asked = False
         try:
             config = self._load()
-        except UsageError as error:
+        except (UsageError, RecursionError) as error:  # YAML nested a thousand deep is the latter
             log.error("the configuration is not reread, the old one stays: %s", error)
             return
         self._take_over(config)
 
     def _take_over(self, config: Config) -> None:
-        for key in changes_needing_restart(self._ticker.config, config):
+        for key in changes_needing_restart(self._in_force, config):
             log.warning("%s has changed: it takes effect at a restart", key)
+        if _by_process(config) and not _by_process(self._in_force):
+            log.warning("processes are not told apart: the level process takes effect at a restart")
         set_up_logging(config.log.level, config.log.format)
         self._ticker.reconfigure(
             config, Lifetimes(terminated_ttl_seconds=config.monitor.terminated_ttl_seconds)
@@ -73,6 +77,8 @@ def run(config: Config, load: Callable[[], Config]) -> int:
 
     The addresses are taken first: a port that is in use fails before anything is loaded into the kernel.
     """
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the configuration has just been read
     stage = _Stage()
     server = Server(config.web.listen_addresses, Application(stage))
     server.bind()
@@ -89,6 +95,15 @@ def run(config: Config, load: Callable[[], Config]) -> int:
         ticker.run(before_tick=reload)
         log.info("stopping")
     return 0
+
+
+def _leave(*_: object) -> NoReturn:
+    """SIGTERM before the first tick: whatever is open is closed on the way out."""
+    raise SystemExit(0)
+
+
+def _by_process(config: Config) -> bool:
+    return "process" in config.exporter.prometheus.metrics_level
 
 
 def _on_signals(ticker: Ticker, reload: _Reload) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -16,21 +18,27 @@ from exporter.assembly import assemble
 from exporter.config import Config
 from exporter.ledger import Balances, Ledger
 from exporter.measurement import Measurement, Tick
+from exporter.register import Lifetimes
 from exporter.workloads import Kind
 
 # Pods repeat their containers, so that of them only what is in no container stands here: the rows add up.
 LEAF_KINDS: tuple[Kind, ...] = ("container", "vm", "unit", "user", "kernel", "other")
+# Of the table: the column of names, the least it is cut to, and the spaces between two columns.
+_NAME, _LEAST_NAME, _GAP = 1, 16, 2
 
 
 def snapshot(config: Config, duration_seconds: float, output: str) -> int:
     """Measure for a while and print what was used, as a table or as JSON (DESIGN section 7)."""
     measurement = assemble(config)
+    # What ends while we measure must be among the rows, or they would not add up.
+    measurement.set_lifetimes(Lifetimes(terminated_ttl_seconds=math.inf, max_terminated=sys.maxsize))
     with contextlib.closing(measurement):
         measurement.advance()
         time.sleep(duration_seconds)
         tick = measurement.advance()
     document = describe(measurement, tick)
-    sys.stdout.write(json.dumps(document, indent=1) + "\n" if output == "json" else table(document))
+    text = json.dumps(document, indent=1) + "\n" if output == "json" else table(document, _columns())
+    sys.stdout.write(text)
     return 0
 
 
@@ -77,7 +85,6 @@ def _workload(balances: Balances, i: int, account: Account, tick: Tick) -> dict[
         "id": account.workload.id,
         "name": account.name or account.workload.id,
         "namespace": account.namespace or None,
-        "pod_uid": account.workload.pod_uid or None,
         "cpu_seconds": float(balances.cpu_seconds[i]),
         **{
             name: float(values[i]) if name in tick.usage.available else None
@@ -120,42 +127,63 @@ def _without(
     }
 
 
-def table(document: dict[str, object]) -> str:
-    """The same for people: zones first, then the workloads that used anything, the largest first."""
+def table(document: dict[str, object], columns: int = 100) -> str:
+    """The same for people, in lines of so many columns: zones, then what used anything, the largest first."""
     zones: dict[str, dict[str, float]] = document["zones"]  # type: ignore[assignment]
     workloads: list[dict[str, object]] = document["workloads"]  # type: ignore[assignment]
-    names = list(zones)
-    head = f"{document['interval_seconds']:.1f} s, energy from {document['source']}\n\n"
-    zone_rows = [[zone, *(f"{joules:.3f}" for joules in sums.values())] for zone, sums in zones.items()]
-    rows = [_table_row(row, names) for row in workloads if row["cpu_seconds"]]
+    head = ["KIND", "NAME", "CPU S", *(f"{zone.upper()} J" for zone in zones)]
+    rows = [_table_row(row, list(zones)) for row in workloads if row["cpu_seconds"]]
+    taken = sum(_width([head, *rows], i) + _GAP for i in range(len(head)) if i != _NAME)
+    room = max(_LEAST_NAME, columns - taken)
+    fitting = [[*row[:_NAME], _shortened(row[_NAME], room), *row[_NAME + 1 :]] for row in rows]
     return (
-        head
-        + _aligned(["ZONE", "TOTAL J", "IDLE J", "ACTIVE J", "UNATTRIBUTED J"], zone_rows)
+        f"{document['interval_seconds']:.1f} s, energy from {document['source']}\n\n"
+        + _aligned(
+            ["ZONE", "TOTAL J", "IDLE J", "ACTIVE J", "UNATTRIBUTED J"],
+            [[zone, *(f"{joules:.3f}" for joules in sums.values())] for zone, sums in zones.items()],
+        )
         + "\n"
-        + _aligned(["KIND", "NAME", "CPU S", *(f"{zone.upper()} J" for zone in names)], rows, text_columns=2)
+        + _aligned(head, fitting, text_columns=2)
     )
+
+
+def _columns() -> int:
+    return shutil.get_terminal_size((100, 24)).columns
 
 
 def _table_row(row: dict[str, object], zones: Iterable[str]) -> list[str]:
     joules: dict[str, float] = row["joules"]  # type: ignore[assignment]
-    name = str(row["name"])
-    short = name if len(name) <= 48 else f"{name[:12]}…{name[-12:]}"
+    # A cgroup may be called anything, also what a terminal would obey.
+    name = "".join(each if each.isprintable() else "?" for each in str(row["name"]))
     return [
         str(row["kind"]),
-        short,
+        name,
         f"{row['cpu_seconds']:.3f}",
         *(f"{joules.get(z, 0.0):.3f}" for z in zones),
     ]
 
 
+def _shortened(name: str, room: int) -> str:
+    """The two ends of a name that is too long: they tell paths and ids apart best."""
+    if len(name) <= room:
+        return name
+    return f"{name[: room // 2]}…{name[len(name) - (room - room // 2 - 1) :]}"
+
+
 def _aligned(head: list[str], rows: list[list[str]], text_columns: int = 1) -> str:
     lines = [head, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    widths = [_width(lines, column) for column in range(len(head))]
     return "".join(
-        "  ".join(
+        (" " * _GAP)
+        .join(
             cell.ljust(width) if column < text_columns else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
+        )
+        .rstrip()
         + "\n"
         for line in lines
     )
+
+
+def _width(lines: Sequence[Sequence[str]], column: int) -> int:
+    return max(len(line[column]) for line in lines)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 from exporter.collect import Collector
 from exporter.config import Config
 from exporter.exposition import Renderer
-from exporter.measurement import Measurement
+from exporter.measurement import Measurement, Tick
 from exporter.page import RenderedPage
 from exporter.register import Lifetimes
 
@@ -22,7 +23,8 @@ _ALIVE_INTERVALS, _ALIVE_SECONDS = 3, 10.0
 class Ticker:
     """Measures and renders once per interval, in the thread that calls `run`; the web reads the last page.
 
-    A tick that fails is counted and logged once per kind of failure; the next one goes on from there.
+    A tick that fails is counted and logged once per kind of failure, and the page says so: its counters stay,
+    its gauges of the last tick go. The next tick goes on from there.
     """
 
     def __init__(
@@ -38,7 +40,8 @@ class Ticker:
         self._ticks = 0
         self._duration_seconds = 0.0
         self._failure = ""
-        self._wake = threading.Event()
+        # A signal may come while we wait on it: an Event's lock is not reentrant, SimpleQueue.put is.
+        self._wake: SimpleQueue[None] = SimpleQueue()
         self._stopping = False
 
     def healthy(self) -> str | None:
@@ -54,13 +57,19 @@ class Ticker:
             before_tick()
             self.tick()
             due = max(due + self.config.monitor.interval_seconds, self._clock())
-            self._wake.wait(max(0.0, due - self._clock()))
-            self._wake.clear()
+            with suppress(Empty):
+                self._wake.get(timeout=max(0.0, due - self._clock()))
+            due = min(due, self._clock())  # woken early: the grid begins here
+
+    def wake(self) -> None:
+        """Have `run` tick now. May be called from a signal handler."""
+        if self._wake.empty():
+            self._wake.put(None)
 
     def stop(self) -> None:
         """Have `run` return after the tick under way. May be called from a signal handler."""
         self._stopping = True
-        self._wake.set()
+        self.wake()
 
     def reconfigure(self, config: Config, lifetimes: Lifetimes) -> None:
         """Go on with another configuration, as far as it can change without a restart."""
@@ -72,15 +81,23 @@ class Ticker:
         self._began = self._clock()
         self._ticks += 1
         try:
-            self._publish()
+            self._advance()
             self._enter("")
         except Exception as error:
             self._enter(f"{type(error).__name__}: {error}")
             log.debug("the tick failed", exc_info=True)
         self._duration_seconds = self._clock() - self._began
 
-    def _publish(self) -> None:
-        tick = self._measurement.advance()
+    def _advance(self) -> None:
+        try:
+            tick = self._measurement.advance()
+        except Exception:
+            if self.page is not None:
+                self._publish(self._measurement.miss())
+            raise
+        self._publish(tick)
+
+    def _publish(self, tick: Tick) -> None:
         with self._measurement.components.timed("render"):
             levels = self.config.exporter.prometheus.metrics_level
             families = self._collector.collect(tick, levels, self._ticks, self._duration_seconds)
@@ -91,6 +108,6 @@ class Ticker:
             return
         self._failure = failure
         if failure:
-            log.error("the tick failed, the last values stay: %s", failure)
+            log.error("the tick failed, counters stay as they were: %s", failure)
         else:
             log.info("ticking again")

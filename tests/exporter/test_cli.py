@@ -53,9 +53,10 @@ def commands(monkeypatch):
 
 def test_run_gets_the_configuration(commands):
     assert main(["run", "--monitor.interval=1s"]) == 0
-    ((config,),) = commands.calls
+    ((config, load),) = commands.calls
     assert isinstance(config, Config)
     assert config.monitor.interval_seconds == 1
+    assert load() == config
 
 
 def test_snapshot_gets_its_duration_and_format(commands):
@@ -96,13 +97,13 @@ def test_wrong_usage_is_one_line_and_2(argv, parts, capsys, commands):
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
-        (MeterUnavailable("no powercap\ntree"), 1, "podjoule: no powercap tree\n"),
+        (MeterUnavailable("no powercap\ntree"), 2, "podjoule: no powercap tree\n"),
         (UsageError("no such model"), 2, "podjoule: no such model\n"),
         (KeyboardInterrupt(), 130, ""),
     ],
 )
 def test_what_a_command_raises_becomes_an_exit_code(error, code, line, capsys, commands):
-    def failing(_config):
+    def failing(_config, _load):
         raise error
 
     commands.stand_in("run", failing)
@@ -111,7 +112,7 @@ def test_what_a_command_raises_becomes_an_exit_code(error, code, line, capsys, c
 
 
 def test_a_mistake_in_the_program_keeps_its_traceback(commands):
-    def failing(_config):
+    def failing(_config, _load):
         raise ZeroDivisionError
 
     commands.stand_in("run", failing)

@@ -1,0 +1,138 @@
+"""Where energy comes from: the meter, else the model asked for, else nowhere; one log line says which."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ebpf.errors import ModelInvalid, ModelUnavailable
+from estimator.energy import SourceInfo
+from estimator.metered import MeteredEnergy
+from estimator.model_file import render_model
+from estimator.modelled import ModelledEnergy
+from exporter.config import Config, Host, Rapl
+from exporter.power import NoEnergy, choose_power
+from tests.estimator.meters.rapl_tree import RaplTree
+from tests.estimator.usages import ANY_USAGE
+
+LINEAR = {
+    "name": "mine",
+    "created": "2026-11-21",
+    "machine": dict.fromkeys(
+        ("vendor", "family", "model", "microarchitecture", "cores", "sockets", "tdp_watts")
+    ),
+    "features": {"cycles": "1"},
+    "zones": {
+        "package": {
+            "kind": "linear",
+            "idle_watts": 40.0,
+            "coefficients": {"cycles": 1e-9},
+            "interval": {"coverage": 0.9, "watts": 8.0},
+        }
+    },
+    "envelope": {},
+    "scores": {},
+    "training": {},
+}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """A machine without a meter and without a name."""
+    return Config(host=Host(tmp_path / "sys", tmp_path / "proc", tmp_path / "cgroup"))
+
+
+@pytest.fixture
+def metered(config: Config) -> Config:
+    RaplTree.two_sockets(config.host.sysfs)
+    return config
+
+
+@pytest.fixture
+def linear(tmp_path: Path) -> str:
+    (tmp_path / "mine.json").write_text(render_model(LINEAR))
+    return str(tmp_path / "mine.json")
+
+
+def test_a_meter_that_serves_is_taken(metered: Config, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    power = choose_power(metered)
+    assert isinstance(power.source, MeteredEnergy)
+    assert power.coefficients == {}
+    assert [record.getMessage() for record in caplog.records] == [
+        f"energy is measured: RAPL through {metered.host.sysfs}/class/powercap"
+    ]
+    power.close()
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_closing_lets_go_of_the_meters_files(metered: Config) -> None:
+    before = open_files()
+    power = choose_power(metered)
+    assert open_files() == before + 4
+    power.close()
+    assert open_files() == before
+
+
+def test_only_the_zones_asked_for_are_read(metered: Config) -> None:
+    power = choose_power(replace(metered, rapl=Rapl(("dram",))))
+    power.source.measure(ANY_USAGE)
+    assert {energy.zone for energy in power.source.measure(ANY_USAGE)} == {"dram"}
+    power.close()
+
+
+def test_without_a_meter_the_model_serves_and_its_weights_are_used(
+    config: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    power = choose_power(config)
+    assert isinstance(power.source, ModelledEnergy)
+    assert power.source.info.source == "model"
+    assert power.coefficients["platform"]["cpu_seconds"] > 0
+    no_meter, which = (record.getMessage() for record in caplog.records)
+    assert no_meter.startswith("no meter: no RAPL zones")
+    assert which.startswith("energy is estimated: model power-curve-generic")
+
+
+def test_a_zone_that_the_meter_lacks_is_no_meter(metered: Config) -> None:
+    power = choose_power(replace(metered, rapl=Rapl(("psys",))))
+    assert power.source.info.source == "model"
+
+
+def test_model_none_and_no_meter_is_no_energy(config: Config, caplog: pytest.LogCaptureFixture) -> None:
+    power = choose_power(replace(config, model="none"))
+    assert isinstance(power.source, NoEnergy)
+    assert (power.source.info, power.source.measure(ANY_USAGE)) == (SourceInfo("none"), [])
+    assert power.source.errors() == {}
+    assert "energy is not exported: no model: --model none" in caplog.text
+
+
+def test_a_model_file_serves(config: Config, linear: str) -> None:
+    power = choose_power(replace(config, model=linear))
+    assert power.source.info.model == "mine"
+    assert power.coefficients == {"package": {"cycles": 1e-9}}
+
+
+def test_with_a_meter_a_model_file_says_how_its_energy_is_shared_out(metered: Config, linear: str) -> None:
+    power = choose_power(replace(metered, model=linear))
+    assert power.source.info == SourceInfo("rapl")
+    assert power.coefficients == {"package": {"cycles": 1e-9}}
+    power.close()
+
+
+@pytest.mark.parametrize("where", ["config", "metered"])
+def test_a_model_file_that_was_asked_for_and_cannot_be_used_is_an_error(
+    where: str, request: pytest.FixtureRequest, linear: str
+) -> None:
+    config: Config = request.getfixturevalue(where)
+    with pytest.raises(ModelUnavailable, match=r"gone\.json"):
+        choose_power(replace(config, model=f"{linear}/../gone.json"))
+    Path(linear).write_text(Path(linear).read_text().replace("40.0", "41.0"))
+    with pytest.raises(ModelInvalid, match="sha256"):
+        choose_power(replace(config, model=linear))
