@@ -10,6 +10,7 @@
  *	__u64 cgroup_id_by_copy(task)				the same where it is rare: see below
  *	struct counters *counters_of(cpu)			the owner's, or cpu->dropped
  *	long read_value(event, bpf_perf_event_value *)		on this CPU; 0 when it worked
+ *	SELDOM	a function of its own where the dialect has such, so that what is rare costs the rest no registers
  */
 #ifndef PODJOULE_ACCOUNTING_H
 #define PODJOULE_ACCOUNTING_H
@@ -96,7 +97,7 @@ INLINE void note_move(struct cpu_state *cpu, __u32 pid, __u32 tgid, __u64 runtim
  * The task that ran until now was moved between cgroups on the way: the old owner gets what came before.
  * ran_ns: how long it ran, up to cpu->runtime_ns on its clock.
  */
-INLINE void split_at_move(struct cpu_state *cpu, __u32 pid, __u64 ran_ns, struct task_struct *task)
+SELDOM void split_at_move(struct cpu_state *cpu, __u32 pid, __u64 ran_ns, struct task_struct *task)
 {
 	__u64 since_ns = cpu->moved_runtime_ns ? cpu->runtime_ns - cpu->moved_runtime_ns
 					       : bpf_ktime_get_ns() - cpu->moved_ns;
@@ -108,12 +109,23 @@ INLINE void split_at_move(struct cpu_state *cpu, __u32 pid, __u64 ran_ns, struct
 	take_over(cpu, UNKNOWN_CSS_SET, cgroup_id_by_copy(task), cpu->tgid);
 }
 
+/* Another task group, or process, is on the CPU from now on. */
+SELDOM void change_owner(struct cpu_state *cpu, struct task_struct *next, __u32 pid, __u32 tgid, __u64 css_set)
+{
+	__u64 cgroup_id = pid ? cgroup_id_of(next) : 0;
+
+	if (cgroup_id != cpu->owner.cgroup_id || (by_process && tgid != cpu->owner.tgid)) {
+		settle(cpu, 0);
+		take_over(cpu, css_set, cgroup_id, tgid);
+	}
+	cpu->css_set = css_set;
+}
+
 INLINE void account_switch(struct cpu_state *cpu, struct task_struct *prev, __u32 prev_pid, __u64 prev_runtime_ns,
 			   struct task_struct *next, __u32 pid, __u32 tgid, __u64 runtime_ns)
 {
 	__u64 ran_ns = advance(cpu, prev_pid, prev_runtime_ns);
-	__u64 css_set = pid ? css_set_of(next) : 0, cgroup_id;
-	int same_process;
+	__u64 css_set = pid ? css_set_of(next) : 0;
 
 	cpu->pending_switches++;
 	if (cpu->moved_ns)
@@ -122,15 +134,8 @@ INLINE void account_switch(struct cpu_state *cpu, struct task_struct *prev, __u3
 	cpu->tgid = tgid;
 	cpu->runtime_ns = runtime_ns;
 
-	same_process = !by_process || tgid == cpu->owner.tgid;
-	if (css_set == cpu->css_set && same_process)
-		return;
-	cgroup_id = pid ? cgroup_id_of(next) : 0;
-	if (cgroup_id != cpu->owner.cgroup_id || !same_process) {
-		settle(cpu, 0);
-		take_over(cpu, css_set, cgroup_id, tgid);
-	}
-	cpu->css_set = css_set;
+	if (css_set != cpu->css_set || (by_process && tgid != cpu->owner.tgid))
+		change_owner(cpu, next, pid, tgid, css_set);
 }
 
 /* Run on each CPU before a reading: whoever is on the CPU is charged up to this moment. */

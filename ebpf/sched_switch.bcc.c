@@ -97,6 +97,7 @@ static inline __attribute__((always_inline)) struct counters *counters_of(struct
 	return found ? found : &cpu->dropped;
 }
 
+#define SELDOM INLINE /* bcc puts every function in line */
 #include "accounting.h"
 
 int on_switch(struct bpf_raw_tracepoint_args *ctx)

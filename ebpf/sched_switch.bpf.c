@@ -160,6 +160,7 @@ static __always_inline struct counters *counters_of(struct cpu_state *cpu)
 	return found ?: &cpu->dropped;
 }
 
+#define SELDOM static __noinline
 #include "accounting.h"
 
 SEC("tp_btf/sched_switch")
@@ -191,7 +192,7 @@ int BPF_PROG(on_attach, struct cgroup *cgroup, const char *path, struct task_str
 	__u64 now_ns = bpf_ktime_get_ns(), runtime_ns = task->se.sum_exec_runtime;
 	__u32 pid = task->pid, tgid = task->tgid, i;
 
-	if (cgroup->root->hierarchy_id != settings.hierarchy)
+	if (BPF_CORE_READ(cgroup, root, hierarchy_id) != settings.hierarchy)
 		return 0;
 	for (i = 0; i < settings.n_cpu; i++) {
 		__u32 index = i;
@@ -210,9 +211,9 @@ static __always_inline int tell(struct cgroup *cgroup, __u32 kind, const char *p
 	struct cgroup_event *event = bpf_map_lookup_elem(&scratch, &zero);
 	__u64 *lost = bpf_map_lookup_elem(&lost_events, &zero);
 
-	if (!event || !lost || cgroup->root->hierarchy_id != settings.hierarchy)
+	if (!event || !lost || BPF_CORE_READ(cgroup, root, hierarchy_id) != settings.hierarchy)
 		return 0;
-	event->cgroup_id = cgroup->kn->id;
+	event->cgroup_id = BPF_CORE_READ(cgroup, kn, id);
 	event->kind = kind;
 	if (kind != CGROUP_REMOVED)
 		bytes = bpf_probe_read_kernel_str(event->path, sizeof(event->path), path);

@@ -72,7 +72,9 @@ class SourceInfo:
 class EnergySource(Protocol):
     """The node's energy, tick by tick: a meter's differences or a model's prediction."""
 
-    info: SourceInfo
+    @property
+    def info(self) -> SourceInfo:
+        """What it is; may change between two ticks."""
 
     def measure(self, usage: Usage) -> list[ZoneEnergy]:
         """The energy since the last call; zones whose first reading this is, and gaps, are not in it."""

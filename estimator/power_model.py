@@ -122,8 +122,11 @@ class LinearZone:
         )
         joules = self.idle * interval_seconds + active
         load = load_of(features.get("cpu_seconds"), n_cpu, interval_seconds)
-        margin = (self.margin.at(load) if self.margin else self.interval_watts) * interval_seconds
-        return Estimate(joules, max(0.0, joules - margin), joules + margin)
+        inside = self.covers(features, n_cpu, interval_seconds)
+        watts = self.margin.at(load, inside=inside) if self.margin else self.interval_watts
+        return Estimate(
+            joules, max(0.0, joules - watts * interval_seconds), joules + watts * interval_seconds
+        )
 
 
 Zone = CurveZone | LinearZone | TreesZone

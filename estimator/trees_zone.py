@@ -9,7 +9,8 @@ In a model file (schema podjoule.model/1) the zone is
                 "terms": [{"feature": "cycles", "power": 3, "watts_per_cpu": 1.9}, …]},
      "trees": {"baseline_watts_per_cpu", "root", "feature", "threshold", "left", "right", "value"},
      "coefficients": {"cycles": 2e-9, …},
-     "interval": {"coverage": 0.9, "watts_per_cpu": 0.5, "by_load": {"load": […], "watts_per_cpu": […]}}}
+     "interval": {"coverage": 0.9, "watts_per_cpu": 0.5, "outside": {"watts_per_cpu": 1.1},
+                  "by_load": {"load": […], "watts_per_cpu": […]}}}
 
 With the rate r_f = x_f / (n_cpu · Δt), per CPU-second of the machine's capacity, and h_f = min(r_f, limit_f):
 
@@ -88,24 +89,35 @@ class TreesZone:
 
     def covers(self, features: Features, n_cpu: int, interval_seconds: float) -> bool:
         """False where a feature exceeds its limit, so that the prediction is held or extended."""
-        return not (self._rates(features, n_cpu, interval_seconds) > self.limits).any()
+        return self._is_inside(self._rates(features, n_cpu, interval_seconds))
 
     def predict(self, features: Features, n_cpu: int, interval_seconds: float) -> Estimate:
-        """The energy of an interval; its bounds never go below zero."""
+        """The energy of an interval; its bounds never go below zero.
+
+        Beyond the limits they are as far apart as errors were on rows beyond the others', and half of B more:
+        a slope that was seen as far as the limit may be another after it.
+        """
         capacity = n_cpu * interval_seconds
         rates = self._rates(features, n_cpu, interval_seconds)
         joules = capacity * float(self.watts_per_cpu(rates)[0])
-        margin = capacity * self.margin.at(load_of(features.get("cpu_seconds"), n_cpu, interval_seconds))
-        return Estimate(joules, max(0.0, joules - margin), joules + margin)
+        load = load_of(features.get("cpu_seconds"), n_cpu, interval_seconds)
+        margin = self.margin.at(load, inside=self._is_inside(rates)) + float(self._beyond(rates)[0]) / 2
+        return Estimate(joules, max(0.0, joules - capacity * margin), joules + capacity * margin)
 
     def watts_per_cpu(self, rates: FloatArray) -> FloatArray:
         """Power over n_cpu for rates of shape (n, n_features); shape (n,)."""
         held = np.minimum(rates, self.limits)
-        watts = self.share * self.forest.predict(held)
+        watts = self.share * self.forest.predict(held) + self._beyond(rates)
         if self.linear is not None:
-            within = self.linear.within(held / self.limits)
-            watts += (1 - self.share) * within + self.linear.beyond((rates - held) / self.limits)
+            watts += (1 - self.share) * self.linear.within(held / self.limits)
         return np.maximum(0.0, watts)
+
+    def _beyond(self, rates: FloatArray) -> FloatArray:
+        excess = np.maximum(0.0, rates / self.limits - 1)
+        return np.zeros(len(rates)) if self.linear is None else self.linear.beyond(excess)
+
+    def _is_inside(self, rates: FloatArray) -> bool:
+        return not (rates > self.limits).any()
 
     def _rates(self, features: Features, n_cpu: int, interval_seconds: float) -> FloatArray:
         capacity = n_cpu * interval_seconds

@@ -147,7 +147,28 @@ class Collector:
             ),
             f.POWER_ERRORS.family([self._row(kind) for kind in errors], [float(n) for n in errors.values()]),
             f.MODEL_REFUSED.family([self._row(file) for file in refused], list(map(float, refused.values()))),
+            *self._calibration(),
             *self._last_tick(tick.shares),
+        ]
+
+    def _calibration(self) -> list[Family]:
+        calibration = self._measurement.power.calibration
+        if calibration is None:
+            return []
+        status = calibration.status()
+        places = [self._row(zone.zone, zone.path) for zone in status]
+        idle = [zone.fit.idle_watts if zone.fit else math.nan for zone in status]
+        methods = [(*place, zone.method) for place, zone in zip(places, status, strict=True)]
+        skipped = calibration.skipped
+        return [
+            _known(f.MODEL_ERROR_WATTS, places, [zone.error_watts for zone in status]),
+            _known(f.MODEL_SHADOW_ERROR_WATTS, places, [zone.shadow_error_watts for zone in status]),
+            _known(f.MODEL_IDLE_WATTS, places, idle),
+            f.MODEL_PROMOTIONS.family(places, [float(zone.promotions) for zone in status]),
+            f.MODEL_CALIBRATION_INFO.family(methods, [1.0] * len(methods)),
+            f.MODEL_SKIPPED.family(
+                [self._row(reason) for reason in skipped], list(map(float, skipped.values()))
+            ),
         ]
 
     def _last_tick(self, shares: Sequence[ZoneShare]) -> list[Family]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exporter.kinds import addresses, choice, choices, duration, integer, path, text
+from exporter.kinds import addresses, choice, choices, duration, integer, optional_path, path, text
 from exporter.options import (
     CONFIG_FILE_DEST,
     CONFIG_FILE_ENVIRONMENT,
@@ -112,6 +112,19 @@ class Ebpf:
 
 
 @dataclass(frozen=True, slots=True)
+class State:
+    """What outlives the process."""
+
+    dir: Path | None = option(
+        "state.dir",
+        optional_path(),
+        None,
+        "Where what was learned is kept over a restart; empty for nowhere",
+        default_description="nowhere",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Web:
     """The web server."""
 
@@ -174,6 +187,14 @@ class Config:
         "auto",
         "Power model for zones without a meter; auto takes the one that fits this machine",
     )
+    calibration: str = option(
+        "calibration",
+        choice("on", "off"),
+        "on",
+        "Whether the meter teaches idle power and weights; off freezes them",
+        flag="--model.calibration",
+    )
+    state: State = field(default_factory=State)
     web: Web = field(default_factory=Web)
     exporter: Exporters = field(default_factory=Exporters)
     kube: Kube = field(default_factory=Kube)

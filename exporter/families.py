@@ -174,6 +174,39 @@ MODEL_HIGH_WATTS = Spec(
     "Upper bound of the model's power over the last tick in watts",
     _NODE,
 )
+MODEL_ERROR_WATTS = Spec(
+    "podjoule_model_error_watts",
+    "gauge",
+    "Rolling mean absolute error, one tick ahead, of the calibration in force against the meter, in watts",
+    _NODE,
+)
+MODEL_SHADOW_ERROR_WATTS = Spec(
+    "podjoule_model_shadow_error_watts",
+    "gauge",
+    "The same error of the fit that learns and may take its place, in watts",
+    _NODE,
+)
+MODEL_IDLE_WATTS = Spec(
+    "podjoule_model_idle_watts", "gauge", "Idle power of a zone as it was learned, in watts", _NODE
+)
+MODEL_PROMOTIONS = Spec(
+    "podjoule_model_promotions_total",
+    "counter",
+    "How often the fit that learns took the place of the one in force",
+    _NODE,
+)
+MODEL_CALIBRATION_INFO = Spec(
+    "podjoule_model_calibration_info",
+    "gauge",
+    "Always 1: where the calibration in force comes from; method is none, prior, restored or fitted",
+    (*_NODE, "method"),
+)
+MODEL_SKIPPED = Spec(
+    "podjoule_model_skipped_total",
+    "counter",
+    "Intervals that could not be learned from",
+    ("reason",),
+)
 MODEL_REFUSED = Spec(
     "podjoule_model_refused_total",
     "counter",

@@ -39,6 +39,8 @@ def choice(
     known = {name: name for name in names} | dict(aliases or {})
 
     def parse(found: object) -> str:
+        if isinstance(found, bool) and {"on", "off"} <= known.keys():
+            found = "on" if found else "off"  # as YAML 1.1 reads the bare words
         if isinstance(found, str) and found in (refused or {}):
             raise ValueError((refused or {})[found])
         return _one_of(_string(found), known)
@@ -93,6 +95,11 @@ def integer(low: int, high: int) -> Kind[int]:
 def path() -> Kind[Path]:
     """A path; whether it exists is not asked, so that a file can be checked on another machine."""
     return Kind("a path", lambda found: Path(_string(found)), _last, str)
+
+
+def optional_path() -> Kind[Path | None]:
+    """A path, or None where it is left out."""
+    return Kind("a path", lambda found: Path(_string(found)), _last, lambda value: value and str(value))
 
 
 def text(allowed: str) -> Kind[str]:

@@ -31,10 +31,13 @@ class RenderedPage:
 
     def __init__(self, blocks: Sequence[Block]) -> None:
         kept = tuple(blocks)
-        self._text = join(kept)
-        self._text_gzip = _Once(lambda: _compress(self._text))
-        self._openmetrics = _Once(lambda: join(kept, openmetrics=True))
-        self._openmetrics_gzip = _Once(lambda: _compress(self._openmetrics.get()))
+        # Locals, not self, in the lambdas: a page in a reference cycle would outlive its tick by many.
+        text = join(kept)
+        openmetrics = _Once(lambda: join(kept, openmetrics=True))
+        self._text = text
+        self._text_gzip = _Once(lambda: _compress(text))
+        self._openmetrics = openmetrics
+        self._openmetrics_gzip = _Once(lambda: _compress(openmetrics.get()))
 
     def body(self, openmetrics: bool = False, gzip: bool = False) -> bytes:
         """The page in one of its four forms; the text as it is was there from the start."""

@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ebpf.errors import MeterUnavailable
+from estimator.calibration import Calibration
+from estimator.calibration_state import load_state
 from estimator.cpu_identity import read_identity
+from estimator.cpu_topology import read_topology
 from estimator.energy import EnergySource, SourceInfo, Usage, ZoneEnergy
 from estimator.metered import MeteredEnergy
 from estimator.meters.powercap import PowercapMeter
 from estimator.model_choice import choose_model
 from estimator.modelled import ModelledEnergy
+from estimator.zone_calibration import Fit, priors_of
+from exporter.calibrated import CalibratedEnergy, CalibrationFile
 from exporter.config import Config
 from exporter.model_watch import CurrentCoefficients, FollowedEnergy, ModelWatch
 
@@ -45,13 +50,14 @@ class Power:
     """The energy source in force, the weights by which it is shared out, and how to let go of it.
 
     What the source and the coefficients answer may change between two ticks. refused: by model file, how
-    often it was read and not taken over.
+    often it was read and not taken over. calibration: what a meter has taught; None without one.
     """
 
     source: EnergySource
     coefficients: Coefficients
     close: Callable[[], None]
     refused: Callable[[], Mapping[str, int]] = _none_refused
+    calibration: Calibration | None = None
 
 
 def choose_power(config: Config) -> Power:
@@ -67,9 +73,35 @@ def choose_power(config: Config) -> Power:
         log.warning("no meter: %s", error)
         return _modelled(config, watch)
     log.info("energy is measured: RAPL through %s", config.host.sysfs / "class/powercap")
+    metered = MeteredEnergy(meter)
     if watch is None:
-        return Power(MeteredEnergy(meter), {}, meter.close)
-    return _followed(watch, MeteredEnergy(meter), meter.close)
+        return _calibrated(config, Power(metered, {}, meter.close), {})
+    return _calibrated(config, _followed(watch, metered, meter.close), _priors(config, watch))
+
+
+def _calibrated(config: Config, power: Power, priors: Mapping[str, Fit]) -> Power:
+    """The power of a meter that teaches what idling costs (DESIGN section 4, steps 2 and 3)."""
+    topology = read_topology(config.host.sysfs)
+    machine = f"{read_identity(config.host.procfs).model_name}, {topology.n_cpu} CPUs"
+    path = config.state.dir / "calibration.json" if config.state.dir else None
+    calibration = Calibration(
+        {physical: i for i, physical in enumerate(topology.physical_ids)},
+        priors,
+        load_state(path, machine) if path else {},
+        is_frozen=config.calibration == "off",
+    )
+    energy = CalibratedEnergy(power.source, calibration, power.coefficients, CalibrationFile(path, machine))
+
+    def close() -> None:
+        energy.save()
+        power.close()
+
+    coefficients = CurrentCoefficients(energy.coefficients)
+    return Power(energy, coefficients, close, power.refused, calibration)
+
+
+def _priors(config: Config, watch: ModelWatch) -> Mapping[str, Fit]:
+    return priors_of(watch.model, read_topology(config.host.sysfs).n_cpu)
 
 
 def _modelled(config: Config, watch: ModelWatch | None) -> Power:

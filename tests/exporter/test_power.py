@@ -10,7 +10,6 @@ import pytest
 
 from ebpf.errors import ModelInvalid, ModelUnavailable
 from estimator.energy import SourceInfo
-from estimator.metered import MeteredEnergy
 from estimator.model_file import render_model
 from estimator.modelled import ModelledEnergy
 from exporter.config import Config, Host, Rapl
@@ -60,7 +59,8 @@ def linear(tmp_path: Path) -> str:
 def test_a_meter_that_serves_is_taken(metered: Config, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     power = choose_power(metered)
-    assert isinstance(power.source, MeteredEnergy)
+    assert power.source.info.source == "rapl"
+    assert power.calibration is not None
     assert power.coefficients == {}
     assert [record.getMessage() for record in caplog.records] == [
         f"energy is measured: RAPL through {metered.host.sysfs}/class/powercap"

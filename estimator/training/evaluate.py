@@ -1,0 +1,61 @@
+"""A model against a samples table: errors by zone, and the rows that lay outside what it has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from estimator.energy import FloatArray
+from estimator.power_model import PowerModel, Zone
+from estimator.scores import Score
+from estimator.training.frame_scores import score_rows
+from estimator.training.samples import FEATURE_UNITS
+from estimator.training.zone_fit import usable_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """scores: by zone that both the model and the table have. outside: for each row of the table, whether
+    some feature lay outside the model's envelope; shape (n,)."""
+
+    scores: Mapping[str, Score]
+    outside: npt.NDArray[np.bool_]
+
+
+def evaluate(model: PowerModel, frame: pd.DataFrame) -> Evaluation:
+    """Predict every row as the exporter would, one by one, and compare it with what was measured."""
+    scores = {
+        name: _score(zone, usable_rows(frame, name, sorted(zone.needs())), name)
+        for name, zone in model.zones.items()
+        if f"{name}_joules" in frame and zone.needs() <= set(frame.columns)
+    }
+    inside = [model.is_within_envelope(*row) for row in _rows(frame)]
+    return Evaluation(scores, ~np.array(inside, dtype=np.bool_))
+
+
+def _score(zone: Zone, rows: pd.DataFrame, name: str) -> Score:
+    estimates = np.array([zone.predict(*row) for row in _rows(rows)]).reshape(-1, 3)
+    joules: FloatArray = rows[f"{name}_joules"].to_numpy(dtype=np.float64)
+    seconds: FloatArray = rows["interval_seconds"].to_numpy(dtype=np.float64)
+    predicted, low, high = estimates.T
+    inside = (low <= joules) & (joules <= high)
+    return score_rows(rows, joules / seconds, predicted / seconds, inside)
+
+
+def _rows(frame: pd.DataFrame) -> list[tuple[dict[str, float], int, float]]:
+    """The features that were measured, the CPUs and the interval of each row."""
+    names = [name for name in FEATURE_UNITS if name in frame]
+    values = frame[names].to_numpy(dtype=np.float64)
+    n_cpu, seconds = frame["n_cpu"].to_numpy(), frame["interval_seconds"].to_numpy(dtype=np.float64)
+    return [
+        (
+            {name: value for name, value in zip(names, map(float, row), strict=True) if value == value},
+            int(cpus),
+            dt,
+        )
+        for row, cpus, dt in zip(values, n_cpu, map(float, seconds), strict=True)
+    ]

@@ -1,0 +1,134 @@
+"""One zone's model: the kind chosen on blocks of time held out, the fit to all rows, and its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline, make_pipeline
+
+from ebpf.errors import UsageError
+from estimator.energy import FloatArray
+from estimator.scores import Score
+from estimator.training.blocks import time_blocks
+from estimator.training.conformal import Margins, margins
+from estimator.training.export import linear_zone, sharing, trees_zone
+from estimator.training.features import POWERS, Rates, extends_along, has_features
+from estimator.training.frame_scores import load_of_rows, score_rows
+from estimator.training.linear_power import LinearPower
+from estimator.training.trees_power import TreesPower
+
+KINDS = ("linear", "trees")
+LEAST_ROWS = 100
+# How much of each feature's range is held out to learn how far off a prediction outside the envelope may be.
+_TAIL = 0.2
+# The simpler kind is kept unless the other is better by more than this.
+_CLEARLY = 0.98
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneFit:
+    """document: the zone of a model file. pipeline: what it was made from, watts per CPU out of a samples
+    table. cv_score: the kind in force on time blocks held out; cv_mae_watts: each kind's."""
+
+    kind: str
+    document: Mapping[str, Any]
+    pipeline: Pipeline
+    rows: int
+    cv_score: Score
+    cv_mae_watts: Mapping[str, float]
+
+
+def make_zone_pipeline(kind: str, zone: str, features: Sequence[str]) -> Pipeline:
+    """An unfitted pipeline from a samples table to watts per CPU."""
+    along = extends_along(zone, features)
+    extends = [name in along for name in features]
+    if kind == "linear":
+        return make_pipeline(Rates(features), LinearPower([(1.0,)] * len(features), extends))
+    return make_pipeline(Rates(features), TreesPower([POWERS[name] for name in features], extends))
+
+
+def fit_zone(frame: pd.DataFrame, zone: str, features: Sequence[str], kind: str = "auto") -> ZoneFit:
+    """Choose the kind (unless it is told), fit it to all usable rows and measure how far off it may be.
+
+    Raises UsageError for fewer than 100 usable rows.
+    """
+    rows = usable_rows(frame, zone, features)
+    if len(rows) < LEAST_ROWS:
+        raise UsageError(
+            f"zone {zone}: {len(rows)} usable rows with {', '.join(features)}, wanted {LEAST_ROWS}; record longer"
+        )
+    watts = _watts_per_cpu(rows, zone)
+    tried = KINDS if kind == "auto" else (kind,)
+    held_out = {
+        name: _predict_held_out(make_zone_pipeline(name, zone, features), rows, watts) for name in tried
+    }
+    n_cpu = rows["n_cpu"].to_numpy(dtype=np.float64)
+    mae = {name: float((np.abs(predicted - watts) * n_cpu).mean()) for name, predicted in held_out.items()}
+    best = _best(mae)
+    pipeline = make_zone_pipeline(best, zone, features).fit(rows, watts)
+    return ZoneFit(
+        kind=best,
+        document=_document(
+            pipeline,
+            rows,
+            features,
+            zone,
+            margins(held_out[best] - watts, load_of_rows(rows), _errors_outside(pipeline, rows, watts)),
+        ),
+        pipeline=pipeline,
+        rows=len(rows),
+        cv_score=score_rows(rows, watts * n_cpu, held_out[best] * n_cpu),
+        cv_mae_watts=mae,
+    )
+
+
+def usable_rows(frame: pd.DataFrame, zone: str, features: Sequence[str]) -> pd.DataFrame:
+    """The rows in which the zone and every feature were measured."""
+    return frame[has_features(frame, features) & frame[f"{zone}_joules"].notna().to_numpy()]
+
+
+def _watts_per_cpu(rows: pd.DataFrame, zone: str) -> FloatArray:
+    return np.asarray(rows[f"{zone}_joules"] / rows["interval_seconds"] / rows["n_cpu"], dtype=np.float64)
+
+
+def _predict_held_out(pipeline: Pipeline, rows: pd.DataFrame, watts: FloatArray) -> FloatArray:
+    """Each block of time as predicted by the others."""
+    predicted = np.empty(len(rows))
+    for train, test in time_blocks(rows["timestamp_seconds"].to_numpy(dtype=np.float64)):
+        fitted = clone(pipeline).fit(rows.iloc[train], watts[train])
+        predicted[test] = fitted.predict(rows.iloc[test])
+    return predicted
+
+
+def _errors_outside(pipeline: Pipeline, rows: pd.DataFrame, watts: FloatArray) -> list[FloatArray]:
+    """For each feature, the errors on the rows with the most of it, of a fit to the others."""
+    rates, errors = pipeline[0].transform(rows), []
+    for of in rates.T:
+        low = of <= np.quantile(of, 1 - _TAIL)
+        if not low.all():
+            fitted = clone(pipeline).fit(rows[low], watts[low])
+            errors.append(fitted.predict(rows[~low]) - watts[~low])
+    return errors
+
+
+def _best(mae: Mapping[str, float]) -> str:
+    """The first kind, unless a later one is clearly better."""
+    best, *others = mae
+    for name in others:
+        best = name if mae[name] < _CLEARLY * mae[best] else best
+    return best
+
+
+def _document(
+    pipeline: Pipeline, rows: pd.DataFrame, features: Sequence[str], zone: str, band: Margins
+) -> Mapping[str, Any]:
+    fitted = pipeline[-1]
+    if isinstance(fitted, LinearPower):
+        return linear_zone(fitted, features, int(rows["n_cpu"].median()), band)
+    straight = make_zone_pipeline("linear", zone, features).fit(rows, _watts_per_cpu(rows, zone))
+    return trees_zone(fitted, features, sharing(straight[-1], features), band)

@@ -1,0 +1,79 @@
+"""A meter whose readings teach what idling and each counter cost, as an energy source."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from estimator.calibration import Calibration, Coefficients
+from estimator.calibration_state import save_state
+from estimator.energy import EnergySource, SourceInfo, Usage, ZoneEnergy
+
+log = logging.getLogger("exporter.calibration")
+
+_SAVE_SECONDS = 300.0
+
+
+class CalibrationFile:
+    """Where the last good fit outlives the process; no path: nowhere. machine: on which it holds."""
+
+    def __init__(self, path: Path | None, machine: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path, self._machine, self._clock = path, machine, clock
+        self._next_save = clock() + _SAVE_SECONDS
+
+    def save_sometimes(self, calibration: Calibration) -> None:
+        """Save every few minutes: what a kill can lose is learned again in as long."""
+        if self._clock() >= self._next_save:
+            self._next_save = self._clock() + _SAVE_SECONDS
+            self.save(calibration)
+
+    def save(self, calibration: Calibration) -> None:
+        """Save now, if there is anything to save; a disk that fails costs the file, not the tick."""
+        fits = calibration.fits()
+        if self._path is None or not fits:
+            return
+        try:
+            save_state(self._path, fits, self._machine)
+        except OSError as error:
+            log.warning("the calibration is not saved: %s: %s", self._path, error.strerror or error)
+
+
+class CalibratedEnergy:
+    """The meter's energy with the idle power that was learned from it, and the weights learned beside.
+
+    An interval is shared out by what was in force before it, and is learned from only then.
+    """
+
+    def __init__(
+        self, meter: EnergySource, calibration: Calibration, given: Coefficients, file: CalibrationFile
+    ) -> None:
+        self._meter, self._calibration, self._given, self._file = meter, calibration, given, file
+        self._coefficients: Coefficients = dict(given)
+
+    @property
+    def info(self) -> SourceInfo:
+        """The meter's."""
+        return self._meter.info
+
+    def measure(self, usage: Usage) -> list[ZoneEnergy]:
+        """See EnergySource; idle_watts where it is established."""
+        measured = self._meter.measure(usage)
+        energies = self._calibration.prepare(measured)
+        self._coefficients = {**self._given, **self._calibration.coefficients()}
+        self._calibration.learn(measured, usage)
+        self._file.save_sometimes(self._calibration)
+        return energies
+
+    def coefficients(self) -> Coefficients:
+        """The weights of the interval that was last measured."""
+        return self._coefficients
+
+    def errors(self) -> Mapping[str, int]:
+        """The meter's."""
+        return self._meter.errors()
+
+    def save(self) -> None:
+        """Keep what is in force; for the end."""
+        self._file.save(self._calibration)
