@@ -80,13 +80,13 @@ INLINE __u64 advance(struct cpu_state *cpu, __u32 pid, __u64 runtime_ns)
 }
 
 /*
- * Leave word for a CPU that is running the moved task, or a thread of the moved process. The tracepoint
- * names the process's main thread alone; for the others there is only the time of day to go by.
+ * Leave word for a CPU that may be running the moved task. Of a process that moves as a whole the tracepoint
+ * names the main thread alone: any CPU may run another of its threads, so all are told, with the time of day to
+ * go by. Where nothing moved, the split that follows parts the owner from itself.
  */
-INLINE void note_move(struct cpu_state *cpu, __u32 pid, __u32 tgid, __u64 runtime_ns, int whole_process,
-		      __u64 now_ns)
+INLINE void note_move(struct cpu_state *cpu, __u32 pid, __u64 runtime_ns, int whole_process, __u64 now_ns)
 {
-	if (cpu->pid == pid || (whole_process && cpu->tgid == tgid)) {
+	if (cpu->pid == pid || whole_process) {
 		cpu->moved_pid = cpu->pid;
 		cpu->moved_runtime_ns = cpu->pid == pid ? runtime_ns : 0;
 		cpu->moved_ns = now_ns;
@@ -106,7 +106,7 @@ SELDOM void split_at_move(struct cpu_state *cpu, __u32 pid, __u64 ran_ns, struct
 	if (!pid || pid != cpu->moved_pid || pid != cpu->pid)
 		return;
 	settle(cpu, since_ns < ran_ns ? since_ns : ran_ns);
-	take_over(cpu, UNKNOWN_CSS_SET, cgroup_id_by_copy(task), cpu->tgid);
+	take_over(cpu, UNKNOWN_CSS_SET, cgroup_id_by_copy(task), cpu->owner.tgid);
 }
 
 /* Another task group, or process, is on the CPU from now on. */
@@ -131,7 +131,6 @@ INLINE void account_switch(struct cpu_state *cpu, struct task_struct *prev, __u3
 	if (cpu->moved_ns)
 		split_at_move(cpu, prev_pid, ran_ns, prev);
 	cpu->pid = pid;
-	cpu->tgid = tgid;
 	cpu->runtime_ns = runtime_ns;
 
 	if (css_set != cpu->css_set || (by_process && tgid != cpu->owner.tgid))
@@ -148,7 +147,6 @@ INLINE void account_running(struct cpu_state *cpu, struct task_struct *task, __u
 		split_at_move(cpu, pid, ran_ns, task);
 	settle(cpu, 0);
 	cpu->pid = pid;
-	cpu->tgid = tgid;
 	if (pid)
 		take_over(cpu, UNKNOWN_CSS_SET, cgroup_id_by_copy(task), tgid);
 	else

@@ -48,9 +48,7 @@ struct cpu_state {
 	__u64 moved_ns;		/* when the running task was moved to another cgroup; 0: it was not */
 	__u64 moved_runtime_ns;	/* its own clock then; 0 where only the time is known */
 	__u32 pid;
-	__u32 tgid;
 	__u32 moved_pid;
-	__u32 pad;
 	struct event_reading events[N_EVENTS];
 	struct counters dropped;	/* what the map could not hold */
 };

@@ -38,9 +38,7 @@ CPU_STATE = np.dtype(
         ("moved_ns", "<u8"),
         ("moved_runtime_ns", "<u8"),
         ("pid", "<u4"),
-        ("tgid", "<u4"),
         ("moved_pid", "<u4"),
-        ("pad", "<u4"),
         ("events", EVENT_READING, 3),
         ("dropped", COUNTERS),
     ]

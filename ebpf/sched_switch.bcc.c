@@ -128,7 +128,7 @@ int charge_running(struct bpf_raw_tracepoint_args *ctx)
 int on_attach(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 task = ctx->args[2], now_ns = bpf_ktime_get_ns(), runtime_ns = word_at(task, TASK_RUNTIME);
-	u32 pid = half_at(task, TASK_PID), tgid = half_at(task, TASK_TGID), i;
+	u32 pid = half_at(task, TASK_PID), i;
 
 	if (half_at(word_at(ctx->args[0], CGROUP_ROOT), ROOT_HIERARCHY) != HIERARCHY)
 		return 0;
@@ -138,7 +138,7 @@ int on_attach(struct bpf_raw_tracepoint_args *ctx)
 
 		if (!cpu)
 			break;
-		note_move(cpu, pid, tgid, runtime_ns, ctx->args[3] & 1, now_ns);
+		note_move(cpu, pid, runtime_ns, ctx->args[3] & 1, now_ns);
 	}
 	return 0;
 }

@@ -190,7 +190,7 @@ SEC("tp_btf/cgroup_attach_task")
 int BPF_PROG(on_attach, struct cgroup *cgroup, const char *path, struct task_struct *task, bool threadgroup)
 {
 	__u64 now_ns = bpf_ktime_get_ns(), runtime_ns = task->se.sum_exec_runtime;
-	__u32 pid = task->pid, tgid = task->tgid, i;
+	__u32 pid = task->pid, i;
 
 	if (BPF_CORE_READ(cgroup, root, hierarchy_id) != settings.hierarchy)
 		return 0;
@@ -200,7 +200,7 @@ int BPF_PROG(on_attach, struct cgroup *cgroup, const char *path, struct task_str
 
 		if (!cpu)
 			break;
-		note_move(cpu, pid, tgid, runtime_ns, threadgroup, now_ns);
+		note_move(cpu, pid, runtime_ns, threadgroup, now_ns);
 	}
 	return 0;
 }

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from ebpf.errors import ModelInvalid, ModelUnavailable
-from estimator.energy import EnergySource, Usage, ZoneEnergy
+from estimator.energy import EnergySource, SourceInfo, Usage, ZoneEnergy
 from estimator.model_file import load_model
 from estimator.modelled import ModelledEnergy
 from estimator.power_model import PowerModel
@@ -92,7 +92,11 @@ class FollowedEnergy:
         self._meter = meter
         self._retired: Counter[str] = Counter()
         self._modelled = ModelledEnergy(watch.model)
-        self.info = self._source.info
+
+    @property
+    def info(self) -> SourceInfo:
+        """Of the meter, or of the model in force."""
+        return self._source.info
 
     @property
     def _source(self) -> EnergySource:
@@ -103,7 +107,6 @@ class FollowedEnergy:
         if self._watch.check():
             self._retired.update(self._modelled.errors())
             self._modelled = ModelledEnergy(self._watch.model)
-        self.info = self._source.info
         return self._source.measure(usage)
 
     def errors(self) -> Mapping[str, int]:

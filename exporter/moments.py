@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ebpf.counters import CgroupDirectory, CounterSource
+from estimator.calibration import Calibration
 from estimator.energy import FloatArray, SourceInfo, Usage, ZoneEnergy
 from exporter.power import Power
 from exporter.workloads import identify
@@ -144,7 +145,8 @@ def describe_context(counters: CounterSource, power: Power) -> str:
     """What was in force and how it fared, for a replay to export the same, as one line of JSON.
 
     counters: the source's name; statistics: KernelStatistics; power: SourceInfo; errors and refused: the
-    cumulative counts; coefficients: joules per unit of each feature by zone.
+    cumulative counts; coefficients: joules per unit of each feature by zone; calibration: None without one,
+    else a ZoneCalibration a zone and path in `status`, and what was `skipped`.
     """
     return json.dumps(
         {
@@ -154,8 +156,15 @@ def describe_context(counters: CounterSource, power: Power) -> str:
             "errors": dict(power.source.errors()),
             "refused": dict(power.refused()),
             "coefficients": {zone: dict(beta) for zone, beta in power.coefficients.items()},
+            "calibration": _describe_calibration(power.calibration),
         }
     )
+
+
+def _describe_calibration(calibration: Calibration | None) -> dict[str, object] | None:
+    if calibration is None:
+        return None
+    return {"status": list(map(asdict, calibration.status())), "skipped": calibration.skipped}
 
 
 class RecordedPower:
@@ -175,7 +184,11 @@ class RecordedPower:
         self._record = record
         self._clock = clock
         self._sightings = Sightings(counters.directory)
-        self.info = power.source.info
+
+    @property
+    def info(self) -> SourceInfo:
+        """The source's."""
+        return self._power.source.info
 
     def measure(self, usage: Usage) -> list[ZoneEnergy]:
         """What the source says; where it fails, what was used is recorded all the same."""
@@ -183,7 +196,6 @@ class RecordedPower:
         try:
             energies = self._power.source.measure(usage)
         finally:
-            self.info = self._power.source.info
             if usage.interval_seconds > 0:
                 self._record(self._capture(usage, energies))
         return energies

@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ebpf.counters import FIELDS, CounterArray, CounterSnapshot, KernelStatistics
+from estimator.calibration import Calibration
 from estimator.energy import SourceInfo, Usage, ZoneEnergy
+from estimator.zone_calibration import Fit, ZoneCalibration
 from exporter.accounts import Account
 from exporter.container_names import ContainerNames
 from exporter.recording_reader import NO_SOCKET, RecordedTick
@@ -31,6 +33,7 @@ class Playback:
     def __init__(self, sockets: Sequence[int], tells_sockets: bool, sysfs: Path) -> None:
         self.counters = RecordedCounters(sockets if tells_sockets else sockets[:1])
         self.energy = RecordedEnergy()
+        self.calibration = RecordedCalibration()
         self.names: Names = {}
         self._online = sysfs / "devices/system/cpu/online"
         self._online.parent.mkdir(parents=True)
@@ -47,6 +50,7 @@ class Playback:
         self.names = tick.names
         self.counters.step(tick)
         self.energy.step(tick)
+        self.calibration.step(tick)
         if tick.n_cpu != self._n_cpu:
             self._n_cpu = tick.n_cpu
             self._online.write_text(f"0-{tick.n_cpu - 1}\n")
@@ -192,6 +196,26 @@ class RecordedEnergy:
         """Those in force in the tick."""
         found: Mapping[str, Mapping[str, float]] = self._context.get("coefficients", {})
         return found
+
+
+class RecordedCalibration(Calibration):
+    """A calibration that learns nothing and stands as the recorded one stood."""
+
+    def __init__(self) -> None:
+        super().__init__({}, is_frozen=True)
+        self._recorded: list[ZoneCalibration] = []
+
+    def step(self, tick: RecordedTick) -> None:
+        """Go on to a tick."""
+        told = tick.context["calibration"] or {"status": [], "skipped": {}}
+        self.skipped = told["skipped"]
+        self._recorded = [
+            ZoneCalibration(**{**zone, "fit": zone["fit"] and Fit(**zone["fit"])}) for zone in told["status"]
+        ]
+
+    def status(self) -> list[ZoneCalibration]:
+        """See Calibration."""
+        return self._recorded
 
 
 class RecordedResolver(WorkloadResolver):

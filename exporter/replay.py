@@ -147,7 +147,13 @@ class Player:
         return Measurement(
             config=self.config,
             source=counters,
-            power=Power(energy, CurrentCoefficients(energy.coefficients), counters.close, energy.refused),
+            power=Power(
+                energy,
+                CurrentCoefficients(energy.coefficients),
+                counters.close,
+                energy.refused,
+                self._playback.calibration,
+            ),
             topology=CpuTopology(indices, indices, sockets),
             resolver=resolver,
             ledger=Ledger(resolver, counters.directory.is_alive, lifetimes),

@@ -1,4 +1,4 @@
-"""What a recording holds, and what is left of it after a kill, on a full disk, or among other people's files."""
+"""What a recording holds, and what is left after a kill, on a full disk, or among other people's files."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def test_torn_and_foreign_files_are_set_aside_and_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     record_ticks(Node(), tmp_path, 30).die()
-    torn = sorted(tmp_path.glob("zones-*"))[0]
+    torn = min(tmp_path.glob("zones-*"))
     torn.write_bytes(torn.read_bytes()[:100])
     foreign = tmp_path / "samples-2026-11-21T13Z.parquet"
     pq.write_table(pa.table({"mine": [1]}), foreign)
@@ -223,7 +223,7 @@ def test_a_file_whose_pages_are_broken_costs_itself_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     record_ticks(Node(), tmp_path, 30).die()
-    broken = sorted(tmp_path.glob("samples-*"))[0]
+    broken = min(tmp_path.glob("samples-*"))
     body = bytearray(broken.read_bytes())
     body[4:400] = bytes(396)
     broken.write_bytes(body)

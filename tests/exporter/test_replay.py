@@ -19,18 +19,22 @@ import pytest
 from ebpf.counters import FIELDS, KernelStatistics
 from ebpf.errors import UsageError
 from ebpf.fake import FakeCounterSource
+from estimator.calibration import Calibration
 from estimator.metered import MeteredEnergy
 from estimator.meters.port import MeterError
 from estimator.meters.powercap import PowercapMeter
 from estimator.model_file import load_shipped
 from estimator.modelled import ModelledEnergy
+from estimator.zone_calibration import Fit
+from exporter.calibrated import CalibratedEnergy, CalibrationFile
+from exporter.model_watch import CurrentCoefficients
 from exporter.power import Power
 from exporter.recording_files import hour_of
 from exporter.recording_reader import Recording
 from exporter.replay import MAX_SPEED, Player, parse_speed
 from tests.e2e.servers import ROOT, free_port, get, wait_for
 from tests.estimator.meters.rapl_tree import RaplTree
-from tests.exporter.nodes import TOP_UJ, Node, Samples, container, in_pod, of
+from tests.exporter.nodes import TOP_UJ, Node, Samples, container, in_pod, of, parse
 from tests.exporter.recordings import HOUR, Tape, page_of, record_ticks, replay
 
 BETA = {
@@ -125,6 +129,20 @@ def test_an_estimate_is_replayed_as_the_estimate_it_was(tmp_path: Path) -> None:
     samples = live(node)
     assert tape.close()
     assert of(samples, "podjoule_power_source_info", source="model") == 1
+    assert_same(samples, page_of(replay(tmp_path / "tape", node.config, tmp_path / "host")))
+
+
+def test_what_a_calibration_taught_is_replayed_as_it_was_in_force(tmp_path: Path) -> None:
+    node = Node(sockets=2, zones=("package", "dram"))
+    calibration = Calibration({0: 0, 1: 1}, {"package": Fit(8.0, {"cpu_seconds": 3.0, "cycles": 1e-10})})
+    energy = CalibratedEnergy(node.measurement.power.source, calibration, {}, CalibrationFile(None, ""))
+    coefficients = CurrentCoefficients(energy.coefficients)
+    node.measurement.power = Power(energy, coefficients, lambda: None, calibration=calibration)
+    tape = Tape(node, tmp_path / "tape")
+    samples = live(node, 100)
+    assert tape.close()
+    assert of(samples, "podjoule_idle_method_info", zone="package", method="idle_watts") == 1
+    assert of(samples, "podjoule_model_error_watts", zone="package") > 0
     assert_same(samples, page_of(replay(tmp_path / "tape", node.config, tmp_path / "host")))
 
 
@@ -269,11 +287,11 @@ def test_at_a_finite_speed_it_is_served_as_by_run(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{(port := free_port())}"
     with command("replay", str(tmp_path), "--speed=10", f"--web.listen-address=127.0.0.1:{port}") as process:
         wait_for(f"{url}/-/ready")
-        first = float(re.findall(r"^podjoule_ticks_total.* (\S+)$", get(f"{url}/metrics")[1], re.M)[0])
+        first = of(parse(get(f"{url}/metrics")[1]), "podjoule_ticks_total")
         time.sleep(1.2)
         assert get(f"{url}/-/healthy")[0] == 200
         text = get(f"{url}/metrics")[1]
-        assert 1 <= float(re.findall(r"^podjoule_ticks_total.* (\S+)$", text, re.M)[0]) - first <= 5
+        assert 1 <= of(parse(text), "podjoule_ticks_total") - first <= 5
         assert 'node_name="n1",sha256="",source="rapl",zone="package"' in text
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
