@@ -18,6 +18,10 @@ virtual machine is charged for its share of the server by vCPU, idle power inclu
 """
 
 _SPLITS = {
+    "leave_one_cpu_model_out": "each CPU model (CPU description) predicted by the others of its "
+    "microarchitecture; specified: corrected for clock, threads per chip and chips",
+    "leave_one_microarchitecture_out_by_specification": "each microarchitecture's machines from clock, "
+    "threads per chip and chips (specified), and from the other ones' mean",
     "leave_one_machine_out": "each machine predicted by the median of the others of its microarchitecture",
     "leave_one_microarchitecture_out": "each microarchitecture's machines predicted by the other ones",
     "published_mean_same_machines": "the published mean of these very machines: why the median is used",
@@ -80,7 +84,23 @@ def _ends(model: PowerModel, zone: Mapping[str, Any]) -> list[str]:
         f"| full load | {zone['full_watts_per_cpu']:g} W per logical CPU |",
         f"| g | {points} |",
         f"| machines | {model.training['rows']} |",
+        *_scaling(zone.get("scaling")),
     ]
+
+
+def _scaling(scaling: Mapping[str, Any] | None) -> list[str]:
+    """What bare metal of a known specification draws, in place of the two figures above."""
+    if scaling is None:
+        return []
+    rows = []
+    for end, title in (("idle", "idle"), ("full", "full load")):
+        factors = " · ".join(
+            f"({term.replace('_', ' ')} / {scaling['reference'][term]:.4g})^{exponent:.2f}"
+            for term, exponent in scaling[f"{end}_exponents"].items()
+        )
+        watts = scaling[f"{end}_watts_per_cpu"]
+        rows.append(f"| {title} of bare metal with a known specification | {watts:.3g} W · {factors} |")
+    return rows
 
 
 def _interval(zone: Mapping[str, Any]) -> list[str]:

@@ -23,6 +23,13 @@ from estimator.curve_scores import (
     weighted_factor,
 )
 from estimator.energy import FloatArray
+from estimator.specification import Scaling
+from estimator.specification_fit import (
+    fit_across,
+    fit_within,
+    unseen_cpu_score,
+    unseen_microarchitecture_score,
+)
 from estimator.specpower import Server, read_load_series, read_nx12, read_published, read_servers
 
 COVERAGE = 0.9
@@ -52,6 +59,7 @@ class Curve:
     method: str
     rows: int
     scores: Mapping[str, Score]
+    scaling: Scaling | None = None
 
 
 def read_tables(data: Path) -> Tables:
@@ -87,8 +95,12 @@ def generic_curve(tables: Tables) -> Curve:
             "leave_one_microarchitecture_out": ends_score(
                 predicted, np.concatenate(list(watts.values())), factors
             ),
+            "leave_one_microarchitecture_out_by_specification": unseen_microarchitecture_score(
+                tables.servers
+            ),
             "shape_specpower_levels": level_shape_score(every),
         },
+        scaling=fit_across(tables.servers),
     )
 
 
@@ -103,6 +115,7 @@ def own_curve(tables: Tables, name: str, generic: Curve) -> Curve:
     own = [conformal_factor(predicted[:, end], watts[:, end], COVERAGE) for end in (0, 1)]
     factors = generic.factors if None in own else _factors([factor or 1.0 for factor in own])
     scores = {
+        "leave_one_cpu_model_out": unseen_cpu_score(tables.servers, name),
         "leave_one_machine_out": ends_score(predicted, watts, factors),
         "shape_specpower_levels": level_shape_score(servers),
     }
@@ -116,6 +129,7 @@ def own_curve(tables: Tables, name: str, generic: Curve) -> Curve:
         method=f"the generic model's: {len(servers)} machines are too few" if None in own else method,
         rows=len(servers),
         scores=scores,
+        scaling=fit_within(tables.servers, name),
     )
 
 

@@ -16,6 +16,7 @@ from estimator.load_margin import read_margin
 from estimator.meters.port import ZONES
 from estimator.model_document import Field, read_document
 from estimator.power_model import CurveZone, LinearZone, Machine, PowerModel, Zone
+from estimator.specification import read_scaling
 from estimator.trees_zone import read_trees_zone
 
 SCHEMA = "podjoule.model/1"
@@ -64,7 +65,8 @@ def parse_model(file: str, text: str) -> PowerModel:
     """A model from its text; file is what the messages call it. Raises ModelInvalid naming file and field."""
     if len(text) > MOST_BYTES:
         raise ModelInvalid(
-            f"model {file}: field (document): wanted at most {MOST_BYTES} bytes, found more; train it with fewer trees"
+            f"model {file}: field (document): wanted at most {MOST_BYTES} bytes, found more; "
+            "train it on fewer zones"
         )
     document = read_document(file, text)
     if document["schema"].value != SCHEMA:
@@ -149,6 +151,7 @@ def _curve(zone: Field) -> CurveZone:
         idle_factor=zone["interval"]["idle_factor"].number(least=1.0),
         full_factor=zone["interval"]["full_factor"].number(least=1.0),
         coverage=zone["interval"]["coverage"].number(most=1.0),
+        scaling=read_scaling(zone["scaling"]) if "scaling" in zone.mapping() else None,
     )
 
 

@@ -29,11 +29,19 @@ from estimator.curve_scores import DRAW, LOAD, absolute_score
 from estimator.model_choice import GENERIC, slug
 from estimator.model_file import parse_model, render_model
 from estimator.power_model import CurveZone
+from estimator.specification_card import render_specification_card
+from estimator.specification_fit import (
+    scaling_document,
+    unseen_cpu_score,
+    unseen_microarchitecture_score,
+)
 from estimator.specpower import NX12, PUBLISHED, SPECPOWER, read_nx12
 
 ZONE = "platform"
 # Stated, not the clock's: the same tables give the same bytes. Moves when a table or the method does.
 CREATED = "2026-11-21"
+
+SPECIFICATION_CARD = "power-from-specification.md"
 
 _NX12_IS = "Haswell"
 
@@ -69,7 +77,9 @@ def _content(name: str, curve: Curve, tables: Tables) -> dict[str, Any]:
 
 
 def _zone(curve: Curve) -> dict[str, Any]:
+    scaling = {"scaling": scaling_document(curve.scaling)} if curve.scaling else {}
     return {
+        **scaling,
         "kind": "curve",
         "idle_watts_per_cpu": curve.watts[0],
         "full_watts_per_cpu": curve.watts[1],
@@ -115,6 +125,13 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def specification_card(tables: Tables) -> str:
+    """The table of how far power from specification is off, by microarchitecture."""
+    scores = {name: unseen_cpu_score(tables.servers, name) for name in tables.servers}
+    every = unseen_cpu_score(tables.servers, *tables.servers)
+    return render_specification_card(scores, every, unseen_microarchitecture_score(tables.servers))
+
+
 def write(models: Mapping[str, str], output: Path) -> None:
     """One JSON file and one card for each model; nothing is written unless all of them can be read back."""
     cards = {
@@ -134,8 +151,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="where the models and their cards go")
     parser.add_argument("--data", type=Path, default=Path("tests/data"), help="where the tables are")
     options = parser.parse_args(arguments)
-    models = build(read_tables(options.data))
+    tables = read_tables(options.data)
+    models = build(tables)
     write(models, options.output)
+    (options.output / SPECIFICATION_CARD).write_text(specification_card(tables), encoding="utf-8")
     sys.stdout.write(f"{len(models)} models in {options.output}\n")
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from estimator.estimate import Estimate, Features
 from estimator.load_margin import LoadMargin, load_of
+from estimator.specification import Scaling, Specification
 from estimator.trees_zone import TreesZone
 
 __all__ = ["CurveZone", "Estimate", "Features", "LinearZone", "Machine", "PowerModel", "TreesZone", "Zone"]
@@ -39,6 +40,7 @@ class CurveZone:
     E = n_cpu · (idle + (full - idle) · g(load)) · Δt, with load = cpu_seconds / (n_cpu · Δt) held in [0, 1]
     and g piecewise linear through (load, draw), from (0, 0) to (1, 1). idle_factor, full_factor ≥ 1: the
     true idle and full-load watts lie between watts / factor and watts · factor with the given coverage.
+    scaling: what a known specification makes of the ends.
     """
 
     idle_watts_per_cpu: float
@@ -48,6 +50,24 @@ class CurveZone:
     idle_factor: float
     full_factor: float
     coverage: float
+    scaling: Scaling | None = None
+
+    def for_machine(self, specification: Specification) -> CurveZone:
+        """The same curve between the ends of a machine of this specification."""
+        if self.scaling is None:
+            return self
+        idle, full = self.scaling.watts(specification)
+        return replace(self, idle_watts_per_cpu=idle, full_watts_per_cpu=full)
+
+    def between(self, idle_watts_per_cpu: float, full_watts_per_cpu: float, factor: float) -> CurveZone:
+        """The same curve between ends that were measured to within a factor."""
+        return replace(
+            self,
+            idle_watts_per_cpu=idle_watts_per_cpu,
+            full_watts_per_cpu=full_watts_per_cpu,
+            idle_factor=factor,
+            full_factor=factor,
+        )
 
     def idle_watts(self, n_cpu: int) -> float:
         """The draw of the whole machine at no load, watts."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,9 @@ import numpy.typing as npt
 from estimator.energy import FloatArray
 
 Score = dict[str, float | None]
+
+_ERRORS = ("mae_watts", "mape_percent", "wape_percent", "bias_watts", "r2", "coverage_percent")
+FIGURES = ("rows", *_ERRORS)
 
 
 def score_watts(
@@ -22,7 +26,7 @@ def score_watts(
     """
     error = predicted - measured
     if not len(error):
-        return {"rows": 0, **dict.fromkeys(_NAMES)}
+        return {"rows": 0, **dict.fromkeys(_ERRORS)}
     spread = float(((measured - measured.mean()) ** 2).sum())
     figures = {
         "mae_watts": float(np.abs(error).mean()),
@@ -35,9 +39,11 @@ def score_watts(
     return {"rows": len(error), **{name: _rounded(value) for name, value in figures.items()}}
 
 
-_NAMES = ("mae_watts", "mape_percent", "wape_percent", "bias_watts", "r2", "coverage_percent")
-
-
 def _rounded(value: float | None) -> float | None:
     """Six digits: more than any table holds."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
+
+
+def as_plain(score: Mapping[str, float]) -> Score:
+    """The figures of DESIGN section 7 in their order, null for what could not be told."""
+    return {name: int(score[name]) if name == "rows" else _rounded(score.get(name)) for name in FIGURES}

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from estimator.energy import FloatArray
+from estimator.specification import Specification
 
 SPECPOWER = "specpower_idle_full.csv"
 PUBLISHED = "watts_per_vcpu_by_microarchitecture.csv"
@@ -40,13 +41,15 @@ class Server:
 
     idle, full: watts per logical CPU at active idle and at 100 % load. mean: over the eleven load levels
     (100 %, 90 %, … 10 %, idle), from the overall score: Σ ssj_ops / Σ watts, where the ops of the levels
-    add up to 5.5 times those at 100 %.
+    add up to 5.5 times those at 100 %. cpu: the CPU description.
     """
 
     microarchitecture: str | None
     idle: float
     full: float
     mean: float
+    cpu: str
+    specification: Specification
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,14 @@ def _server(row: dict[str, str]) -> Server:
         idle=_number(row["avg. watts @ active idle"]) / threads,
         full=_number(row["avg. watts @ 100%"]) / threads,
         mean=total_watts / 11 / threads,
+        cpu=" ".join(row["CPU Description"].split()),
+        specification=_specification(row, threads),
     )
+
+
+def _specification(row: dict[str, str], threads: float) -> Specification:
+    nodes, chips = _number(row["Nodes"] or "1"), _number(row["Chips"])
+    return Specification(_number(row["MHz"]), threads / chips, chips / nodes)
 
 
 def _microarchitecture(row: dict[str, str]) -> str | None:

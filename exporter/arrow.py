@@ -15,4 +15,4 @@ except ImportError as error:
 __all__ = ["UNREADABLE", "pa", "pq"]
 
 UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError)
-"""What pyarrow raises for a file that is torn, or no Parquet at all."""
+"""What pyarrow raises for a file that is torn, no Parquet at all, or cannot be read or written."""

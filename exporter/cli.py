@@ -15,6 +15,7 @@ from ebpf.version import VERSION
 from exporter.config import OPTIONS, Config, load_config, to_plain
 from exporter.kinds import duration
 from exporter.logs import set_up_logging
+from exporter.model_commands import add_model_commands
 from exporter.nearest import nearest
 from exporter.options import CONFIG_FILE_FLAG, Option, add_flags, shown_default, unknown_environment
 
@@ -87,6 +88,7 @@ def _parser() -> _Parser:
     _add_format(
         _add(commands, "doctor", "say whether the exporter could run here, and what is lost", _doctor)
     )
+    add_model_commands(commands, _add)
     config = commands.add_parser("config", help="look at the configuration", allow_abbrev=False)
     parts = config.add_subparsers(metavar="COMMAND", required=True)
     _add(parts, "check", "check the configuration and print what is in force as YAML", _config_check)

@@ -39,6 +39,7 @@ from queue import Empty, SimpleQueue
 from ebpf.errors import UsageError
 from estimator.cpu_topology import CpuTopology, read_topology
 from estimator.cpuinfo import read_processors
+from exporter.arrow import UNREADABLE
 from exporter.assembly import assemble
 from exporter.config import Config
 from exporter.measurement import Measurement
@@ -87,7 +88,7 @@ class Recorder:
         moments, cells = zip(*self._pending, strict=True)
         try:
             self._store.write(tables(moments, cells, self._node, self._names()), moments[0].timestamp_seconds)
-        except OSError as error:
+        except UNREADABLE as error:
             self._enter(f"cannot be written: {error}")
             return False
         self._enter("")

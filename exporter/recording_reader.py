@@ -182,7 +182,7 @@ class _Workloads:
         self._is_dropped = table["cgroup_id"].is_null().to_numpy()
         self._is_alive = table["is_alive"].to_numpy()
         self._socket = table["socket"].fill_null(NO_SOCKET).to_numpy()
-        self._paths = table["cgroup"].to_pylist()
+        self._paths, self._path_at = _texts(table["cgroup"])
         self._names = _names(table)
 
     def at(self, timestamp_seconds: float) -> dict[str, Any]:
@@ -194,7 +194,7 @@ class _Workloads:
             "is_dropped": self._is_dropped[rows],
             "is_alive": self._is_alive[rows],
             "socket": self._socket[rows],
-            "paths": self._paths[rows],
+            "paths": [self._paths[at] for at in self._path_at[rows].tolist()],
             "names": self._names,
         }
 
@@ -204,6 +204,14 @@ def _counts(table: Any) -> CounterArray:
     for name, (field, _) in FEATURES.items():
         counts[:, field] = np.rint(table[name].fill_null(0.0).to_numpy() * per_unit(field))
     return counts
+
+
+def _texts(column: Any) -> tuple[list[str | None], npt.NDArray[np.int64]]:
+    """Each text once, and which of them every row has: an hour has few texts and many rows."""
+    encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
 
 
 def _names(table: Any) -> Names:

@@ -84,14 +84,14 @@ class Store:
             raise
 
     def compact(self, except_hour: str = "") -> None:
-        """Put the minutes of every hour together, but for one that is still under way."""
-        listing = list_pieces(self._directory)
-        for hour in listing.hours():
-            for table in TABLES if hour != except_hour else ():
-                try:
+        """Put the minutes of every hour together, but for one that is still under way. Never raises."""
+        try:
+            listing = list_pieces(self._directory)
+            for hour in listing.hours():
+                for table in TABLES if hour != except_hour else ():
                     self._merge(listing.of(hour, table), hour, table)
-                except OSError as error:
-                    log.error("the minutes of %s stay as they are: %s", hour, error)
+        except UNREADABLE as error:
+            log.error("the recording stays in minutes: %s", error)
 
     def close(self) -> None:
         """Let go of the directory."""

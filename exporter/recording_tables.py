@@ -157,10 +157,9 @@ def _workloads(moments: Sequence[Moment], node: str, names: Names) -> Any:
     cgroups, at = _number(moments, blocks)
     counts = np.concatenate([block.counts for block in blocks])
     sockets = np.concatenate([block.sockets for block in blocks])
-    ids = [np.append(moment.cgroup_id, 0)[block.rows] for moment, block in zip(moments, blocks, strict=True)]
-    alive = [
-        np.append(moment.is_alive, False)[block.rows] for moment, block in zip(moments, blocks, strict=True)
-    ]
+    pairs = list(zip(moments, blocks, strict=True))
+    ids = [np.append(moment.cgroup_id, np.uint64(0))[block.rows] for moment, block in pairs]
+    alive = [np.append(moment.is_alive, False)[block.rows] for moment, block in pairs]
     return (
         pa.table(
             {

@@ -11,6 +11,7 @@ from typing import NoReturn
 from ebpf.errors import UsageError
 from exporter.assembly import assemble
 from exporter.config import Config, changes_needing_restart
+from exporter.heap import keep_heap_small
 from exporter.logs import set_up_logging
 from exporter.page import RenderedPage
 from exporter.register import Lifetimes
@@ -79,6 +80,7 @@ def run(config: Config, load: Callable[[], Config]) -> int:
     """
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the configuration has just been read
+    keep_heap_small()
     stage = _Stage()
     server = Server(config.web.listen_addresses, Application(stage))
     server.bind()

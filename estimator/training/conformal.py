@@ -44,8 +44,8 @@ def margins(errors: FloatArray, load: FloatArray, outside: Sequence[FloatArray] 
 
     outside: errors on rows beyond those trained on, a set for each feature; the worst set counts.
 
-    The ⌈(n + 1) · 0.9⌉-th smallest |error| of the rows of each bin; bins are quantiles of load with 40 rows or
-    more. Source: Lei et al., Distribution-Free Predictive Inference for Regression, JASA 113 (2018); bins:
+    The ⌈(n + 1) · 0.9⌉-th smallest |error| of the rows of each bin; bins are quantiles of load with 40 rows
+    or more. Source: Lei et al., Distribution-Free Predictive Inference for Regression, JASA 113 (2018); bins:
     Vovk, Conditional validity of inductive conformal predictors, ACML 2012.
     """
     known = np.isfinite(load)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +12,9 @@ import pandas as pd
 
 from estimator.energy import FloatArray
 from estimator.power_model import PowerModel, Zone
-from estimator.scores import Score
+from estimator.scores import FIGURES, Score
 from estimator.training.frame_scores import score_rows
-from estimator.training.samples import FEATURE_UNITS
+from estimator.training.samples import FEATURE_UNITS, Samples
 from estimator.training.zone_fit import usable_rows
 
 
@@ -25,6 +26,23 @@ class Evaluation:
     scores: Mapping[str, Score]
     outside: npt.NDArray[np.bool_]
 
+    def document(self, samples: Samples) -> dict[str, Any]:
+        """The JSON of DESIGN section 7; beside it what was set aside, and the rows outside the envelope as
+        spans of consecutive rows: first and last timestamp, number of rows."""
+        timestamps = samples.frame["timestamp_seconds"].to_numpy(dtype=np.float64)
+        return {
+            "zones": {zone: {name: score[name] for name in FIGURES} for zone, score in self.scores.items()},
+            "set_aside": dict(samples.set_aside),
+            "outside_envelope": {
+                "rows": int(self.outside.sum()),
+                "of": len(self.outside),
+                "spans": [
+                    [float(timestamps[first]), float(timestamps[last]), last - first + 1]
+                    for first, last in _spans(self.outside)
+                ],
+            },
+        }
+
 
 def evaluate(model: PowerModel, frame: pd.DataFrame) -> Evaluation:
     """Predict every row as the exporter would, one by one, and compare it with what was measured."""
@@ -35,6 +53,12 @@ def evaluate(model: PowerModel, frame: pd.DataFrame) -> Evaluation:
     }
     inside = [model.is_within_envelope(*row) for row in _rows(frame)]
     return Evaluation(scores, ~np.array(inside, dtype=np.bool_))
+
+
+def _spans(outside: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First and last position of each run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], outside, [False]]).astype(np.int8)))
+    return [(int(first), int(after) - 1) for first, after in edges.reshape(-1, 2)]
 
 
 def _score(zone: Zone, rows: pd.DataFrame, name: str) -> Score:

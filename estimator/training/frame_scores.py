@@ -26,7 +26,7 @@ def score_rows(
     predicted: FloatArray,
     inside: npt.NDArray[np.bool_] | None = None,
 ) -> Score:
-    """score_watts and idle_bias_watts: the bias where under 5 % of the CPU time was used, None without such."""
+    """score_watts, and idle_bias_watts: where under 5 % of the CPU time was used, None without such."""
     is_idle = load_of_rows(rows) < IDLE_LOAD
     idle = score_watts(measured[is_idle], predicted[is_idle])
     return {**score_watts(measured, predicted, inside), "idle_bias_watts": idle["bias_watts"]}

@@ -26,7 +26,7 @@ UNKNOWN_MACHINE: Mapping[str, Any] = dict.fromkeys(
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What to train: zones and features, by default all that the table can give; kind linear, trees or auto."""
+    """What to train: zones and features, by default what the table can give; kind linear, trees or auto."""
 
     zones: Sequence[str] = ()
     features: Sequence[str] = ()

@@ -60,7 +60,8 @@ def fit_zone(frame: pd.DataFrame, zone: str, features: Sequence[str], kind: str 
     rows = usable_rows(frame, zone, features)
     if len(rows) < LEAST_ROWS:
         raise UsageError(
-            f"zone {zone}: {len(rows)} usable rows with {', '.join(features)}, wanted {LEAST_ROWS}; record longer"
+            f"zone {zone}: {len(rows)} usable rows with {', '.join(features)}, "
+            f"wanted {LEAST_ROWS}; record longer"
         )
     watts = _watts_per_cpu(rows, zone)
     tried = KINDS if kind == "auto" else (kind,)
