@@ -35,12 +35,17 @@ Coefficients = Mapping[str, Mapping[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A zone at a path, which is one row of the online fit; origin: method until the first promotion."""
+    """A zone at a path, which is one row of the online fit.
+
+    share: of the zone's idle power, that a prior gives for the whole machine. origin: method until the first
+    promotion.
+    """
 
     row: int
     zone: str
     socket: int | None
     path: str
+    share: float
     origin: str
 
 
@@ -94,6 +99,16 @@ class Calibration:
             self._announce(promoted & (before == 0))
             self._coefficients = self._averaged()
 
+    def replace_priors(self, priors: Mapping[str, Fit]) -> None:
+        """Another model is the prior from now on, wherever nothing measured has taken its place."""
+        self._priors = priors
+        for path, place in self._places.items():
+            prior = priors.get(place.zone)
+            if prior and place.origin != RESTORED and not self._fit.incumbents.promotions[place.row]:
+                self._fit.incumbents.replace(place.row, to_weights(prior, place.share))
+                self._places[path] = replace(place, origin=PRIOR)
+        self._coefficients = self._averaged()
+
     def status(self) -> list[ZoneCalibration]:
         """How every zone at every path stands, in the order first seen."""
         return [self._status(place) for place in self._places.values()]
@@ -106,8 +121,8 @@ class Calibration:
         """Make a row for each path that is new."""
         new = [energy for energy in energies if energy.path not in self._places]
         for energy in new[: MAX_PLACES - len(self._places)]:
-            n_paths = sum(other.zone == energy.zone for other in energies)
-            self._add_place(energy, *self._starting_point(energy, 1 / n_paths))
+            share = 1 / sum(other.zone == energy.zone for other in energies)
+            self._add_place(energy, share, *self._starting_point(energy, share))
         if new:
             self._coefficients = self._averaged()
 
@@ -120,10 +135,10 @@ class Calibration:
         return None, math.inf, NO_METHOD
 
     def _add_place(
-        self, energy: ZoneEnergy, weights: FloatArray | None, minimum_watts: float, origin: str
+        self, energy: ZoneEnergy, share: float, weights: FloatArray | None, minimum_watts: float, origin: str
     ) -> None:
         self._fit.add_row(weights, minimum_watts)
-        place = _Place(len(self._places), energy.zone, energy.socket, energy.path, origin)
+        place = _Place(len(self._places), energy.zone, energy.socket, energy.path, share, origin)
         self._places[energy.path] = place
 
     def _with_idle(self, energy: ZoneEnergy) -> ZoneEnergy:

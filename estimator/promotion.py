@@ -51,6 +51,13 @@ class Incumbents:
         self._intervals = np.append(self._intervals, 0)
         self._learned = np.append(self._learned, 0)
 
+    def replace(self, row: int, weights: FloatArray) -> None:
+        """Put weights, shape (p,), in force in one row without a contest, and begin a new one there."""
+        self.weights[row] = weights
+        self.is_set[row] = True
+        self._held_back[row] = 0.0
+        self._intervals[row] = 0
+
     def hold_back(
         self, features: FloatArray, watts: FloatArray, shadow: FloatArray, usable: BoolArray
     ) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from estimator.calibration import Calibration, Coefficients
 from estimator.calibration_state import save_state
 from estimator.energy import EnergySource, SourceInfo, Usage, ZoneEnergy
+from estimator.zone_calibration import priors_of
+from exporter.model_watch import ModelWatch
 
 log = logging.getLogger("exporter.calibration")
 
@@ -43,13 +45,21 @@ class CalibrationFile:
 class CalibratedEnergy:
     """The meter's energy with the idle power that was learned from it, and the weights learned beside.
 
-    An interval is shared out by what was in force before it, and is learned from only then.
+    An interval is shared out by what was in force before it, and is learned from only then. given: weights
+    for zones where nothing was learned. watch: of the model file that is the prior, if there is one.
     """
 
     def __init__(
-        self, meter: EnergySource, calibration: Calibration, given: Coefficients, file: CalibrationFile
+        self,
+        meter: EnergySource,
+        calibration: Calibration,
+        given: Coefficients,
+        file: CalibrationFile,
+        watch: ModelWatch | None = None,
     ) -> None:
         self._meter, self._calibration, self._given, self._file = meter, calibration, given, file
+        self._watch = watch
+        self._prior = watch.model if watch else None
         self._coefficients: Coefficients = dict(given)
 
     @property
@@ -60,11 +70,18 @@ class CalibratedEnergy:
     def measure(self, usage: Usage) -> list[ZoneEnergy]:
         """See EnergySource; idle_watts where it is established."""
         measured = self._meter.measure(usage)
+        self._follow(usage.n_cpu)
         energies = self._calibration.prepare(measured)
         self._coefficients = {**self._given, **self._calibration.coefficients()}
         self._calibration.learn(measured, usage)
         self._file.save_sometimes(self._calibration)
         return energies
+
+    def _follow(self, n_cpu: int) -> None:
+        """Take another model file for the prior, once the meter's own look at it has found one."""
+        if self._watch and self._watch.model is not self._prior:
+            self._prior = self._watch.model
+            self._calibration.replace_priors(priors_of(self._prior, n_cpu))
 
     def coefficients(self) -> Coefficients:
         """The weights of the interval that was last measured."""

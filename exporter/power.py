@@ -17,7 +17,7 @@ from estimator.metered import MeteredEnergy
 from estimator.meters.powercap import PowercapMeter
 from estimator.model_choice import choose_model
 from estimator.modelled import ModelledEnergy
-from estimator.zone_calibration import Fit, priors_of
+from estimator.zone_calibration import priors_of
 from exporter.calibrated import CalibratedEnergy, CalibrationFile
 from exporter.config import Config
 from exporter.model_watch import CurrentCoefficients, FollowedEnergy, ModelWatch
@@ -75,22 +75,24 @@ def choose_power(config: Config) -> Power:
     log.info("energy is measured: RAPL through %s", config.host.sysfs / "class/powercap")
     metered = MeteredEnergy(meter)
     if watch is None:
-        return _calibrated(config, Power(metered, {}, meter.close), {})
-    return _calibrated(config, _followed(watch, metered, meter.close), _priors(config, watch))
+        return _calibrated(config, Power(metered, {}, meter.close), None)
+    return _calibrated(config, _followed(watch, metered, meter.close), watch)
 
 
-def _calibrated(config: Config, power: Power, priors: Mapping[str, Fit]) -> Power:
+def _calibrated(config: Config, power: Power, watch: ModelWatch | None) -> Power:
     """The power of a meter that teaches what idling costs (DESIGN section 4, steps 2 and 3)."""
     topology = read_topology(config.host.sysfs)
     machine = f"{read_identity(config.host.procfs).model_name}, {topology.n_cpu} CPUs"
     path = config.state.dir / "calibration.json" if config.state.dir else None
     calibration = Calibration(
         {physical: i for i, physical in enumerate(topology.physical_ids)},
-        priors,
+        priors_of(watch.model, topology.n_cpu) if watch else {},
         load_state(path, machine) if path else {},
         is_frozen=config.calibration == "off",
     )
-    energy = CalibratedEnergy(power.source, calibration, power.coefficients, CalibrationFile(path, machine))
+    energy = CalibratedEnergy(
+        power.source, calibration, power.coefficients, CalibrationFile(path, machine), watch
+    )
 
     def close() -> None:
         energy.save()
@@ -98,10 +100,6 @@ def _calibrated(config: Config, power: Power, priors: Mapping[str, Fit]) -> Powe
 
     coefficients = CurrentCoefficients(energy.coefficients)
     return Power(energy, coefficients, close, power.refused, calibration)
-
-
-def _priors(config: Config, watch: ModelWatch) -> Mapping[str, Fit]:
-    return priors_of(watch.model, read_topology(config.host.sysfs).n_cpu)
 
 
 def _modelled(config: Config, watch: ModelWatch | None) -> Power:

@@ -10,6 +10,7 @@ import pytest
 
 from estimator.calibration import Calibration
 from estimator.energy import SourceInfo, Usage, ZoneEnergy
+from estimator.zone_calibration import Fit
 from exporter.calibrated import CalibratedEnergy, CalibrationFile
 
 IDLE_WATTS, JOULES_PER_CPU_SECOND = 20.0, 12.0
@@ -97,3 +98,18 @@ def test_a_disk_that_fails_costs_the_file_and_not_the_tick(
 def iter_clock() -> object:
     now = iter(range(0, 10**9, 400))
     return lambda: float(next(now))
+
+
+def test_another_model_file_is_the_prior_until_something_was_learned() -> None:
+    priors = [{"package": Fit(watts, {"cpu_seconds": watts})} for watts in (5.0, 9.0)]
+    calibration = Calibration({0: 0}, priors[0])
+    energy = CalibratedEnergy(Node(), calibration, {}, CalibrationFile(None, "here"))
+    assert energy.measure(usage(0.5))[0].idle_watts == 5.0
+    calibration.replace_priors(priors[1])
+    assert energy.measure(usage(0.5))[0].idle_watts == 9.0
+    assert energy.coefficients()["package"]["cpu_seconds"] == pytest.approx(9.0)
+    assert calibration.status()[0].promotions == 0
+    learn(energy)
+    learned = calibration.coefficients()
+    calibration.replace_priors(priors[0])
+    assert calibration.coefficients() == learned
