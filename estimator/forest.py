@@ -20,7 +20,7 @@ _MOST_THRESHOLD = 1e18
 _LEAF = -1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Forest:
     """The sum of many trees and a baseline.
 

@@ -29,8 +29,8 @@ _KINDS = {
 }
 _HOW_TO_READ = """\
 Bias is predicted less measured; idle bias the same where under 5 % of the CPU time was used. WAPE is
-Σ |error| over Σ measured. The interval is meant to hold {coverage:.0%} of rows like those of the training; outside
-the envelope it is wider, and nothing guarantees it.
+Σ |error| over Σ measured. The interval is meant to hold {coverage:.0%} of rows like those of the training;
+outside the envelope it is wider, and nothing guarantees it.
 """
 _CAVEATS = """\
 - For machines with this CPU. On another one the figures are those of this one.

@@ -114,8 +114,9 @@ class Field:
 
     def require_finite(self) -> None:
         """Refuse NaN and infinity anywhere below, also in what is only carried along."""
-        for path, value in _infinite(self.path, self.value):
-            Field(self.file, path, value).refuse("a finite number")
+        found = _infinite(self.value)
+        if found is not None:
+            Field(self.file, *found).refuse("a finite number")
 
     def _below(self, key: str) -> str:
         return f"{self.path}.{key}" if self.path else key
@@ -142,18 +143,27 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _infinite(path: str, value: object) -> Iterator[tuple[str, float]]:
-    """Where NaN and infinity stand; scalars of a list are looked at without a call for each."""
-    if isinstance(value, float) and not math.isfinite(value):
-        yield path, value
-    elif isinstance(value, dict):
-        for key, member in value.items():
-            yield from _infinite(f"{path}.{key}" if path else key, member)
-    elif isinstance(value, list):
-        for at, element in enumerate(value):
-            kind = type(element)
-            if kind is list or kind is dict or (kind is float and not math.isfinite(element)):
-                yield from _infinite(f"{path}[{at}]", element)
+def _infinite(document: object) -> tuple[str, float] | None:
+    """Where a NaN or an infinity stands, and which; None without one.
+
+    A loop over containers, since a call for each of half a million would take longer than a refusal may.
+    """
+    waiting: list[tuple[str, Any]] = [("", document)]
+    while waiting:
+        path, container = waiting.pop()
+        is_list = type(container) is list
+        members = enumerate(container) if is_list else container.items() if type(container) is dict else ()
+        for key, member in members:
+            kind = type(member)
+            if kind is float and not math.isfinite(member):
+                return _member_path(path, key), member
+            if member and (kind is list or kind is dict):
+                waiting.append((_member_path(path, key), member))
+    return None
+
+
+def _member_path(path: str, key: str | int) -> str:
+    return f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}" if path else key
 
 
 def _as_float(value: float) -> float:

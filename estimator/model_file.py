@@ -20,8 +20,9 @@ from estimator.specification import read_scaling
 from estimator.trees_zone import read_trees_zone
 
 SCHEMA = "podjoule.model/1"
-# Longer files are refused unread: checking one of this length takes some 50 ms.
-MOST_BYTES = 1 << 20
+# Longer files are refused unread; five zones of trees take some 300 kB, and reading this much 50 ms.
+MOST_BYTES = 1 << 19
+_MOST_CONTAINERS = 2_000
 # Watts, and joules per unit; keeps every sum finite.
 _MOST = 1e9
 # A list of this many numbers or more stands on one line.
@@ -63,11 +64,7 @@ def load_model(path: Path) -> PowerModel:
 
 def parse_model(file: str, text: str) -> PowerModel:
     """A model from its text; file is what the messages call it. Raises ModelInvalid naming file and field."""
-    if len(text) > MOST_BYTES:
-        raise ModelInvalid(
-            f"model {file}: field (document): wanted at most {MOST_BYTES} bytes, found more; "
-            "train it on fewer zones"
-        )
+    _require_modest(file, text)
     document = read_document(file, text)
     if document["schema"].value != SCHEMA:
         document["schema"].refuse(SCHEMA)
@@ -84,6 +81,17 @@ def parse_model(file: str, text: str) -> PowerModel:
         training=document["training"].mapping(),
         sha256=document["sha256"].text(),
     )
+
+
+def _require_modest(file: str, text: str) -> None:
+    """Refuse unread what would take long to read."""
+    found = {"bytes": len(text), "lists and objects": text.count("[") + text.count("{")}
+    for what, most in (("bytes", MOST_BYTES), ("lists and objects", _MOST_CONTAINERS)):
+        if found[what] > most:
+            raise ModelInvalid(
+                f"model {file}: field (document): wanted at most {most} {what}, found {found[what]}; "
+                "train it on fewer zones"
+            )
 
 
 def render_model(content: Mapping[str, Any]) -> str:

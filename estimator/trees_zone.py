@@ -63,7 +63,7 @@ class LinearPart(NamedTuple):
         return np.asarray(excess[:, self.feature] @ slope, dtype=np.float64)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TreesZone:
     """The zone of the module's docstring. limits: shape (n_features,), units per CPU-second of capacity."""
 

@@ -64,6 +64,7 @@ def clean_samples(
 ) -> Samples:
     """The same for a table that is in memory already. Raises UsageError where a column lacks."""
     _require(frame, source)
+    frame = frame.reset_index(drop=True)
     zones = [zone for zone in ZONES if f"{zone}_joules" in frame]
     numbers = ["interval_seconds", "timestamp_seconds", "n_cpu", *(f"{zone}_joules" for zone in zones)]
     numbers += [name for name in FEATURE_UNITS if name in frame]

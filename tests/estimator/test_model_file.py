@@ -179,9 +179,9 @@ def test_a_file_that_is_no_text_is_invalid(tmp_path: Path) -> None:
 def test_every_shipped_model_loads(name: str) -> None:
     model = load_shipped(name)
     assert model.name == name
-    assert set(model.zones) == {"platform"}
+    assert "platform" in model.zones
 
 
 def test_an_unknown_shipped_model_is_unavailable() -> None:
-    with pytest.raises(ModelUnavailable, match="there are: power-curve-broadwell"):
+    with pytest.raises(ModelUnavailable, match=r"there are: bare-metal-counters, .*power-curve-broadwell"):
         load_shipped("../secrets")

@@ -17,7 +17,7 @@ from estimator.modelled import ModelledEnergy, node_features
 from estimator.power_model import CurveZone, LinearZone, PowerModel
 
 GENERIC = load_shipped("power-curve-generic")
-CURVES = [load_shipped(name) for name in list_models()]
+CURVES = [load_shipped(name) for name in list_models() if name.startswith("power-curve-")]
 LINEAR = replace(
     GENERIC,
     zones={"package": LinearZone(40.0, {"cpu_seconds": 2.0, "cycles": 1e-9}, 8.0, 0.9)},
