@@ -30,8 +30,12 @@ def assemble(config: Config) -> Measurement:
         map_entries=config.ebpf.map_entries,
         by_process=by_process,
     )
-    power = choose_power(config)
     source = open_source(config.ebpf.loader, options)
+    try:
+        power = choose_power(config, source.read().available)
+    except BaseException:
+        source.close()
+        raise
     names = ContainerNames()
     resolver = WorkloadResolver(source.directory, names)
     lifetimes = Lifetimes(terminated_ttl_seconds=config.monitor.terminated_ttl_seconds)

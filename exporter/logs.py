@@ -20,8 +20,9 @@ class _TextFormatter(logging.Formatter):
         return _timestamp(record)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        record.levelname = record.levelname.lower()
-        return super().formatMessage(record)
+        copied = logging.makeLogRecord(record.__dict__)  # other handlers see the record, too
+        copied.levelname = record.levelname.lower()
+        return super().formatMessage(copied)
 
 
 class _JsonFormatter(logging.Formatter):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from ebpf.counters import FIELDS
 from ebpf.errors import MeterUnavailable
+from estimator.attribution import FEATURES
 from estimator.calibration import Calibration
 from estimator.calibration_state import load_state
 from estimator.cpu_identity import read_identity
@@ -15,8 +17,9 @@ from estimator.cpu_topology import read_topology
 from estimator.energy import EnergySource, SourceInfo, Usage, ZoneEnergy
 from estimator.metered import MeteredEnergy
 from estimator.meters.powercap import PowercapMeter
-from estimator.model_choice import choose_model
+from estimator.model_choice import ModelChoice, choose_model
 from estimator.modelled import ModelledEnergy
+from estimator.specification import read_specification
 from estimator.zone_calibration import priors_of
 from exporter.calibrated import CalibratedEnergy, CalibrationFile
 from exporter.config import Config
@@ -60,9 +63,11 @@ class Power:
     calibration: Calibration | None = None
 
 
-def choose_power(config: Config) -> Power:
+def choose_power(config: Config, counted: Set[str] = frozenset({"cpu_ns"})) -> Power:
     """The meter if it serves, else the model that --model names; one log line says which and why.
 
+    counted: the counters that are measured, by their names in ebpf.counters.FIELDS; a model that needs
+    another is not chosen.
     With a meter, a model file says by which weights its energy is shared out (DESIGN section 4, step 3).
     Raises ModelInvalid or ModelUnavailable for a model file that was asked for and cannot be used.
     """
@@ -71,7 +76,7 @@ def choose_power(config: Config) -> Power:
         meter = PowercapMeter(config.host.sysfs, zones=config.rapl.zones)
     except MeterUnavailable as error:
         log.warning("no meter: %s", error)
-        return _modelled(config, watch)
+        return _modelled(config, watch, counted)
     log.info("energy is measured: RAPL through %s", config.host.sysfs / "class/powercap")
     metered = MeteredEnergy(meter)
     if watch is None:
@@ -102,8 +107,18 @@ def _calibrated(config: Config, power: Power, watch: ModelWatch | None) -> Power
     return Power(energy, coefficients, close, power.refused, calibration)
 
 
-def _modelled(config: Config, watch: ModelWatch | None) -> Power:
-    choice = choose_model(config.model, read_identity(config.host.procfs))
+def _choose(config: Config, counted: Set[str]) -> ModelChoice:
+    identity, topology = read_identity(config.host.procfs), read_topology(config.host.sysfs)
+    return choose_model(
+        config.model,
+        identity,
+        {name for name, (field, _) in FEATURES.items() if FIELDS[field] in counted},
+        read_specification(config.host.sysfs, identity.model_name, topology.n_cpu, topology.n_sockets),
+    )
+
+
+def _modelled(config: Config, watch: ModelWatch | None, counted: Set[str]) -> Power:
+    choice = _choose(config, counted)
     if choice.model is None:
         log.warning("energy is not exported: %s", choice.reason)
         return Power(NoEnergy(), {}, _nothing)
@@ -115,7 +130,7 @@ def _modelled(config: Config, watch: ModelWatch | None) -> Power:
 
 
 def _watch(config: Config) -> ModelWatch | None:
-    choice = choose_model(config.model, read_identity(config.host.procfs))
+    choice = _choose(config, frozenset())
     return ModelWatch(Path(config.model), choice.model) if choice.model else None
 
 
