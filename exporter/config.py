@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exporter.kinds import addresses, choice, choices, duration, integer, optional_path, path, text
+from exporter.kinds import addresses, choice, choices, duration, integer, optional_path, path, text, watts
 from exporter.options import (
     CONFIG_FILE_DEST,
     CONFIG_FILE_ENVIRONMENT,
@@ -112,6 +112,28 @@ class Ebpf:
 
 
 @dataclass(frozen=True, slots=True)
+class Anchors:
+    """What the machine draws, where somebody knows: a wall meter's reading, or its data sheet."""
+
+    idle_watts: float | None = option(
+        "anchors.idleWatts",
+        watts(),
+        None,
+        "Power of the whole machine when idle, for the model in a meter's stead; with the one at full load",
+        flag="--model.idle-watts",
+        default_description="not known",
+    )
+    full_watts: float | None = option(
+        "anchors.fullWatts",
+        watts(),
+        None,
+        "Power of the whole machine at full load",
+        flag="--model.full-watts",
+        default_description="not known",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """What outlives the process."""
 
@@ -194,6 +216,7 @@ class Config:
         "Whether the meter teaches idle power and weights; off freezes them",
         flag="--model.calibration",
     )
+    anchors: Anchors = field(default_factory=Anchors)
     state: State = field(default_factory=State)
     web: Web = field(default_factory=Web)
     exporter: Exporters = field(default_factory=Exporters)

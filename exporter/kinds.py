@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -105,6 +106,23 @@ def optional_path() -> Kind[Path | None]:
 def text(allowed: str) -> Kind[str]:
     """Any text that is not empty."""
     return Kind(allowed, _string, _last, str)
+
+
+def watts() -> Kind[float | None]:
+    """A power of at least 0, or None where it is left out."""
+
+    def parse(found: object) -> float:
+        if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found < math.inf:
+            raise ValueError
+        return float(found)
+
+    def from_texts(texts: Sequence[str]) -> object:
+        try:
+            return float(texts[-1])
+        except ValueError:
+            return texts[-1]
+
+    return Kind("watts, a number of at least 0", parse, from_texts, lambda value: value)
 
 
 def addresses() -> Kind[tuple[str, ...]]:

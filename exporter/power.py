@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ebpf.counters import FIELDS
-from ebpf.errors import MeterUnavailable
+from ebpf.cpus import online_cpus
+from ebpf.errors import MeterUnavailable, UsageError
 from estimator.attribution import FEATURES
 from estimator.calibration import Calibration
 from estimator.calibration_state import load_state
@@ -17,7 +18,7 @@ from estimator.cpu_topology import read_topology
 from estimator.energy import EnergySource, SourceInfo, Usage, ZoneEnergy
 from estimator.metered import MeteredEnergy
 from estimator.meters.powercap import PowercapMeter
-from estimator.model_choice import ModelChoice, choose_model
+from estimator.model_choice import Anchors, ModelChoice, choose_model
 from estimator.modelled import ModelledEnergy
 from estimator.specification import read_specification
 from estimator.zone_calibration import priors_of
@@ -107,6 +108,19 @@ def _calibrated(config: Config, power: Power, watch: ModelWatch | None) -> Power
     return Power(energy, coefficients, close, power.refused, calibration)
 
 
+def _anchors(config: Config, n_cpu: int) -> Anchors | None:
+    """Both ends or neither. Raises UsageError."""
+    idle, full = config.anchors.idle_watts, config.anchors.full_watts
+    if idle is None and full is None:
+        return None
+    if idle is None or full is None or idle > full:
+        raise UsageError(
+            f"--model.idle-watts and --model.full-watts: found {idle} and {full};"
+            " give both, the second not below the first"
+        )
+    return Anchors(idle, full, n_cpu)
+
+
 def _choose(config: Config, counted: Set[str]) -> ModelChoice:
     identity, topology = read_identity(config.host.procfs), read_topology(config.host.sysfs)
     return choose_model(
@@ -114,6 +128,7 @@ def _choose(config: Config, counted: Set[str]) -> ModelChoice:
         identity,
         {name for name, (field, _) in FEATURES.items() if FIELDS[field] in counted},
         read_specification(config.host.sysfs, identity.model_name, topology.n_cpu, topology.n_sockets),
+        _anchors(config, len(online_cpus(config.host.sysfs))),
     )
 
 

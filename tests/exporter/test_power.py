@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from ebpf.errors import ModelInvalid, ModelUnavailable
+from ebpf.cpus import online_cpus
+from ebpf.errors import ModelInvalid, ModelUnavailable, UsageError
 from estimator.energy import SourceInfo
 from estimator.model_file import render_model
 from estimator.modelled import ModelledEnergy
-from exporter.config import Config, Host, Rapl
+from exporter.config import Anchors, Config, Host, Rapl
 from exporter.power import NoEnergy, choose_power
 from tests.estimator.meters.rapl_tree import RaplTree
 from tests.estimator.usages import ANY_USAGE
@@ -136,3 +137,16 @@ def test_a_model_file_that_was_asked_for_and_cannot_be_used_is_an_error(
     Path(linear).write_text(Path(linear).read_text().replace("40.0", "41.0"))
     with pytest.raises(ModelInvalid, match="sha256"):
         choose_power(replace(config, model=linear))
+
+
+def test_the_machines_own_anchors_are_the_ends_of_the_curve(config: Config) -> None:
+    power = choose_power(replace(config, anchors=Anchors(idle_watts=10.0, full_watts=40.0)))
+    usage = replace(ANY_USAGE, n_cpu=len(online_cpus(config.host.sysfs)), interval_seconds=5.0)
+    (energy,) = power.source.measure(usage)
+    assert energy.joules == pytest.approx(50.0)
+
+
+@pytest.mark.parametrize("anchors", [Anchors(10.0, None), Anchors(None, 40.0), Anchors(50.0, 40.0)])
+def test_anchors_that_cannot_be_are_refused(config: Config, anchors: Anchors) -> None:
+    with pytest.raises(UsageError, match=r"--model\.idle-watts"):
+        choose_power(replace(config, anchors=anchors))
