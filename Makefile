@@ -68,6 +68,17 @@ bench: $(DEV_STAMP) $(CORE_OBJECT) ## run the benchmarks
 demo: $(DEV_STAMP) $(CORE_OBJECT) ## show joules per container on this machine
 	$(BIN)/python -m tests.e2e.demo $(ARGS)
 
+.PHONY: recording
+recording: $(DEV_STAMP) $(CORE_OBJECT) ## record this machine under a load, for the notebooks (into recording/)
+	$(AS_ROOT) $(BIN)/python -m tests.e2e.make_recording $(ARGS)
+
+.PHONY: notebooks
+notebooks: $(DEV_STAMP) ## execute the notebooks into build/ (PODJOULE_RECORDING=$$PWD/recording takes your own)
+	mkdir -p build/notebooks
+	cd notebooks && for notebook in *.ipynb; do \
+		PYTHONPATH=.. ../$(BIN)/jupyter execute "$$notebook" --output="../build/notebooks/$$notebook"; \
+	done
+
 .PHONY: docs
 docs: $(RUN_STAMP) ## make the pages that come from the code
 	$(BIN)/python -m exporter.reference > docs/configuration.md
