@@ -194,6 +194,7 @@ def _unknown_argument(unknown: Sequence[str]) -> str:
         "--microarchitecture",
         "--online",
         "--output",
+        "--range",
         "--speed",
         "--zones",
         "--help",

@@ -23,15 +23,21 @@ if TYPE_CHECKING:
     from estimator.training.train import Title
 
 _FAILED = 1
-_OF_THE_EXTRA = ("sklearn", "pandas", "pyarrow", "threadpoolctl")
+_OF_THE_EXTRA = (
+    "sklearn",
+    "pandas",
+    "pyarrow",
+    "threadpoolctl",
+    "prometheus_api_client",
+    "requests",
+    "tqdm",
+)
 
 
 def add_model_commands(commands: _SubParsersAction[Any], add: Callable[..., Any]) -> None:
     """Add the subcommands; add is the command line's own way to add one that takes the usual flags."""
     parser = add(commands, "train", "make a power model from samples tables", train)
-    parser.add_argument(
-        "--input", nargs="+", required=True, metavar="TABLE", help="CSV, Parquet or a recording"
-    )
+    _add_input(parser)
     parser.add_argument(
         "--zones", metavar="LIST", help="such as package,dram (default all that were measured)"
     )
@@ -51,12 +57,21 @@ def add_model_commands(commands: _SubParsersAction[Any], add: Callable[..., Any]
     )
 
 
+def _add_input(parser: Any) -> None:
+    parser.add_argument(
+        "--input",
+        nargs="+",
+        required=True,
+        metavar="TABLE",
+        help="CSV, Parquet or a recording; or one Prometheus by its http(s) address",
+    )
+    parser.add_argument("--range", default="24h", help="how far back a Prometheus is asked (default 24h)")
+
+
 def _add_evaluate(commands: _SubParsersAction[Any], add: Callable[..., Any]) -> None:
     parser = add(commands, "evaluate", "score a model on samples tables", evaluate)
     parser.add_argument("file", nargs="?", metavar="MODEL", help="a model file or the name of a shipped one")
-    parser.add_argument(
-        "--input", nargs="+", required=True, metavar="TABLE", help="CSV, Parquet or a recording"
-    )
+    _add_input(parser)
     parser.add_argument(
         "--online", action="store_true", help="score the online calibration one step ahead; takes no MODEL"
     )
@@ -67,13 +82,12 @@ def train(arguments: Namespace, config: Config) -> int:
     """Write a model file, whole or not at all, and print how good it is."""
     output = Path(arguments.output)
     with _training_installed():
-        from estimator.training.samples import read_samples
         from estimator.training.train import Recipe
         from estimator.training.train import train as train_model
     from estimator.model_file import parse_model, render_model
     from exporter.model_tables import scores_table
 
-    samples = read_samples([Path(name) for name in arguments.input])
+    samples = _read(arguments)
     recipe = Recipe(_listed(arguments.zones), _listed(arguments.features), arguments.kind)
     content = train_model(samples, recipe, _title(output, samples, arguments.microarchitecture, config))
     text = render_model(content)
@@ -141,8 +155,7 @@ def _offline(arguments: Namespace) -> dict[str, Any]:
     model = _load(arguments.file)
     with _training_installed():
         from estimator.training.evaluate import evaluate as evaluate_model
-        from estimator.training.samples import read_samples
-    samples = read_samples([Path(name) for name in arguments.input])
+    samples = _read(arguments)
     evaluation = evaluate_model(model, samples.frame)
     if not evaluation.scores:
         raise UsageError(
@@ -155,14 +168,35 @@ def _offline(arguments: Namespace) -> dict[str, Any]:
 def _online(arguments: Namespace) -> dict[str, Any]:
     if arguments.file:
         raise UsageError("evaluate: --online takes no MODEL: the calibration learns from the table itself")
-    with _training_installed():
-        from estimator.training.samples import read_samples
     from estimator.calibration_replay import score
     from estimator.scores import as_plain
 
-    samples = read_samples([Path(name) for name in arguments.input])
+    samples = _read(arguments)
     columns = {name: samples.frame[name].to_numpy() for name in samples.frame}
     return {"zones": {zone: as_plain(found) for zone, found in score(columns).items()}}
+
+
+def _read(arguments: Namespace) -> Samples:
+    """The table: of files, or of one Prometheus over the range that ends now."""
+    servers = [name for name in arguments.input if name.startswith(("http://", "https://"))]
+    with _training_installed():
+        if not servers:
+            from estimator.training.samples import read_samples
+
+            return read_samples([Path(name) for name in arguments.input])
+        from estimator.training.prometheus_source import Range, read_prometheus
+    if len(arguments.input) > 1:
+        raise UsageError("--input: one Prometheus, or files; not both, and not two")
+    from exporter.durations import parse_duration
+
+    try:
+        seconds = parse_duration(arguments.range)
+    except ValueError:
+        raise UsageError(
+            f"--range: found {arguments.range!r}; allowed: a duration such as 30m or 24h"
+        ) from None
+    now = time.time()
+    return read_prometheus(servers[0], Range(now - seconds, now))
 
 
 def _load(name: str) -> Any:

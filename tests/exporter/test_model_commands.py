@@ -157,3 +157,20 @@ def test_the_exporter_imports_nothing_of_training(modules):
     code = f"import sys, {modules}; print(*sorted({heavy!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["http://127.0.0.1:9", "table.csv"], "one Prometheus, or files"),
+        (["http://127.0.0.1:9", "--range", "soon"], "--range: found 'soon'"),
+        (["http://127.0.0.1:9"], "Prometheus does not answer"),
+    ],
+)
+def test_a_prometheus_is_an_input_and_what_is_wrong_with_it_is_one_line(
+    arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "--output", str(tmp_path / "m.json"), "--input", *arguments]) == 2
+    err = capsys.readouterr().err
+    assert words in err
+    assert "Traceback" not in err
