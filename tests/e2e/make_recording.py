@@ -15,12 +15,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.e2e.pods import Pod, pods
-from tests.e2e.servers import ROOT
+from tests.e2e.servers import ROOT, Plant
 from tests.estimator.meters.rapl_tree import RaplTree
 from tests.live import loads
 from tests.live.sandbox import stop
@@ -42,32 +41,21 @@ PHASES = (
 PHASE_SECONDS = 13.0
 
 
-class LoadedPlant:
-    """Advances the powercap tree by what the machine's CPUs do, in the background."""
+class Draw:
+    """What the plant draws at the load that the machine's CPUs have had since the last call."""
 
-    def __init__(self, tree: RaplTree, seed: int = 1) -> None:
-        self._tree = tree
+    def __init__(self, seed: int = 1) -> None:
         self._random = random.Random(seed)
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._busy = _busy_seconds()
 
-    def __enter__(self) -> LoadedPlant:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopping.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        last, busy = time.monotonic(), _busy_seconds()
-        while not self._stopping.wait(0.1):
-            now, busy_now = time.monotonic(), _busy_seconds()
-            cpus = (busy_now - busy) / (now - last)
-            for zone, (idle, per_cpu, exponent) in PLANT.items():
-                watts = (idle + per_cpu * max(0.0, cpus) ** exponent) * self._random.gauss(1, NOISE)
-                self._tree.advance(zone, watts * (now - last))
-            last, busy = now, busy_now
+    def __call__(self, seconds: float) -> dict[str, float]:
+        """Watts by zone over the interval that ends now."""
+        before, self._busy = self._busy, _busy_seconds()
+        cpus = max(0.0, self._busy - before) / seconds
+        return {
+            zone: (idle + per_cpu * cpus**exponent) * self._random.gauss(1, NOISE)
+            for zone, (idle, per_cpu, exponent) in PLANT.items()
+        }
 
 
 def main() -> int:
@@ -102,7 +90,7 @@ def _simulated_meter() -> Iterator[tuple[str, ...]]:
         tree = RaplTree(Path(folder) / "sys")
         for zone, name in NAMES.items():
             tree.add_zone(zone, name)
-        with LoadedPlant(tree):
+        with Plant(tree, Draw()):
             yield ("--host.sysfs", str(tree.root))
 
 

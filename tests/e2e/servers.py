@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -160,11 +160,16 @@ class Prometheus:
 
 
 class Plant:
-    """A powercap tree that draws constant power, advanced in the background: the truth of a test."""
+    """A powercap tree advanced in the background: the truth of a test.
 
-    def __init__(self, tree: RaplTree, watts: dict[str, float]) -> None:
+    watts: by zone, what it draws; or what is to be asked for that, with the seconds since the last time.
+    """
+
+    def __init__(
+        self, tree: RaplTree, watts: Mapping[str, float] | Callable[[float], Mapping[str, float]]
+    ) -> None:
         self._tree = tree
-        self._watts = watts
+        self._watts = watts if callable(watts) else lambda _: watts
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -180,7 +185,7 @@ class Plant:
         last = time.monotonic()
         while not self._stopping.wait(0.05):
             now = time.monotonic()
-            for zone, watts in self._watts.items():
+            for zone, watts in self._watts(now - last).items():
                 self._tree.advance(zone, watts * (now - last))
             last = now
 

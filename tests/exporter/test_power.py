@@ -150,3 +150,18 @@ def test_the_machines_own_anchors_are_the_ends_of_the_curve(config: Config) -> N
 def test_anchors_that_cannot_be_are_refused(config: Config, anchors: Anchors) -> None:
     with pytest.raises(UsageError, match=r"--model\.idle-watts"):
         choose_power(replace(config, anchors=anchors))
+
+
+def test_a_replaced_model_file_changes_the_weights_of_a_metered_machine(
+    metered: Config, linear: str, tmp_path: Path
+) -> None:
+    power = choose_power(replace(metered, model=linear))
+    power.source.measure(ANY_USAGE)
+    power.source.measure(replace(ANY_USAGE, interval_seconds=1.0))
+    assert power.coefficients["package"]["cycles"] == pytest.approx(1e-9)
+    other = {**LINEAR["zones"]["package"], "coefficients": {"cycles": 7e-9}}
+    (tmp_path / "next.json").write_text(render_model({**LINEAR, "zones": {"package": other}}))
+    (tmp_path / "next.json").replace(linear)
+    power.source.measure(replace(ANY_USAGE, interval_seconds=1.0))
+    assert power.coefficients["package"]["cycles"] == pytest.approx(7e-9)
+    power.close()
