@@ -72,12 +72,13 @@ def choose_power(config: Config, counted: Set[str] = frozenset({"cpu_ns"})) -> P
     With a meter, a model file says by which weights its energy is shared out (DESIGN section 4, step 3).
     Raises ModelInvalid or ModelUnavailable for a model file that was asked for and cannot be used.
     """
-    watch = None if config.model in ("auto", "none") else _watch(config)
+    asked = None if config.model in ("auto", "none") else _choose(config, counted)
+    watch = ModelWatch(Path(config.model), asked.model) if asked and asked.model else None
     try:
         meter = PowercapMeter(config.host.sysfs, zones=config.rapl.zones)
     except MeterUnavailable as error:
         log.warning("no meter: %s", error)
-        return _modelled(config, watch, counted)
+        return _modelled(asked or _choose(config, counted), watch)
     log.info("energy is measured: RAPL through %s", config.host.sysfs / "class/powercap")
     metered = MeteredEnergy(meter)
     if watch is None:
@@ -132,8 +133,7 @@ def _choose(config: Config, counted: Set[str]) -> ModelChoice:
     )
 
 
-def _modelled(config: Config, watch: ModelWatch | None, counted: Set[str]) -> Power:
-    choice = _choose(config, counted)
+def _modelled(choice: ModelChoice, watch: ModelWatch | None) -> Power:
     if choice.model is None:
         log.warning("energy is not exported: %s", choice.reason)
         return Power(NoEnergy(), {}, _nothing)
@@ -142,11 +142,6 @@ def _modelled(config: Config, watch: ModelWatch | None, counted: Set[str]) -> Po
         return _followed(watch, None, _nothing)
     energy = ModelledEnergy(choice.model)
     return Power(energy, energy.coefficients(), _nothing)
-
-
-def _watch(config: Config) -> ModelWatch | None:
-    choice = _choose(config, frozenset())
-    return ModelWatch(Path(config.model), choice.model) if choice.model else None
 
 
 def _followed(watch: ModelWatch, meter: EnergySource | None, close: Callable[[], None]) -> Power:
