@@ -19,7 +19,7 @@ from ebpf import libbpf
 from ebpf.cpus import online_cpus
 from ebpf.errors import SourceUnavailable
 from ebpf.perf_events import open_all
-from ebpf.program import EVENT_FIELDS, HOOKS, MAPS, LoadedProgram, ProgramOptions
+from ebpf.program import HOOKS, MAPS, LoadedProgram, ProgramOptions, event_mask, put_events
 
 DISTRIBUTION_PACKAGES = Path(
     "/usr/lib/python3/dist-packages"
@@ -95,15 +95,11 @@ def kernel_headers(offsets_known: bool) -> Iterator[str | None]:
             f"no headers of kernel {platform.release()} under {MODULES} and no BTF to do without them:"
             f" install linux-headers-{platform.release()}"
         )
-    flavours = sorted(SOURCES.glob(common[-1].name.removesuffix("common") + "*[!n]"), key=len_of_name)
+    flavours = SOURCES.glob(common[-1].name.removesuffix("common") + "*[!n]")
+    plain = sorted(flavours, key=lambda path: len(path.name))[:1]  # shorter than cloud and rt
     with tempfile.TemporaryDirectory(prefix="podjoule-headers-") as merged:
-        _merge([*flavours[:1], common[-1]], Path(merged))
+        _merge([*plain, common[-1]], Path(merged))
         yield merged
-
-
-def len_of_name(path: Path) -> int:
-    """Shortest first: the plain flavour before cloud and rt."""
-    return len(path.name)
 
 
 def _flags(
@@ -166,14 +162,11 @@ def load(options: ProgramOptions) -> LoadedProgram:
         for descriptors in events.values():
             for fd in descriptors.values():
                 stack.callback(os.close, fd)
-        mask = sum(1 << i for i, field in enumerate(EVENT_FIELDS) if field in events)
         with resources.as_file(resources.files("ebpf")) as folder, kernel_headers(bool(offsets)) as headers:
-            flags = _flags(options, n_cpu, mask, offsets, folder)
+            flags = _flags(options, n_cpu, event_mask(events), offsets, folder)
             program = _compile(bcc, flags, folder / "sched_switch.bcc.c", headers)
         stack.callback(program.cleanup)
-        for field, descriptors in events.items():
-            for cpu, fd in descriptors.items():
-                libbpf.update(program[field.encode()].map_fd, cpu, fd)
+        put_events(events, lambda field: int(program[field.encode()].map_fd))
         programs = _attach(bcc, program)
         program.free_bcc_memory()
         return LoadedProgram(

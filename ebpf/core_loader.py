@@ -12,7 +12,16 @@ from ebpf import libbpf
 from ebpf.cpus import online_cpus
 from ebpf.errors import NotPermitted, SourceUnavailable
 from ebpf.perf_events import open_all
-from ebpf.program import EVENT_FIELDS, HOOKS, MAPS, LoadedProgram, ProgramOptions, settings_of
+from ebpf.program import (
+    EVENT_FIELDS,
+    HOOKS,
+    MAPS,
+    LoadedProgram,
+    ProgramOptions,
+    event_mask,
+    put_events,
+    settings_of,
+)
 
 OBJECT = "sched_switch.bpf.o"
 _NO_PREALLOC = 1
@@ -33,9 +42,9 @@ def _kernel_version() -> tuple[int, int]:
     return int(major), int("".join(c for c in minor if c.isdigit()) or 0)
 
 
-def _prepare(options: ProgramOptions, n_cpu: int, event_mask: int) -> libbpf.Object:
+def _prepare(options: ProgramOptions, n_cpu: int, mask: int) -> libbpf.Object:
     program = libbpf.Object(_image())
-    program.set_initial(".rodata.settings", settings_of(options, n_cpu, event_mask))
+    program.set_initial(".rodata.settings", settings_of(options, n_cpu, mask))
     program.set_max_entries("counts", options.map_entries)
     for name in ("cpus", *EVENT_FIELDS):
         program.set_max_entries(name, n_cpu)
@@ -43,12 +52,6 @@ def _prepare(options: ProgramOptions, n_cpu: int, event_mask: int) -> libbpf.Obj
     if _kernel_version() >= (6, 1):
         program.set_flags("counts", _NO_PREALLOC)
     return program
-
-
-def _put_events(program: libbpf.Object, events: dict[str, dict[int, int]]) -> None:
-    for field, descriptors in events.items():
-        for cpu, fd in descriptors.items():
-            libbpf.update(program.map_fd(field), cpu, fd)
 
 
 def _explained(error: OSError) -> SourceUnavailable:
@@ -71,11 +74,10 @@ def load(options: ProgramOptions) -> LoadedProgram:
             for descriptors in events.values():
                 for fd in descriptors.values():
                     stack.callback(os.close, fd)
-            mask = sum(1 << i for i, field in enumerate(EVENT_FIELDS) if field in events)
-            program = _prepare(options, n_cpu, mask)
+            program = _prepare(options, n_cpu, event_mask(events))
             stack.callback(program.close)
             program.load()
-            _put_events(program, events)
+            put_events(events, program.map_fd)
             for hook in HOOKS:
                 program.attach(hook)
         except OSError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ebpf import libbpf
 from ebpf.hierarchy import Hierarchy
 from ebpf.perf_events import HARDWARE, Event
 
@@ -74,6 +75,18 @@ class LoadedProgram:
     n_cpu: int
     available: frozenset[str]
     close: Callable[[], None]
+
+
+def event_mask(events: Mapping[str, object]) -> int:
+    """Which of EVENT_FIELDS were opened, as `struct settings` has it."""
+    return sum(1 << i for i, field in enumerate(EVENT_FIELDS) if field in events)
+
+
+def put_events(events: Mapping[str, Mapping[int, int]], map_fd: Callable[[str], int]) -> None:
+    """Hand every opened event, field -> cpu -> descriptor, to the kernel's map of that name."""
+    for name, descriptors in events.items():
+        for cpu, fd in descriptors.items():
+            libbpf.update(map_fd(name), cpu, fd)
 
 
 def settings_of(options: ProgramOptions, n_cpu: int, event_mask: int) -> bytes:
