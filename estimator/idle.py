@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from ebpf.errors import UsageError
 from estimator.energy import FloatArray
-
-IDLE_POLICIES = ("none", "proportional", "even", "requests")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +41,14 @@ def split_idle(
     return IdleSplit(idle, active, "idle_watts")
 
 
-def idle_shares(
-    policy: str, idle_joules: float, active_joules: FloatArray, alive: npt.NDArray[np.bool_]
-) -> FloatArray:
-    """Share out one zone's idle energy; shape (n,), joules.
+def idle_shares(idle_joules: float, weights: FloatArray) -> FloatArray:
+    """Share out one zone's idle energy in proportion to the weights, which an idle policy gives; shape (n,).
 
-    active_joules: shape (n,), what each workload was given of the active part: the weights of "proportional".
-    alive: shape (n,): "even" gives those the same, also the ones that used nothing. Under "none", or with
-    nobody to give to, all shares are 0. Raises UsageError for an unknown policy and for "requests", which
-    needs Kubernetes. Source: DESIGN section 4, step 6.
+    weights ≥ 0: shape (n,). Where all of them are 0, or there are none, all shares are 0.
+    Source: DESIGN section 4, step 6.
     """
-    if policy == "none":
-        return np.zeros(len(active_joules))
-    if policy == "proportional":
-        return _by_weight(idle_joules, active_joules)
-    if policy == "even":
-        return _by_weight(idle_joules, alive.astype(np.float64))
-    if policy == "requests":
-        raise UsageError("idle policy 'requests' needs Kubernetes, which alone knows the CPU requests")
-    raise UsageError(f"unknown idle policy {policy!r}: choose one of {', '.join(IDLE_POLICIES)}")
+    total = float(weights.sum())
+    return idle_joules * (weights / total) if total > 0 else np.zeros(len(weights))
 
 
 def _two_parts(total: float, part: float) -> tuple[float, float]:
@@ -71,8 +56,3 @@ def _two_parts(total: float, part: float) -> tuple[float, float]:
     and x - y is exact for y within [x/2, 2x] (Sterbenz, 1974)."""
     rest = total - part
     return total - rest, rest
-
-
-def _by_weight(joules: float, weights: FloatArray) -> FloatArray:
-    total = float(weights.sum())
-    return joules * (weights / total) if total > 0 else np.zeros(len(weights))

@@ -10,11 +10,16 @@ from exporter.workloads import Kind, Workload
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A workload and what people call it; namespace is the pod's. Empty where not known."""
+    """A workload and what people call it; namespace is the pod's. Empty where not known.
+
+    is_settled: whether the names are what they will stay. Until then its row is booked and not shown, so
+    that labels never change during a life.
+    """
 
     workload: Workload
     name: str = ""
     namespace: str = ""
+    is_settled: bool = True
 
     @property
     def key(self) -> tuple[Kind, str]:
@@ -24,3 +29,11 @@ class Account:
 
 Resolver = Callable[[int], tuple[Account, ...]]
 """cgroup id -> the account it is charged to, and for a container in a pod the pod's account after it."""
+
+Rename = Callable[[Account], Account]
+"""What is known by now of an account that is not settled."""
+
+
+def unchanged(account: Account) -> Account:
+    """The Rename where names are known at once or never."""
+    return account

@@ -10,6 +10,7 @@ from exporter.config import Config
 from exporter.container_names import ContainerNames
 from exporter.ledger import Ledger
 from exporter.measurement import Measurement
+from exporter.pod_directory import open_pods
 from exporter.power import choose_power
 from exporter.processes import ProcessLedger
 from exporter.register import Lifetimes
@@ -37,7 +38,7 @@ def assemble(config: Config) -> Measurement:
         source.close()
         raise
     names = ContainerNames()
-    resolver = WorkloadResolver(source.directory, names)
+    resolver = WorkloadResolver(source.directory, names, open_pods(config.kube))
     lifetimes = Lifetimes(terminated_ttl_seconds=config.monitor.terminated_ttl_seconds)
     return Measurement(
         config=config,
@@ -45,6 +46,6 @@ def assemble(config: Config) -> Measurement:
         power=power,
         topology=read_topology(host.sysfs),
         resolver=resolver,
-        ledger=Ledger(resolver, source.directory.is_alive, lifetimes),
+        ledger=Ledger(resolver, source.directory.is_alive, lifetimes, resolver.again),
         processes=ProcessLedger(host.procfs, resolver, lifetimes) if by_process else None,
     )

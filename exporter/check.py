@@ -44,6 +44,7 @@ class Machine:
     sysfs: Path = Path("/sys")
     procfs: Path = Path("/proc")
     cgroupfs: Path = Path("/sys/fs/cgroup")
+    powercap: Path | None = None
     boot: Path = Path("/boot")
     modules: Path = Path("/lib/modules")
     core_object: Path = _PACKAGE / OBJECT

@@ -19,6 +19,7 @@ from exporter.families import Spec
 from exporter.floats import Floats
 from exporter.ledger import Balances
 from exporter.measurement import Measurement, Tick, conservation_error
+from exporter.pod_families import PodFamilies
 from exporter.processes import ProcessLedger
 from exporter.selfmetrics import process_families
 from exporter.workloads import Kind
@@ -31,12 +32,15 @@ CGROUP_KINDS: tuple[Kind, ...] = ("unit", "user", "kernel", "other")
 class Collector:
     """Turns a tick into families. Label tuples are kept for as long as the ledger's rows stay the same."""
 
-    def __init__(self, measurement: Measurement, node_name: str, procfs: Path) -> None:
+    def __init__(
+        self, measurement: Measurement, node_name: str, procfs: Path, pod_labels: Sequence[str] = ()
+    ) -> None:
         self._measurement = measurement
         self._node = node_name
         self._procfs = procfs
         self._processors: Sequence[Processor] = read_processors(procfs)
         self._labels = _LabelCache(node_name)
+        self._pod_families = PodFamilies(measurement.pods, node_name, pod_labels)
 
     def collect(self, tick: Tick, levels: Iterable[str], ticks: int, duration_seconds: float) -> list[Family]:
         """Every family of the levels asked for; podjoule's own always."""
@@ -45,7 +49,7 @@ class Collector:
         if "container" in wanted:
             found += self._containers(tick)
         if "pod" in wanted:
-            found += self._pods()
+            found += [*self._pods(), *self._pod_families.families(self._pod_accounts())]
         if "vm" in wanted:
             found += self._vms()
         if "process" in wanted and self._measurement.processes is not None:
@@ -100,6 +104,9 @@ class Collector:
             _known(f.POD_WATTS, zoned, balances.watts.ravel()),
             *self._idle(f.POD_IDLE_JOULES, zoned, balances),
         ]
+
+    def _pod_accounts(self) -> Sequence[Account]:
+        return self._measurement.ledger.balances("pod").accounts
 
     def _idle(self, spec: Spec, zoned: Sequence[Labels], balances: Balances) -> list[Family]:
         if self._measurement.idle_policy == "none":

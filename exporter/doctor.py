@@ -32,7 +32,7 @@ _ALLOWED = {"auto": ("core", "bcc", "cpu.stat"), "core": ("core",), "bcc": ("bcc
 def doctor(config: Config, output: str, environ: Mapping[str, str]) -> int:
     """Print every check as "table" or "json": 0, or 1 where the exporter could not run."""
     host = config.host
-    machine = Machine(host.sysfs, host.procfs, host.cgroupfs, environ=environ)
+    machine = Machine(host.sysfs, host.procfs, host.cgroupfs, host.powercap, environ=environ)
     checks = examine(machine, config)
     sys.stdout.write(as_json(checks) if output == "json" else as_table(checks))
     return 0 if can_run(checks) else 1

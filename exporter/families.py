@@ -6,7 +6,7 @@ What Kepler 0.11 defines keeps its name, labels and unit; what only podjoule has
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from exporter.exposition import Family, Labels
 from exporter.floats import Floats
@@ -24,6 +24,10 @@ class Spec:
     def family(self, labels: Sequence[Labels], values: Sequence[float] | Floats) -> Family:
         """The family with these series; their labels begin with the node's name."""
         return Family(self.name, self.help, self.type, ("node_name", *self.labels), labels, values)
+
+    def with_labels(self, more: Sequence[str]) -> Spec:
+        """The same with labels of the configuration after its own."""
+        return replace(self, labels=(*self.labels, *more))
 
 
 _CONTAINER = ("container_id", "container_name", "runtime", "state", "pod_id")
@@ -105,6 +109,25 @@ POD_IDLE_JOULES = Spec(
     "counter",
     "Idle energy that the idle policy gives a pod, in joules; never part of the active energy",
     (*_POD, "zone"),
+)
+POD_INFO = Spec(
+    "podjoule_pod_info",
+    "gauge",
+    "Always 1: what Kubernetes says of a pod, and its labels that kube.podLabels names as label_NAME",
+    (
+        *("pod_id", "pod_name", "pod_namespace", "qos", "owner_kind", "owner_name"),
+        *("workload_kind", "workload_name", "phase"),
+    ),
+)
+POD_DIRECTORY_UP = Spec(
+    "podjoule_pod_directory_up", "gauge", "Whether Kubernetes answers; while it does not, known names stay"
+)
+POD_DIRECTORY_PODS = Spec("podjoule_pod_directory_pods", "gauge", "Pods of this node that are known")
+POD_DIRECTORY_ERRORS = Spec(
+    "podjoule_pod_directory_errors_total",
+    "counter",
+    "What went wrong between podjoule and Kubernetes",
+    ("reason",),
 )
 VM_JOULES = Spec(
     "kepler_vm_cpu_joules_total", "counter", "Active energy of a virtual machine in joules", (*_VM, "zone")

@@ -62,7 +62,7 @@ def check_cpu_stat(machine: Machine, wanted: str) -> Check:
 
 def check_rapl(machine: Machine) -> Check:
     """The node's energy can be read."""
-    powercap = machine.sysfs / "class/powercap"
+    powercap = machine.powercap or machine.sysfs / "class/powercap"
     zones = sorted(powercap.glob("*/energy_uj"))
     if not zones:
         what = f"no {powercap}" if not powercap.is_dir() else f"no zone in {powercap}"

@@ -23,7 +23,7 @@ class Kind(Generic[T]):
     allowed: what may stand there, for messages and documentation. parse: from what YAML holds; raises
     ValueError, its message saying more than `allowed` does or nothing. from_texts: what YAML would hold, from
     the texts of a flag (one each time it is given) or of an environment variable. plain: what YAML holds for
-    a value. repeatable: the flag may be given many times.
+    a value. repeatable: the flag may be given many times. is_switch: given without a value it means "true".
     """
 
     allowed: str
@@ -31,19 +31,18 @@ class Kind(Generic[T]):
     from_texts: Callable[[Sequence[str]], object]
     plain: Callable[[T], object]
     repeatable: bool = False
+    is_switch: bool = False
 
 
-def choice(
-    *names: str, aliases: Mapping[str, str] | None = None, refused: Mapping[str, str] | None = None
-) -> Kind[str]:
-    """One of the names. aliases: other spellings taken as well. refused: names not to be had yet, and why."""
+def choice(*names: str, aliases: Mapping[str, str] | None = None) -> Kind[str]:
+    """One of the names. aliases: other spellings taken as well."""
     known = {name: name for name in names} | dict(aliases or {})
 
     def parse(found: object) -> str:
-        if isinstance(found, bool) and {"on", "off"} <= known.keys():
-            found = "on" if found else "off"  # as YAML 1.1 reads the bare words
-        if isinstance(found, str) and found in (refused or {}):
-            raise ValueError((refused or {})[found])
+        if isinstance(found, bool):  # as YAML 1.1 reads the bare words
+            for yes, no in (("on", "off"), ("true", "false")):
+                if {yes, no} <= known.keys():
+                    found = yes if found else no
         return _one_of(_string(found), known)
 
     return Kind(", ".join(names), parse, _last, str)
@@ -63,6 +62,20 @@ def choices(*names: str, empty: str) -> Kind[tuple[str, ...]]:
         return tuple(name for name in names if name in wanted)
 
     return Kind(allowed, parse, _split, list, repeatable=True)
+
+
+def boolean() -> Kind[bool]:
+    """True or false; the flag alone means true."""
+
+    def parse(found: object) -> bool:
+        if not isinstance(found, bool):
+            raise ValueError
+        return found
+
+    def from_texts(texts: Sequence[str]) -> object:
+        return {"true": True, "false": False}.get(texts[-1].strip().lower(), texts[-1])
+
+    return Kind("true or false", parse, from_texts, bool, is_switch=True)
 
 
 def duration(minimum: float = 0.0) -> Kind[float]:
@@ -106,6 +119,11 @@ def optional_path() -> Kind[Path | None]:
 def text(allowed: str) -> Kind[str]:
     """Any text that is not empty."""
     return Kind(allowed, _string, _last, str)
+
+
+def texts(allowed: str) -> Kind[tuple[str, ...]]:
+    """Any texts, kept once each and in their order; none by default."""
+    return Kind(allowed, lambda found: tuple(dict.fromkeys(_strings(found))), _split, list, repeatable=True)
 
 
 def watts() -> Kind[float | None]:

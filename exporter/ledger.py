@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ebpf.counters import CACHE_MISSES, CPU_NS, CYCLES, INSTRUCTIONS
 from estimator.energy import FloatArray, Usage, ZoneShare
-from exporter.accounts import Account, Resolver
+from exporter.accounts import Account, Rename, Resolver, unchanged
 from exporter.node_totals import NodeTotals
 from exporter.register import IndexArray, Lifetimes, Register
 from exporter.rows import RowTable
@@ -63,11 +63,15 @@ class Ledger:
     """
 
     def __init__(
-        self, resolve: Resolver, is_alive: Callable[[int], bool], lifetimes: Lifetimes | None = None
+        self,
+        resolve: Resolver,
+        is_alive: Callable[[int], bool],
+        lifetimes: Lifetimes | None = None,
+        rename: Rename = unchanged,
     ) -> None:
         self.node = NodeTotals()
         self._table = RowTable(_N_USAGE)
-        self._register = Register(self._table, resolve, is_alive, lifetimes or Lifetimes())
+        self._register = Register(self._table, resolve, is_alive, lifetimes or Lifetimes(), rename)
         self._zones: dict[str, int] = {}
         self._postings: dict[str, _Posting] = {}
 
@@ -169,6 +173,7 @@ class Ledger:
     def _close_ended(self) -> None:
         if self._register.close_ended():
             self._postings.clear()
+        self._register.settle()
         self._register.drop_expired()
         self._table.values[self._register.ended, _every(_WATTS)] = 0.0
 

@@ -17,6 +17,7 @@ from estimator.usage import UsageTracker
 from exporter.components import Components
 from exporter.config import Config
 from exporter.ledger import IdArray, Ledger
+from exporter.pods import PodDirectory
 from exporter.power import Power
 from exporter.processes import ProcessLedger
 from exporter.register import Lifetimes
@@ -104,6 +105,11 @@ class Measurement:
         return self._resolver.name_errors
 
     @property
+    def pods(self) -> PodDirectory:
+        """What names the pods."""
+        return self._resolver.pods
+
+    @property
     def evicted(self) -> int:
         """Rows of both ledgers that had to go before their time."""
         return self.ledger.evicted + (self.processes.ledger.evicted if self.processes else 0)
@@ -116,6 +122,7 @@ class Measurement:
 
     def close(self) -> None:
         """Detach from the kernel and the meter."""
+        self.pods.close()
         self.source.close()
         self.power.close()
 
@@ -129,20 +136,23 @@ class Measurement:
         self._resolver.forget_ended()
 
     def _book_idle(self, usage: Usage, shares: Sequence[ZoneShare]) -> None:
-        policy = self.idle_policy
-        ids = self._one_of_each_container() if policy == "even" else usage.cgroup_id
+        """Policies other than proportional weigh containers, whether they ran in this tick or not."""
+        is_proportional = self.idle_policy == "proportional"
+        ids, weights = (usage.cgroup_id, np.zeros(0)) if is_proportional else self._weigh_containers()
         joules: dict[str, FloatArray] = {}
         for share in shares:
-            active = share.cgroup_joules if policy != "even" else np.zeros(len(ids))
-            part = idle_shares(policy, share.idle_joules, active, np.ones(len(ids), np.bool_))
+            part = idle_shares(share.idle_joules, share.cgroup_joules if is_proportional else weights)
             joules[share.energy.zone] = joules.get(share.energy.zone, 0.0) + part
         self.ledger.add_idle(ids, joules)
 
-    def _one_of_each_container(self) -> IdArray:
-        """One cgroup of every container that is alive, however many it has: each is given one share."""
+    def _weigh_containers(self) -> tuple[IdArray, FloatArray]:
+        """One cgroup of every container that is alive, however many it has, and its part by the policy."""
         accounts = ((self._resolver(cgroup_id)[0], cgroup_id) for cgroup_id in self.source.directory)
-        ids = {account.key: i for account, i in accounts if account.workload.kind == "container"}
-        return np.array(list(ids.values()), np.uint64)
+        containers = {a.key: (a, cgroup_id) for a, cgroup_id in accounts if a.workload.kind == "container"}
+        even = self.idle_policy == "even"
+        weights = [1.0 if even else self._resolver.cpu_request_cores(a) for a, _ in containers.values()]
+        ids = np.array([cgroup_id for _, cgroup_id in containers.values()], np.uint64)
+        return ids, np.array(weights, np.float64)
 
     def _baseline(self, available: frozenset[str]) -> Usage:
         n_sockets = self._topology.n_sockets

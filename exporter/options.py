@@ -106,6 +106,8 @@ def add_flags(parser: ArgumentParser, options: Mapping[str, Option]) -> None:
             told.flag,
             dest=told.key,
             action="append" if told.kind.repeatable else "store",
+            nargs="?" if told.kind.is_switch else None,
+            const="true" if told.kind.is_switch else None,
             metavar=told.flag.rpartition(".")[2].rpartition("-")[2].upper(),
             help=f"{told.description} ({told.kind.allowed}; default {shown_default(told)})".replace(
                 "%", "%%"

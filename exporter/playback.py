@@ -227,8 +227,8 @@ class RecordedResolver(WorkloadResolver):
 
     def __call__(self, cgroup_id: int) -> tuple[Account, ...]:
         """See WorkloadResolver."""
-        return tuple(map(self._named, super().__call__(cgroup_id)))
+        return tuple(map(self._as_recorded, super().__call__(cgroup_id)))
 
-    def _named(self, account: Account) -> Account:
+    def _as_recorded(self, account: Account) -> Account:
         name, namespace = self._playback.names.get(account.key, (account.name, account.namespace))
         return replace(account, name=name, namespace=namespace)

@@ -18,6 +18,7 @@ from estimator.cpu_topology import read_topology
 from estimator.energy import EnergySource, SourceInfo, Usage, ZoneEnergy
 from estimator.metered import MeteredEnergy
 from estimator.meters.powercap import PowercapMeter
+from estimator.meters.powercap_tree import POWERCAP
 from estimator.model_choice import Anchors, ModelChoice, choose_model
 from estimator.modelled import ModelledEnergy
 from estimator.specification import read_specification
@@ -75,11 +76,11 @@ def choose_power(config: Config, counted: Set[str] = frozenset({"cpu_ns"})) -> P
     asked = None if config.model in ("auto", "none") else _choose(config, counted)
     watch = ModelWatch(Path(config.model), asked.model) if asked and asked.model else None
     try:
-        meter = PowercapMeter(config.host.sysfs, zones=config.rapl.zones)
+        meter = PowercapMeter(config.host.sysfs, config.rapl.zones, powercap=config.host.powercap)
     except MeterUnavailable as error:
         log.warning("no meter: %s", error)
         return _modelled(asked or _choose(config, counted), watch)
-    log.info("energy is measured: RAPL through %s", config.host.sysfs / "class/powercap")
+    log.info("energy is measured: RAPL through %s", config.host.powercap or config.host.sysfs / POWERCAP)
     metered = MeteredEnergy(meter)
     if watch is None:
         return _calibrated(config, Power(metered, {}, meter.close), None)

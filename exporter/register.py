@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from exporter.accounts import Account, Resolver
+from exporter.accounts import Account, Rename, Resolver, unchanged
 from exporter.rows import RowTable
 from exporter.workloads import Kind
 
@@ -18,11 +18,15 @@ IndexArray = npt.NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class Lifetimes:
-    """How long the row of an ended workload stays, in seconds of `clock`, and how many such rows may be."""
+    """How long the row of an ended workload stays, in seconds of `clock`, and how many such rows may be.
+
+    naming_seconds: how long a row waits for its names before it is shown with what is known.
+    """
 
     terminated_ttl_seconds: float = 300.0
     max_terminated: int = 5_000
     clock: Callable[[], float] = time.monotonic
+    naming_seconds: float = 30.0
 
 
 class Register:
@@ -30,19 +34,27 @@ class Register:
 
     An account that comes back before that goes on in its row. More than max_terminated ended rows go before
     their time, the oldest first, and are counted in `evicted`: no churn makes the register grow.
+    The row of an account that is not settled is booked and not selected until it is; its time after the end
+    of its workload begins then.
     """
 
     def __init__(
-        self, table: RowTable, resolve: Resolver, is_alive: Callable[[int], bool], lifetimes: Lifetimes
+        self,
+        table: RowTable,
+        resolve: Resolver,
+        is_alive: Callable[[int], bool],
+        lifetimes: Lifetimes,
+        rename: Rename = unchanged,
     ) -> None:
         self.evicted = 0
         self.lifetimes = lifetimes
-        self._table, self._resolve, self._is_alive = table, resolve, is_alive
+        self._table, self._resolve, self._is_alive, self._rename = table, resolve, is_alive, rename
         self._bound: dict[int, tuple[int, ...]] = {}
         self._row_of: dict[tuple[Kind, str], int] = {}
         self._account_of: dict[int, Account] = {}
         self._live: dict[int, int] = {}
         self._ended: dict[int, float] = {}
+        self._opened_unsettled: dict[int, float] = {}
         self._selections: dict[tuple[Kind, ...], tuple[tuple[Account, ...], IndexArray]] = {}
 
     def rows_of(self, cgroup_id: int) -> tuple[int, ...]:
@@ -60,7 +72,8 @@ class Register:
     def select(self, kinds: tuple[Kind, ...]) -> tuple[tuple[Account, ...], IndexArray]:
         """The accounts of these kinds and their rows, as opened; the same objects until one comes or goes."""
         if kinds not in self._selections:
-            chosen = {row: a for row, a in self._account_of.items() if a.workload.kind in kinds}
+            shown = ((row, a) for row, a in self._account_of.items() if row not in self._opened_unsettled)
+            chosen = {row: account for row, account in shown if account.workload.kind in kinds}
             self._selections[kinds] = tuple(chosen.values()), np.fromiter(chosen, np.intp, len(chosen))
         return self._selections[kinds]
 
@@ -73,6 +86,18 @@ class Register:
         """Whether a row's workload has a cgroup that is alive."""
         return row not in self._ended
 
+    def settle(self) -> None:
+        """Show the rows whose names are known by now, or that have waited for them long enough."""
+        now = self.lifetimes.clock()
+        for row, opened in list(self._opened_unsettled.items()):
+            account = self._rename(self._account_of[row])
+            if account.is_settled or now - opened >= self.lifetimes.naming_seconds:
+                del self._opened_unsettled[row]
+                self._account_of[row] = account
+                self._unselect(account)
+                if not self._live[row]:
+                    self._ended[row] = now
+
     def close_ended(self) -> bool:
         """Let go of the cgroups that are no longer alive; whether there were any."""
         closed = [cgroup_id for cgroup_id in self._bound if not self._is_alive(cgroup_id)]
@@ -80,7 +105,7 @@ class Register:
         for cgroup_id in closed:
             for row in self._bound.pop(cgroup_id):
                 self._live[row] -= 1
-                if not self._live[row]:
+                if not self._live[row] and row not in self._opened_unsettled:
                     self._ended[row] = now
         return bool(closed)
 
@@ -108,6 +133,8 @@ class Register:
             row = self._row_of[account.key] = self._table.take()
             self._account_of[row] = account
             self._live[row] = 0
+            if not account.is_settled:
+                self._opened_unsettled[row] = self.lifetimes.clock()
             self._unselect(account)
         return row
 

@@ -22,7 +22,7 @@ from typing import NoReturn
 
 from ebpf.errors import UsageError
 from estimator.cpu_topology import CpuTopology
-from exporter.config import Config, Host
+from exporter.config import Config
 from exporter.ledger import Ledger
 from exporter.measurement import Measurement, Tick
 from exporter.model_watch import CurrentCoefficients
@@ -32,6 +32,7 @@ from exporter.power import Power
 from exporter.recording_files import Machine
 from exporter.recording_reader import Recording
 from exporter.register import Lifetimes
+from exporter.sections import Host
 from exporter.server import Server
 from exporter.snapshot import describe, table
 from exporter.ticker import Ticker

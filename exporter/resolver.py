@@ -5,13 +5,21 @@ from __future__ import annotations
 from ebpf.counters import CgroupDirectory
 from exporter.accounts import Account
 from exporter.container_names import ContainerNames
-from exporter.workloads import identify, pod_of
+from exporter.pods import NoPods, PodDirectory
+from exporter.workloads import Workload, identify, pod_of
 
 
 class WorkloadResolver:
-    """Reads the workload from the cgroup's path, once in a cgroup's life; callable as a Resolver."""
+    """Reads the workload from the cgroup's path, once in a cgroup's life; callable as a Resolver.
 
-    def __init__(self, directory: CgroupDirectory, names: ContainerNames) -> None:
+    pods: names what runs in a pod. Where there is Kubernetes to ask, an account in a pod is settled once it
+    has answered; everything else has its name at once or never.
+    """
+
+    def __init__(
+        self, directory: CgroupDirectory, names: ContainerNames, pods: PodDirectory | None = None
+    ) -> None:
+        self.pods = pods or NoPods()
         self._directory = directory
         self._names = names
         self._known: dict[int, tuple[Account, ...]] = {}
@@ -36,10 +44,34 @@ class WorkloadResolver:
             if workload.kind == "container":
                 self._names.forget(workload.id)
 
+    def again(self, account: Account) -> Account:
+        """What is known by now of an account that was not settled; a Rename."""
+        return self._named(account.workload)
+
+    def cpu_request_cores(self, account: Account) -> float:
+        """What a container asks for; 0 where it asks for none, or nobody knows."""
+        info = self.pods.lookup(account.workload.id)
+        container = info.containers.get(account.workload.id) if info else None
+        return container.cpu_request_cores if container else 0.0
+
     def _resolve(self, cgroup_id: int) -> tuple[Account, ...]:
         workload = identify(self._directory.path(cgroup_id))
-        if workload.kind != "container":
-            return (Account(workload),)
         pod = pod_of(workload)
-        account = Account(workload, self._names.lookup(workload.id))
-        return (account, Account(pod)) if pod else (account,)
+        return tuple(map(self._named, (workload, pod) if pod else (workload,)))
+
+    def _named(self, workload: Workload) -> Account:
+        if workload.pod_uid and self.pods.status() is not None:
+            return self._named_by_kubernetes(workload)
+        name = self._names.lookup(workload.id) if workload.kind == "container" else ""
+        return Account(workload, name)
+
+    def _named_by_kubernetes(self, workload: Workload) -> Account:
+        info = self.pods.lookup(workload.id) or self.pods.lookup(workload.pod_uid)
+        if info is None:
+            return Account(workload, is_settled=False)
+        if workload.kind == "pod":
+            return Account(workload, info.name, info.namespace)
+        container = info.containers.get(workload.id)
+        # The sandbox is in no list of containers: it waits in vain, and is shown without a name.
+        name = container.name if container else ""
+        return Account(workload, name, info.namespace, is_settled=container is not None)

@@ -30,8 +30,8 @@ _NAME, _LEAST_NAME, _GAP = 1, 16, 2
 def snapshot(config: Config, duration_seconds: float, output: str) -> int:
     """Measure for a while and print what was used, as a table or as JSON (DESIGN section 7)."""
     measurement = assemble(config)
-    # What ends while we measure must be among the rows, or they would not add up.
-    measurement.set_lifetimes(Lifetimes(terminated_ttl_seconds=math.inf, max_terminated=sys.maxsize))
+    # What ends while we measure, and what has no name yet, must be among the rows, or they would not add up.
+    measurement.set_lifetimes(Lifetimes(math.inf, naming_seconds=0.0, max_terminated=sys.maxsize))
     with contextlib.closing(measurement):
         measurement.advance()
         time.sleep(duration_seconds)

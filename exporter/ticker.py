@@ -33,7 +33,9 @@ class Ticker:
         self.config = config
         self.page: RenderedPage | None = None
         self._measurement = measurement
-        self._collector = Collector(measurement, config.kube.node_name, config.host.procfs)
+        self._collector = Collector(
+            measurement, config.kube.node_name, config.host.procfs, config.kube.pod_labels
+        )
         self._renderer = Renderer()
         self._clock = clock
         self._began = clock()

@@ -26,9 +26,10 @@ _DENIED = (errno.EACCES, errno.EPERM)
 class PowercapMeter:
     """Reads <sysfs>/class/powercap, each counter through a descriptor that is kept open.
 
-    zones: which to serve, by their names in ZONES; empty means all. rescan_reads: while a counter is missing
-    the tree is searched for it again, at most once in so many reads. open_file, read_file: the two calls
-    that touch energy_uj. Raises MeterUnavailable, with the path and the mend, where no counter answers.
+    powercap: where that tree is, if not in sysfs. zones: which to serve, by their names in ZONES; empty means
+    all. rescan_reads: while a counter is missing the tree is searched for it again, at most once in so many
+    reads. open_file, read_file: the two calls that touch energy_uj. Raises MeterUnavailable, with the path
+    and the mend, where no counter answers.
     """
 
     name = "rapl"
@@ -38,19 +39,20 @@ class PowercapMeter:
         sysfs: Path = Path("/sys"),
         zones: Sequence[str] = (),
         *,
+        powercap: Path | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
         open_file: OpenFile = open_file,
         read_file: ReadFile = read_file,
         rescan_reads: int = 3,
     ) -> None:
         self.errors: Sequence[MeterError] = ()
-        self._sysfs, self._clock = sysfs, clock
+        self._root, self._clock = powercap or sysfs / POWERCAP, clock
         self._open_file, self._read_file = open_file, read_file
         self._rescan_reads, self._reads, self._next_rescan = rescan_reads, 0, 0
         self._counters: dict[str, PowercapCounter] = {}
         self._missing: dict[str, MeterError] = {}
-        tree = scan(sysfs)
-        self._open_all(_chosen(tree, sysfs, zones))
+        tree = scan(self._root)
+        self._open_all(_chosen(tree, self._root, zones))
         self._unreported = tree.malformed
 
     def read(self) -> list[ZoneReading]:
@@ -111,18 +113,17 @@ class PowercapMeter:
         if not self._missing or self._reads < self._next_rescan:
             return
         self._next_rescan = self._reads + self._rescan_reads
-        for zone in scan(self._sysfs).zones:
+        for zone in scan(self._root).zones:
             if zone.path in self._missing:
                 self._open(zone)
 
 
-def _chosen(tree: PowercapTree, sysfs: Path, names: Sequence[str]) -> list[PowercapZone]:
+def _chosen(tree: PowercapTree, where: Path, names: Sequence[str]) -> list[PowercapZone]:
     """The zones asked for; raises MeterUnavailable where there are none."""
     wanted = {name.lower() for name in names}
     chosen = [zone for zone in tree.zones if not wanted or zone.zone in wanted]
     if chosen:
         return chosen
-    where = sysfs / POWERCAP
     if tree.zones:
         found = ", ".join(sorted({zone.zone for zone in tree.zones}))
         raise MeterUnavailable(f"rapl.zones asks for {', '.join(names)}, but {where} has {found} alone")
@@ -132,7 +133,7 @@ def _chosen(tree: PowercapTree, sysfs: Path, names: Sequence[str]) -> list[Power
         )
     raise MeterUnavailable(
         f"no RAPL zones in {where}: want intel-rapl:*; a virtual machine has none, and in a container "
-        "the host's /sys must be mounted and named with --host.sysfs"
+        "the host's tree must be mounted and named with --host.powercap"
     )
 
 

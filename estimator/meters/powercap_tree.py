@@ -44,10 +44,13 @@ class PowercapTree:
     malformed: tuple[MeterError, ...]
 
 
-def scan(sysfs: Path) -> PowercapTree:
-    """Walk <sysfs>/class/powercap. A zone that is malformed is left out and said so; nothing is raised."""
+def scan(root: Path) -> PowercapTree:
+    """Walk a powercap tree, such as /sys/class/powercap or /sys/devices/virtual/powercap.
+
+    A zone that is malformed is left out and said so; nothing is raised.
+    """
     zones, malformed = [], []
-    for directory in _zone_directories(sysfs / POWERCAP):
+    for directory in _zone_directories(root):
         try:
             zones.append(_zone(directory))
         except (OSError, ValueError) as error:

@@ -16,12 +16,13 @@ from ebpf.source import open_source
 from estimator.cpu_topology import read_topology
 from estimator.metered import MeteredEnergy
 from estimator.meters.powercap import PowercapMeter
-from exporter.config import Config, Host, Kube
+from exporter.config import Config
 from exporter.container_names import ContainerNames
 from exporter.ledger import Ledger
 from exporter.measurement import Measurement, Tick
 from exporter.power import Power
 from exporter.resolver import WorkloadResolver
+from exporter.sections import Host, Kube
 from exporter.ticker import Ticker
 from tests.bench import host
 from tests.bench.containers import CONTAINERS, containers, followed

@@ -5,14 +5,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ebpf.errors import UsageError
-from estimator.idle import IDLE_POLICIES, IdleSplit, idle_shares, split_idle
+from estimator.idle import IdleSplit, idle_shares, split_idle
 
 JOULES = st.floats(0, 1e9, allow_subnormal=False)
 RATIO = st.floats(0, 1)
 WATTS = st.none() | st.floats(0, 1e6)
-ALIVE = np.array([True, True, True, False])
-ACTIVE = np.array([30.0, 0.0, 10.0, 0.0])
+WEIGHTS = np.array([30.0, 0.0, 10.0, 0.0])
 
 
 @given(joules=JOULES, idle_watts=WATTS, seconds=st.floats(0, 1e5), ratio=RATIO)
@@ -59,37 +57,15 @@ def test_impossible_arguments_are_refused(arguments: tuple[float, float | None, 
         split_idle(*arguments)
 
 
-def test_under_none_nobody_is_given_idle_energy() -> None:
-    assert idle_shares("none", 80, ACTIVE, ALIVE).tolist() == [0, 0, 0, 0]
+def test_idle_energy_follows_the_weights() -> None:
+    assert idle_shares(80, WEIGHTS).tolist() == [60, 0, 20, 0]
 
 
-def test_proportional_follows_the_active_energy() -> None:
-    assert idle_shares("proportional", 80, ACTIVE, ALIVE).tolist() == [60, 0, 20, 0]
-
-
-def test_even_gives_the_living_the_same_also_where_nothing_was_used() -> None:
-    assert idle_shares("even", 90, ACTIVE, ALIVE).tolist() == [30, 30, 30, 0]
-
-
-@pytest.mark.parametrize("policy", ["proportional", "even"])
-def test_with_nobody_to_give_to_all_shares_are_zero(policy: str) -> None:
-    nobody = np.zeros(4)
-    assert idle_shares(policy, 90, nobody, nobody > 0).tolist() == [0, 0, 0, 0]
+def test_with_nobody_to_give_to_all_shares_are_zero() -> None:
+    assert idle_shares(90, np.zeros(4)).tolist() == [0, 0, 0, 0]
+    assert idle_shares(90, np.zeros(0)).tolist() == []
 
 
 @given(joules=JOULES, weights=st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=50))
-@pytest.mark.parametrize("policy", ["proportional", "even"])
-def test_shares_add_up_to_the_idle_energy(policy: str, joules: float, weights: list[float]) -> None:
-    shares = idle_shares(policy, joules, np.array(weights), np.ones(len(weights), dtype=bool))
-    assert shares.sum() == pytest.approx(joules, rel=1e-9)
-
-
-def test_requests_says_that_it_needs_kubernetes() -> None:
-    assert "requests" in IDLE_POLICIES
-    with pytest.raises(UsageError, match="needs Kubernetes"):
-        idle_shares("requests", 80, ACTIVE, ALIVE)
-
-
-def test_an_unknown_policy_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match=r"'equal'.*none, proportional, even, requests"):
-        idle_shares("equal", 80, ACTIVE, ALIVE)
+def test_shares_add_up_to_the_idle_energy(joules: float, weights: list[float]) -> None:
+    assert idle_shares(joules, np.array(weights)).sum() == pytest.approx(joules, rel=1e-9)

@@ -14,7 +14,7 @@ from estimator.energy import EnergySource
 from estimator.metered import MeteredEnergy
 from estimator.meters.fake import FakeMeter
 from estimator.meters.port import MeterError, ZoneReading
-from exporter.config import Config, Exporters, Host, Kube, Monitor, Prometheus
+from exporter.config import Config
 from exporter.container_names import ContainerNames
 from exporter.ledger import Ledger
 from exporter.measurement import Measurement, Tick
@@ -22,6 +22,7 @@ from exporter.power import Power
 from exporter.processes import ProcessLedger
 from exporter.register import Lifetimes
 from exporter.resolver import WorkloadResolver
+from exporter.sections import Exporters, Host, Kube, Monitor, Prometheus
 from exporter.ticker import Ticker
 
 UID = "7e44ee88-1e65-4a16-8cdf-9a90c819180e"
@@ -98,7 +99,7 @@ class Node:
             power=power,
             topology=assemble(cpus, cpus, {cpu: cpu // 2 for cpu in cpus}),
             resolver=resolver,
-            ledger=Ledger(resolver, self.source.directory.is_alive, lifetimes),
+            ledger=Ledger(resolver, self.source.directory.is_alive, lifetimes, resolver.again),
             processes=ProcessLedger(self.config.host.procfs, resolver, lifetimes) if by_process else None,
         )
 

@@ -126,8 +126,8 @@ def test_config_check_prints_what_is_in_force(capsys, tmp_path):
     assert main(["config", "check", "--config.file", str(file), "--kube.node-name", "n"]) == 0
     printed = yaml.safe_load(capsys.readouterr().out)
     assert printed["monitor"] == {"interval": "1m30s", "terminatedTTL": "5m", "idlePolicy": "none"}
-    assert printed["web"] == {"listenAddresses": [":28283"]}
-    assert printed["kube"] == {"nodeName": "n"}
+    assert printed["web"] == {"listenAddresses": [":28283"], "configFile": None, "maxRequests": 40}
+    assert printed["kube"]["nodeName"] == "n"
 
 
 def test_an_unknown_variable_is_a_warning(capsys, monkeypatch):

@@ -15,8 +15,6 @@ from ebpf.errors import UsageError
 from exporter.config import (
     OPTIONS,
     Config,
-    Monitor,
-    Prometheus,
     changes_needing_restart,
     load_config,
     to_plain,
@@ -24,6 +22,7 @@ from exporter.config import (
 from exporter.durations import format_duration, parse_duration
 from exporter.options import add_flags, flatten, unknown_environment
 from exporter.reference import reference
+from exporter.sections import Monitor, Prometheus
 
 ROOT = Path(__file__).parents[2]
 
@@ -183,7 +182,8 @@ def test_an_unknown_key_names_file_line_and_the_nearest_known_one(write, text, l
         ("web: {listenAddresses: ['28283']}\n", ["listen address '28283'"]),
         ("web: {listenAddresses: []}\n", ["empty"]),
         ("exporter: {prometheus: {metricsLevel: []}}\n", ["empty"]),
-        ("monitor: {idlePolicy: requests}\n", ["needs Kubernetes", "none, proportional, even"]),
+        ("kube: {enabled: maybe}\n", ["kube.enabled", "auto, true, false"]),
+        ("kube: {kubeletInsecure: 'yes'}\n", ["kube.kubeletInsecure", "true or false"]),
     ],
 )
 def test_a_mistake_in_the_file_names_file_line_finding_and_what_is_allowed(write, text, parts):

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from exporter.check import Check, Machine
-from exporter.config import Config, Ebpf
+from exporter.config import Config
 from exporter.doctor import as_json, as_table, can_run, doctor, examine
+from exporter.sections import Ebpf
 
 RELEASE = "6.1.0-18-amd64"
 NAMES = ("BPF_SYSCALL", "BPF_JIT", "DEBUG_INFO_BTF", "CGROUPS", "PERF_EVENTS")

@@ -13,8 +13,9 @@ from ebpf.errors import ModelInvalid, ModelUnavailable, UsageError
 from estimator.energy import SourceInfo
 from estimator.model_file import render_model
 from estimator.modelled import ModelledEnergy
-from exporter.config import Anchors, Config, Host, Rapl
+from exporter.config import Config
 from exporter.power import NoEnergy, choose_power
+from exporter.sections import Anchors, Host, Rapl
 from tests.estimator.meters.rapl_tree import RaplTree
 from tests.estimator.usages import ANY_USAGE
 

@@ -19,8 +19,9 @@ import pytest
 
 from ebpf.errors import SourceUnavailable, UsageError
 from exporter import run as module
-from exporter.config import Config, Log, Monitor, Web
+from exporter.config import Config
 from exporter.run import run
+from exporter.sections import Log, Monitor, Web
 from tests.estimator.meters.rapl_tree import RaplTree
 from tests.exporter.nodes import NODE, Node, of, parse, with_levels
 

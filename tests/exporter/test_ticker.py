@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from exporter.config import Monitor
 from exporter.measurement import Tick
 from exporter.register import Lifetimes
+from exporter.sections import Monitor
 from exporter.ticker import Ticker
 from tests.exporter.nodes import Node, container, of, series, with_levels
 
