@@ -12,7 +12,7 @@ from typing import NoReturn, cast
 
 from ebpf.errors import PodjouleError, UsageError
 from ebpf.version import VERSION
-from exporter.config import OPTIONS, Config, load_config, to_plain
+from exporter.config import OPTIONS, Config, config_file, load_config, to_plain
 from exporter.kinds import duration
 from exporter.logs import set_up_logging
 from exporter.model_commands import add_model_commands
@@ -134,7 +134,7 @@ def _add_format(parser: _Parser) -> None:
 def _run(arguments: argparse.Namespace, config: Config) -> int:
     from exporter.run import run
 
-    return run(config, lambda: load_config(arguments, os.environ))
+    return run(config, lambda: load_config(arguments, os.environ), config_file(arguments, os.environ))
 
 
 def _snapshot(arguments: argparse.Namespace, config: Config) -> int:

@@ -59,14 +59,20 @@ def load_config(namespace: Namespace, environ: Mapping[str, str]) -> Config:
     Raises UsageError naming where a wrong value came from. An empty environment variable is not set.
     """
     values = {key: told.fallback(environ) if told.fallback else told.default for key, told in OPTIONS.items()}
-    file_name = getattr(namespace, CONFIG_FILE_DEST, None) or environ.get(CONFIG_FILE_ENVIRONMENT)
-    if file_name:
+    file = config_file(namespace, environ)
+    if file:
         from exporter.config_file import read_config_file  # PyYAML costs start-up time
 
-        values |= read_config_file(Path(file_name), OPTIONS)
+        values |= read_config_file(file, OPTIONS)
     values |= _from_environment(environ)
     values |= _from_flags(namespace)
     return build(Config, values)
+
+
+def config_file(namespace: Namespace, environ: Mapping[str, str]) -> Path | None:
+    """The YAML file that flag or environment name."""
+    name = getattr(namespace, CONFIG_FILE_DEST, None) or environ.get(CONFIG_FILE_ENVIRONMENT)
+    return Path(name) if name else None
 
 
 def to_plain(config: Config) -> dict[str, object]:

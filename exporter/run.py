@@ -6,15 +6,14 @@ import contextlib
 import logging
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
-from ebpf.errors import UsageError
 from exporter.assembly import assemble
-from exporter.config import Config, changes_needing_restart
+from exporter.config import Config
 from exporter.heap import keep_heap_small
-from exporter.logs import set_up_logging
 from exporter.page import RenderedPage
-from exporter.register import Lifetimes
+from exporter.reload import Reload
 from exporter.server import Server
 from exporter.ticker import Ticker
 from exporter.web import Application
@@ -35,46 +34,8 @@ class _Stage:
         return self.ticker.healthy() if self.ticker else None
 
 
-class _Reload:
-    """Rereads the configuration at SIGHUP, in the tick's thread; a bad one is refused, the old one stays."""
-
-    def __init__(self, ticker: Ticker, load: Callable[[], Config]) -> None:
-        self._ticker = ticker
-        self._load = load
-        self._in_force = ticker.config  # of what takes effect at a restart only
-        self._asked = False
-
-    def ask(self) -> None:
-        """May be called from a signal handler."""
-        self._asked = True
-        self._ticker.wake()
-
-    def __call__(self) -> None:
-        """Take over what has changed, if it was asked for."""
-        if not self._asked:
-            return
-        self._asked = False
-        try:
-            config = self._load()
-        except (UsageError, RecursionError) as error:  # YAML nested a thousand deep is the latter
-            log.error("the configuration is not reread, the old one stays: %s", error)
-            return
-        self._take_over(config)
-
-    def _take_over(self, config: Config) -> None:
-        for key in changes_needing_restart(self._in_force, config):
-            log.warning("%s has changed: it takes effect at a restart", key)
-        if _by_process(config) and not _by_process(self._in_force):
-            log.warning("processes are not told apart: the level process takes effect at a restart")
-        set_up_logging(config.log.level, config.log.format)
-        self._ticker.reconfigure(
-            config, Lifetimes(terminated_ttl_seconds=config.monitor.terminated_ttl_seconds)
-        )
-        log.info("configuration reread")
-
-
-def run(config: Config, load: Callable[[], Config]) -> int:
-    """Serve until SIGTERM or SIGINT; load: reads the configuration anew, for SIGHUP.
+def run(config: Config, load: Callable[[], Config], file: Path | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; load: reads the configuration anew, when its file changes or at SIGHUP.
 
     The addresses are taken first: a port that is in use fails before anything is loaded into the kernel.
     """
@@ -91,7 +52,7 @@ def run(config: Config, load: Callable[[], Config]) -> int:
         measurement = assemble(config)
         stack.callback(measurement.close)
         ticker = Ticker(config, measurement)
-        reload = _Reload(ticker, load)
+        reload = Reload(ticker, load, file)
         _on_signals(ticker, reload)
         stage.ticker = ticker
         ticker.run(before_tick=reload)
@@ -104,11 +65,7 @@ def _leave(*_: object) -> NoReturn:
     raise SystemExit(0)
 
 
-def _by_process(config: Config) -> bool:
-    return "process" in config.exporter.prometheus.metrics_level
-
-
-def _on_signals(ticker: Ticker, reload: _Reload) -> None:
+def _on_signals(ticker: Ticker, reload: Reload) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ticker.stop())
     signal.signal(signal.SIGHUP, lambda *_: reload.ask())

@@ -18,6 +18,7 @@ from exporter.config import Config
 from exporter.container_names import ContainerNames
 from exporter.ledger import Ledger
 from exporter.measurement import Measurement, Tick
+from exporter.pods import PodDirectory
 from exporter.power import Power
 from exporter.processes import ProcessLedger
 from exporter.register import Lifetimes
@@ -70,7 +71,10 @@ class Node:
         procfs: Path = NO_SUCH_ROOT,
         energy: EnergySource | None = None,
         source: FakeCounterSource | None = None,
+        pods: PodDirectory | None = None,
+        kube: Kube = Kube("n1"),  # noqa: B008  frozen
     ) -> None:
+        self.pods = pods
         self.source = source or FakeCounterSource(n_cpu=2 * sockets)
         self.counters = [
             Counter(zone, socket, f"{zone}-{socket}") for zone in zones for socket in range(sockets)
@@ -80,14 +84,14 @@ class Node:
             host=Host(FIXTURES / f"sysfs/{2 * sockets}_cpus", procfs, NO_SUCH_ROOT),
             monitor=monitor,
             exporter=Exporters(Prometheus(levels)),
-            kube=Kube("n1"),
+            kube=kube,
         )
         energy = energy or MeteredEnergy(FakeMeter(iter(self._readings, None)))
         self.measurement = self._measure(Power(energy, {}, lambda: None), sockets)
         self.ticker = Ticker(self.config, self.measurement)
 
     def _measure(self, power: Power, sockets: int) -> Measurement:
-        resolver = WorkloadResolver(self.source.directory, ContainerNames(NO_SUCH_ROOT))
+        resolver = WorkloadResolver(self.source.directory, ContainerNames(NO_SUCH_ROOT), self.pods)
         lifetimes = Lifetimes(
             self.config.monitor.terminated_ttl_seconds, clock=lambda: self.source.monotonic_ns / 1e9
         )

@@ -53,7 +53,8 @@ def commands(monkeypatch):
 
 def test_run_gets_the_configuration(commands):
     assert main(["run", "--monitor.interval=1s"]) == 0
-    ((config, load),) = commands.calls
+    ((config, load, file),) = commands.calls
+    assert file is None
     assert isinstance(config, Config)
     assert config.monitor.interval_seconds == 1
     assert load() == config
@@ -103,7 +104,7 @@ def test_wrong_usage_is_one_line_and_2(argv, parts, capsys, commands):
     ],
 )
 def test_what_a_command_raises_becomes_an_exit_code(error, code, line, capsys, commands):
-    def failing(_config, _load):
+    def failing(*_):
         raise error
 
     commands.stand_in("run", failing)
@@ -112,7 +113,7 @@ def test_what_a_command_raises_becomes_an_exit_code(error, code, line, capsys, c
 
 
 def test_a_mistake_in_the_program_keeps_its_traceback(commands):
-    def failing(_config, _load):
+    def failing(*_):
         raise ZeroDivisionError
 
     commands.stand_in("run", failing)

@@ -12,18 +12,18 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from ebpf.errors import SourceUnavailable, UsageError
+from ebpf.errors import SourceUnavailable
 from exporter import run as module
 from exporter.config import Config
 from exporter.run import run
-from exporter.sections import Log, Monitor, Web
+from exporter.sections import Web
 from tests.estimator.meters.rapl_tree import RaplTree
-from tests.exporter.nodes import NODE, Node, of, parse, with_levels
+from tests.exporter.nodes import Node, of, parse
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 20.0
@@ -241,67 +241,3 @@ def test_everything_is_let_go_of(handlers: None, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(module, "assemble", lambda _: node.measurement)
     assert run(ON_LOOPBACK, lambda: ON_LOOPBACK) == 0
     assert node.source.closed
-
-
-class Reload:
-    """A reload that was asked for, and what it logged."""
-
-    def __init__(self, node: Node, caplog: pytest.LogCaptureFixture) -> None:
-        self._node, self._caplog = node, caplog
-        self._answer: Config | Exception = node.config
-        self._reload = module._Reload(node.ticker, self._load)
-        caplog.set_level(logging.INFO)
-
-    def __call__(self, answer: Config | Exception) -> list[str]:
-        self._answer = answer
-        self._caplog.clear()
-        self._reload.ask()
-        self._reload()
-        logging.getLogger().setLevel(logging.INFO)
-        return [record.getMessage() for record in self._caplog.records]
-
-    def _load(self) -> Config:
-        if isinstance(self._answer, Exception):
-            raise self._answer
-        return self._answer
-
-
-@pytest.fixture
-def reload(handlers: None, caplog: pytest.LogCaptureFixture) -> Reload:
-    return Reload(Node(), caplog)
-
-
-def test_a_reload_takes_over_what_can_change(reload: Reload) -> None:
-    node = reload._node
-    config = replace(node.config, monitor=Monitor(interval_seconds=1.0), log=Log("info", "json"))
-    assert reload(config) == ["configuration reread"]
-    assert node.ticker.config is config
-
-
-def test_nothing_is_reread_without_being_asked(reload: Reload) -> None:
-    reload._answer = UsageError("must not be asked")
-    reload._reload()
-    assert not reload._caplog.records
-
-
-def test_a_reload_that_fails_changes_nothing(reload: Reload) -> None:
-    before = reload._node.ticker.config
-    assert reload(UsageError("x.yaml:1: wrong")) == [
-        "the configuration is not reread, the old one stays: x.yaml:1: wrong"
-    ]
-    assert reload._node.ticker.config is before
-
-
-def test_what_takes_effect_at_a_restart_is_said_as_long_as_it_is_so(reload: Reload) -> None:
-    config = reload._node.config
-    changed = replace(config, model="none")
-    said = ["model has changed: it takes effect at a restart", "configuration reread"]
-    assert reload(changed) == said
-    assert reload(changed) == said
-    assert reload(config) == ["configuration reread"]
-
-
-def test_the_level_process_needs_a_restart_and_that_is_said(reload: Reload) -> None:
-    config = with_levels(reload._node.config, (*NODE, "process"))
-    assert reload(config)[0].startswith("processes are not told apart")
-    reload._node.tick()
