@@ -31,6 +31,15 @@ class MeteredEnergy:
         self._states: dict[str, str] = {}
         self._counts = {"read": 0, "gap": 0, "vanished": 0}
 
+    @property
+    def last(self) -> Mapping[str, ZoneReading]:
+        """The last good reading of each zone, by path."""
+        return dict(self._previous)
+
+    def resume(self, last: Mapping[str, ZoneReading]) -> None:
+        """Go on from the readings of a process before this one, in the same life of the machine."""
+        self._previous = dict(last)
+
     def measure(self, usage: Usage) -> list[ZoneEnergy]:  # noqa: ARG002  a meter needs no usage, a model does
         """The energy of each zone since its last good reading; none for first readings and gaps."""
         try:

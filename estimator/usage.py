@@ -15,8 +15,11 @@ IndexArray = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
-class _Totals:
-    """A snapshot summed by socket. values: shape (n, n_groups, n_fields); dropped: (n_groups, n_fields)."""
+class CounterTotals:
+    """A snapshot summed by socket: what the next one is differenced against.
+
+    values: shape (n, n_groups, n_fields); dropped: (n_groups, n_fields).
+    """
 
     cgroup_id: npt.NDArray[np.uint64]
     tgid: npt.NDArray[np.uint32]
@@ -35,7 +38,22 @@ class UsageTracker:
     def __init__(self, cpu_socket: Sequence[int]) -> None:
         self._cpu_socket = np.asarray(cpu_socket, dtype=np.intp)
         self._n_sockets = int(self._cpu_socket.max(initial=0)) + 1
-        self._previous: _Totals | None = None
+        self._previous: CounterTotals | None = None
+
+    @property
+    def last(self) -> CounterTotals | None:
+        """The last snapshot; None before the first."""
+        return self._previous
+
+    def resume(self, last: CounterTotals) -> None:
+        """Go on from the last snapshot of a process before this one, whose counters the kernel kept.
+
+        Raises ValueError where it has other sockets than this machine.
+        """
+        n_groups = last.values.shape[1]
+        if n_groups not in (1, self._n_sockets) or last.dropped.shape != last.values.shape[1:]:
+            raise ValueError(f"counters of {n_groups} sockets, this machine has {self._n_sockets}")
+        self._previous = last
 
     def update(self, snapshot: CounterSnapshot, n_cpu_online: int) -> Usage | None:
         """What was used since the last snapshot; None for the first, which is the baseline.
@@ -61,9 +79,9 @@ class UsageTracker:
             n_cpu=n_cpu_online,
         )
 
-    def _totals(self, snapshot: CounterSnapshot) -> _Totals:
+    def _totals(self, snapshot: CounterSnapshot) -> CounterTotals:
         groups = self._socket_cpus(snapshot.values.shape[1])
-        return _Totals(
+        return CounterTotals(
             snapshot.cgroup_id,
             snapshot.tgid,
             np.stack([_over_cpus(snapshot.values, cpus) for cpus in groups], axis=1),
@@ -97,7 +115,7 @@ def _over_cpus(values: CounterArray, cpus: IndexArray) -> CounterArray:
     return total
 
 
-def _baseline(previous: _Totals, current: _Totals) -> CounterArray:
+def _baseline(previous: CounterTotals, current: CounterTotals) -> CounterArray:
     """The previous values in the current rows; 0 for a key that is new."""
     before, now = _matching(previous, current)
     baseline = np.zeros_like(current.values)
@@ -105,7 +123,7 @@ def _baseline(previous: _Totals, current: _Totals) -> CounterArray:
     return baseline
 
 
-def _matching(previous: _Totals, current: _Totals) -> tuple[IndexArray, IndexArray]:
+def _matching(previous: CounterTotals, current: CounterTotals) -> tuple[IndexArray, IndexArray]:
     """The rows of previous and current that share a key: sorted together, equal keys lie side by side,
     the previous one first because the sort is stable."""
     n_previous = len(previous.cgroup_id)
