@@ -16,8 +16,9 @@ from types import ModuleType
 from typing import Any
 
 from ebpf import libbpf
+from ebpf.capabilities import kernel_version, lacking, names_in, read_sets, refusal, wanted_for_programs
 from ebpf.cpus import online_cpus
-from ebpf.errors import SourceUnavailable
+from ebpf.errors import NotPermitted, SourceUnavailable
 from ebpf.perf_events import open_all
 from ebpf.program import HOOKS, MAPS, LoadedProgram, ProgramOptions, event_mask, put_events
 
@@ -118,6 +119,15 @@ def _flags(
     return [f"-I{include}", "-Wno-everything", *(f"-D{name}={value}" for name, value in macros.items())]
 
 
+def _explained(what: str) -> SourceUnavailable:
+    """bcc tells no errno: a capability that is not there is the reason, since nothing runs without it."""
+    version = kernel_version()
+    held = names_in(read_sets().effective)
+    if lacking(wanted_for_programs(version), held):
+        return NotPermitted(f"{what}; {refusal(version, held)}")
+    return SourceUnavailable(what)
+
+
 def _compile(bcc: ModuleType, flags: list[str], source: Path, headers: str | None) -> Any:
     before = os.environ.get("BCC_KERNEL_SOURCE")
     if headers:
@@ -125,7 +135,7 @@ def _compile(bcc: ModuleType, flags: list[str], source: Path, headers: str | Non
     try:
         return bcc.BPF(src_file=os.fsencode(source), cflags=flags)
     except Exception as error:
-        raise SourceUnavailable(f"bcc cannot compile {source.name}: {error}") from error
+        raise _explained(f"bcc cannot compile {source.name}: {error}") from error
     finally:
         if headers and before is None:
             del os.environ["BCC_KERNEL_SOURCE"]
@@ -141,9 +151,7 @@ def _attach(bcc: ModuleType, program: Any) -> dict[str, int]:
         program.load_func(b"charge_running", bcc.BPF.RAW_TRACEPOINT)
         return {name: program.funcs[name.encode()].fd for name in (*HOOKS, "charge_running")}
     except Exception as error:
-        raise SourceUnavailable(
-            f"bcc cannot attach: {error}; needs CAP_BPF and CAP_PERFMON (or root)"
-        ) from error
+        raise _explained(f"bcc cannot attach: {error}") from error
 
 
 def load(options: ProgramOptions) -> LoadedProgram:

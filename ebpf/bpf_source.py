@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 
@@ -107,7 +108,9 @@ class BpfCounterSource:
         for cpu in cpus:
             try:
                 self._charge.run(cpu)
-            except OSError as error:  # gone offline in between; nothing runs there
+            except OSError as error:
+                if error.errno != errno.ENXIO:  # gone offline in between; nothing runs there
+                    raise
                 log.debug("CPU %d: %s", cpu, error)
 
     def _dropped(self) -> CounterArray:

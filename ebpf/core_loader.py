@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import platform
 from importlib import resources
 
 from ebpf import libbpf
+from ebpf.capabilities import kernel_version, refusal_here
 from ebpf.cpus import online_cpus
 from ebpf.errors import NotPermitted, SourceUnavailable
 from ebpf.perf_events import open_all
@@ -37,11 +37,6 @@ def _image() -> bytes:
         ) from error
 
 
-def _kernel_version() -> tuple[int, int]:
-    major, minor = platform.release().split(".")[:2]
-    return int(major), int("".join(c for c in minor if c.isdigit()) or 0)
-
-
 def _prepare(options: ProgramOptions, n_cpu: int, mask: int) -> libbpf.Object:
     program = libbpf.Object(_image())
     program.set_initial(".rodata.settings", settings_of(options, n_cpu, mask))
@@ -49,7 +44,7 @@ def _prepare(options: ProgramOptions, n_cpu: int, mask: int) -> libbpf.Object:
     for name in ("cpus", *EVENT_FIELDS):
         program.set_max_entries(name, n_cpu)
     # Allocating in the scheduler's path is safe since 6.1 and keeps memory with the cgroups there are.
-    if _kernel_version() >= (6, 1):
+    if kernel_version() >= (6, 1):
         program.set_flags("counts", _NO_PREALLOC)
     return program
 
@@ -57,7 +52,7 @@ def _prepare(options: ProgramOptions, n_cpu: int, mask: int) -> libbpf.Object:
 def _explained(error: OSError) -> SourceUnavailable:
     what = f"CO-RE programs cannot run: {error.strerror or error}"
     if error.errno in (errno.EPERM, errno.EACCES):
-        return NotPermitted(f"{what}; needs CAP_BPF and CAP_PERFMON (or root)")
+        return NotPermitted(f"{what}; {refusal_here()}")
     if error.errno in _NO_BTF:
         return SourceUnavailable(
             f"{what}; this kernel has no BTF (/sys/kernel/btf/vmlinux): use --ebpf.loader bcc"

@@ -6,6 +6,7 @@ Source: perf_event_open(2), include/uapi/linux/perf_event.h.
 from __future__ import annotations
 
 import ctypes as ct
+import errno
 import logging
 import os
 import platform
@@ -117,6 +118,13 @@ def _allow_descriptors() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def _reason(error: OSError) -> str:
+    reason = (error.strerror or str(error)).rpartition(": ")[2]
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"{reason}: needs CAP_PERFMON, or kernel.perf_event_paranoid at 0 or less"
+    return reason
+
+
 def open_all(events: Mapping[str, Event], cpus: Sequence[int], sysfs: Path) -> dict[str, dict[int, int]]:
     """Open what can be had: field -> cpu -> descriptor. A field that one CPU lacks is left out."""
     hybrid = hybrid_types(sysfs)
@@ -127,7 +135,7 @@ def open_all(events: Mapping[str, Event], cpus: Sequence[int], sysfs: Path) -> d
         try:
             opened[field] = open_on_cpus(event, cpus, hybrid)
         except OSError as error:
-            lacking[field.replace("_", " ")] = (error.strerror or str(error)).rpartition(": ")[2]
+            lacking[field.replace("_", " ")] = _reason(error)
     if lacking:
         log.info("not counted: %s (%s)", ", ".join(lacking), "; ".join(sorted(set(lacking.values()))))
     return opened

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Callable
+
 from ebpf.hierarchy import find_hierarchy
 from ebpf.program import ProgramOptions
 from ebpf.source import open_source
 from estimator.cpu_topology import read_topology
+from exporter.carbon import open_tariffs
 from exporter.config import Config
-from exporter.container_names import ContainerNames
+from exporter.container_names import ContainerNames, host_root
 from exporter.ledger import Ledger
 from exporter.measurement import Measurement
 from exporter.pod_directory import open_pods
@@ -17,10 +22,13 @@ from exporter.register import Lifetimes
 from exporter.resolver import WorkloadResolver
 
 
-def assemble(config: Config) -> Measurement:
+def assemble(config: Config, attached: Callable[[], None] = lambda: None) -> Measurement:
     """Open the best counter source and power source there are.
 
-    Raises SourceUnavailable where nothing can be counted, ModelInvalid for a bad model file.
+    attached: called once both are open and before any thread is started: from there on less is needed.
+
+    Raises SourceUnavailable where nothing can be counted, ModelInvalid for a bad model file, UsageError for
+    options that do not fit each other.
     """
     host = config.host
     by_process = "process" in config.exporter.prometheus.metrics_level
@@ -31,14 +39,18 @@ def assemble(config: Config) -> Measurement:
         map_entries=config.ebpf.map_entries,
         by_process=by_process,
     )
-    source = open_source(config.ebpf.loader, options)
-    try:
+    with contextlib.ExitStack() as undo:
+        source = open_source(config.ebpf.loader, options)
+        undo.callback(source.close)
         power = choose_power(config, source.read().available)
-    except BaseException:
-        source.close()
-        raise
-    names = ContainerNames()
-    resolver = WorkloadResolver(source.directory, names, open_pods(config.kube))
+        undo.callback(power.close)
+        attached()
+        tariffs = open_tariffs(config.carbon, config.cost)
+        undo.callback(tariffs.close)
+        pods = open_pods(config.kube)
+        undo.pop_all()
+    names = ContainerNames(host_root(host.procfs, os.environ))
+    resolver = WorkloadResolver(source.directory, names, pods)
     lifetimes = Lifetimes(terminated_ttl_seconds=config.monitor.terminated_ttl_seconds)
     return Measurement(
         config=config,
@@ -48,4 +60,5 @@ def assemble(config: Config) -> Measurement:
         resolver=resolver,
         ledger=Ledger(resolver, source.directory.is_alive, lifetimes, resolver.again),
         processes=ProcessLedger(host.procfs, resolver, lifetimes) if by_process else None,
+        tariffs=tariffs,
     )

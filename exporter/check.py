@@ -47,6 +47,7 @@ class Machine:
     powercap: Path | None = None
     boot: Path = Path("/boot")
     modules: Path = Path("/lib/modules")
+    sources: Path = Path("/usr/src")
     core_object: Path = _PACKAGE / OBJECT
     environ: Mapping[str, str] = field(default_factory=dict)
     try_bpf: Callable[[], int] = probes.try_bpf

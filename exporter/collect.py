@@ -12,8 +12,10 @@ import numpy as np
 from ebpf.version import VERSION
 from estimator.cpuinfo import Processor, read_processors
 from estimator.energy import ZoneShare
+from exporter import carbon_families as c
 from exporter import families as f
 from exporter.accounts import Account
+from exporter.collect_carbon import CarbonFamilies
 from exporter.exposition import Family, Labels
 from exporter.families import Spec
 from exporter.floats import Floats
@@ -41,6 +43,7 @@ class Collector:
         self._processors: Sequence[Processor] = read_processors(procfs)
         self._labels = _LabelCache(node_name)
         self._pod_families = PodFamilies(measurement.pods, node_name, pod_labels)
+        self._carbon = CarbonFamilies(measurement.tariffs, node_name)
 
     def collect(self, tick: Tick, levels: Iterable[str], ticks: int, duration_seconds: float) -> list[Family]:
         """Every family of the levels asked for; podjoule's own always."""
@@ -54,7 +57,8 @@ class Collector:
             found += self._vms()
         if "process" in wanted and self._measurement.processes is not None:
             found += self._processes(self._measurement.processes)
-        return [*found, *self._cgroups(), *self._power(tick), *self._self(ticks, duration_seconds)]
+        found += [*self._cgroups(), *self._carbon.of_grid()]
+        return [*found, *self._power(tick), *self._self(ticks, duration_seconds)]
 
     def _row(self, *values: str) -> Labels:
         return (self._node, *values)
@@ -78,6 +82,7 @@ class Collector:
             *(_known(spec, labels, values) for spec, values in columns),
             _known(f.NODE_USAGE_RATIO, [self._row()], [_ratio(tick)]),
             f.NODE_CPU_INFO.family(cpus, [1.0] * len(cpus)),
+            *self._carbon.of_node(self._measurement.ledger.node.charges),
         ]
 
     def _containers(self, tick: Tick) -> list[Family]:
@@ -94,15 +99,17 @@ class Collector:
             *self._idle(f.CONTAINER_IDLE_JOULES, zoned, balances),
             f.CONTAINER_SECONDS.family(labels, balances.cpu_seconds),
             *(spec.family(labels, values) for name, spec, values in counters if name in tick.usage.available),
+            *self._carbon.of_workloads(c.CONTAINER_GRAMS, c.CONTAINER_COST, labels, balances),
         ]
 
     def _pods(self) -> list[Family]:
         balances = self._measurement.ledger.balances("pod")
-        _, zoned = self._labels.of("pod", balances, _pod_labels)
+        labels, zoned = self._labels.of("pod", balances, _pod_labels)
         return [
             f.POD_JOULES.family(zoned, balances.joules.ravel()),
             _known(f.POD_WATTS, zoned, balances.watts.ravel()),
             *self._idle(f.POD_IDLE_JOULES, zoned, balances),
+            *self._carbon.of_workloads(c.POD_GRAMS, c.POD_COST, labels, balances),
         ]
 
     def _pod_accounts(self) -> Sequence[Account]:
@@ -115,10 +122,11 @@ class Collector:
 
     def _vms(self) -> list[Family]:
         balances = self._measurement.ledger.balances("vm")
-        _, zoned = self._labels.of("vm", balances, _vm_labels)
+        labels, zoned = self._labels.of("vm", balances, _vm_labels)
         return [
             f.VM_JOULES.family(zoned, balances.joules.ravel()),
             _known(f.VM_WATTS, zoned, balances.watts.ravel()),
+            *self._carbon.of_workloads(c.VM_GRAMS, c.VM_COST, labels, balances),
         ]
 
     def _processes(self, processes: ProcessLedger) -> list[Family]:
@@ -138,6 +146,7 @@ class Collector:
         return [
             f.CGROUP_JOULES.family(zoned, balances.joules.ravel()),
             f.CGROUP_SECONDS.family(labels, balances.cpu_seconds),
+            *self._carbon.of_workloads(c.CGROUP_GRAMS, c.CGROUP_COST, labels, balances),
         ]
 
     def _power(self, tick: Tick) -> list[Family]:

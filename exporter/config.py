@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from exporter.carbon_sections import Carbon, Cost
 from exporter.kinds import choice, text
 from exporter.options import (
     CONFIG_FILE_DEST,
@@ -47,6 +48,8 @@ class Config:
     web: Web = field(default_factory=Web)
     exporter: Exporters = field(default_factory=Exporters)
     kube: Kube = field(default_factory=Kube)
+    carbon: Carbon = field(default_factory=Carbon)
+    cost: Cost = field(default_factory=Cost)
 
 
 OPTIONS: dict[str, Option] = table(Config)

@@ -6,7 +6,7 @@ import json
 import re
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,19 +23,30 @@ _PODMAN_STORES = (
 _STORAGE_CONF = ("etc/containers/storage.conf", "usr/share/containers/storage.conf")
 _RECORDS = ("*-containers/containers.json", "*-containers/volatile-containers.json")
 
+_IN_A_POD = "KUBERNETES_SERVICE_HOST"
+
 Signature = tuple[int, int, int]
 _ABSENT: Signature = (0, 0, 0)
+
+
+def host_root(procfs: Path, environ: Mapping[str, str]) -> Path | None:
+    """Where the host's file system is; None in a pod, which sees its own alone.
+
+    procfs: the host's, /proc or a mount of it: where that is /host/proc, the host is at /host, if anywhere.
+    """
+    above = procfs.absolute().parent
+    return None if above == Path("/") and _IN_A_POD in environ else above
 
 
 class ContainerNames:
     """Container id -> name, for hosts without Kubernetes; files alone, no socket and no command.
 
-    root: where the host's file system is. A file that cannot be read or understood costs its names and is
-    counted in `errors`. Names stay until `forget`; stores are looked for at most once a second, podman's
-    records read again only when they have changed.
+    root: where the host's file system is; None where it cannot be seen, and nothing is looked for. A file
+    that cannot be read or understood costs its names and is counted in `errors`. Names stay until `forget`;
+    stores are looked for at most once a second, podman's records read again only when they have changed.
     """
 
-    def __init__(self, root: Path = Path("/"), clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, root: Path | None = Path("/"), clock: Callable[[], float] = time.monotonic) -> None:
         self.errors = 0
         self._root = root
         self._clock = clock
@@ -60,9 +71,9 @@ class ContainerNames:
 
     def _find(self, container_id: str) -> str:
         # An id becomes part of a path below: nothing but an id may.
-        if not _CONTAINER_ID.fullmatch(container_id):
+        if self._root is None or not _CONTAINER_ID.fullmatch(container_id):
             return ""
-        self._search()
+        self._search(self._root)
         return self._in_docker(container_id) or self._in_podman(container_id)
 
     def _in_docker(self, container_id: str) -> str:
@@ -74,22 +85,24 @@ class ContainerNames:
             self._read_records()
         return self._listed.get(container_id, "")
 
-    def _search(self) -> None:
+    def _search(self, root: Path) -> None:
         """Find the stores there are: the slow part, since it lists every home directory."""
         now = self._clock()
         if now < self._next_search:
             return
         self._next_search = now + 1.0
-        self._docker = [store for pattern in _DOCKER_STORES for store in self._glob(self._root, pattern)]
-        found = [r for store in self._podman_stores() for name in _RECORDS for r in self._glob(store, name)]
+        self._docker = [store for pattern in _DOCKER_STORES for store in self._glob(root, pattern)]
+        found = [
+            r for store in self._podman_stores(root) for name in _RECORDS for r in self._glob(store, name)
+        ]
         self._records = {record: self._records.get(record, _ABSENT) for record in found}
 
-    def _podman_stores(self) -> Iterator[Path]:
+    def _podman_stores(self, root: Path) -> Iterator[Path]:
         for pattern in _PODMAN_STORES:
-            yield from self._glob(self._root, pattern)
+            yield from self._glob(root, pattern)
         for conf in _STORAGE_CONF:
-            for directory in _configured_stores(self._text(self._root / conf)):
-                yield self._root / directory.lstrip("/")
+            for directory in _configured_stores(self._text(root / conf)):
+                yield root / directory.lstrip("/")
 
     def _glob(self, directory: Path, pattern: str) -> list[Path]:
         try:

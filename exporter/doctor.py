@@ -45,7 +45,7 @@ def examine(machine: Machine, config: Config) -> list[Check]:
         check_kernel_config(machine),
         check_btf(machine),
         check_bpf(machine),
-        check_capabilities(machine),
+        check_capabilities(machine, by_process="process" in config.exporter.prometheus.metrics_level),
         check_libbpf(machine),
         check_core_object(machine),
         check_pmu(machine),

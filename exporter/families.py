@@ -5,59 +5,32 @@ What Kepler 0.11 defines keeps its name, labels and unit; what only podjoule has
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from exporter.carbon_families import CARBON_SPECS
+from exporter.specs import CONTAINER, NODE, POD, PROCESS, VM
+from exporter.specs import Spec as Spec
 
-from exporter.exposition import Family, Labels
-from exporter.floats import Floats
-
-
-@dataclass(frozen=True, slots=True)
-class Spec:
-    """A family before it has series; every one carries the label node_name in front of `labels`."""
-
-    name: str
-    type: str
-    help: str
-    labels: tuple[str, ...] = ()
-
-    def family(self, labels: Sequence[Labels], values: Sequence[float] | Floats) -> Family:
-        """The family with these series; their labels begin with the node's name."""
-        return Family(self.name, self.help, self.type, ("node_name", *self.labels), labels, values)
-
-    def with_labels(self, more: Sequence[str]) -> Spec:
-        """The same with labels of the configuration after its own."""
-        return replace(self, labels=(*self.labels, *more))
-
-
-_CONTAINER = ("container_id", "container_name", "runtime", "state", "pod_id")
-_POD = ("pod_id", "pod_name", "pod_namespace", "state")
-_VM = ("vm_id", "vm_name", "hypervisor", "state")
-_PROCESS = ("pid", "comm", "exe", "type", "state", "container_id", "vm_id")
-_NODE = ("zone", "path")
-
-NODE_JOULES = Spec("kepler_node_cpu_joules_total", "counter", "Energy of a zone in joules", _NODE)
+NODE_JOULES = Spec("kepler_node_cpu_joules_total", "counter", "Energy of a zone in joules", NODE)
 NODE_ACTIVE_JOULES = Spec(
-    "kepler_node_cpu_active_joules_total", "counter", "Energy of a zone that work caused, in joules", _NODE
+    "kepler_node_cpu_active_joules_total", "counter", "Energy of a zone that work caused, in joules", NODE
 )
 NODE_IDLE_JOULES = Spec(
     "kepler_node_cpu_idle_joules_total",
     "counter",
     "Energy of a zone that it draws when nothing runs, in joules",
-    _NODE,
+    NODE,
 )
-NODE_WATTS = Spec("kepler_node_cpu_watts", "gauge", "Power of a zone over the last tick in watts", _NODE)
+NODE_WATTS = Spec("kepler_node_cpu_watts", "gauge", "Power of a zone over the last tick in watts", NODE)
 NODE_ACTIVE_WATTS = Spec(
     "kepler_node_cpu_active_watts",
     "gauge",
     "Power of a zone over the last tick that work caused, in watts",
-    _NODE,
+    NODE,
 )
 NODE_IDLE_WATTS = Spec(
     "kepler_node_cpu_idle_watts",
     "gauge",
     "Power of a zone over the last tick that it draws when nothing runs, in watts",
-    _NODE,
+    NODE,
 )
 NODE_USAGE_RATIO = Spec(
     "kepler_node_cpu_usage_ratio", "gauge", "Share of CPU time in the last tick that was not idle, 0 to 1"
@@ -72,43 +45,43 @@ CONTAINER_JOULES = Spec(
     "kepler_container_cpu_joules_total",
     "counter",
     "Active energy of a container in joules",
-    (*_CONTAINER, "zone"),
+    (*CONTAINER, "zone"),
 )
 CONTAINER_WATTS = Spec(
     "kepler_container_cpu_watts",
     "gauge",
     "Active power of a container over the last tick in watts",
-    (*_CONTAINER, "zone"),
+    (*CONTAINER, "zone"),
 )
 CONTAINER_SECONDS = Spec(
-    "kepler_container_cpu_seconds_total", "counter", "CPU time of a container in seconds", _CONTAINER
+    "kepler_container_cpu_seconds_total", "counter", "CPU time of a container in seconds", CONTAINER
 )
 CONTAINER_CYCLES = Spec(
-    "kepler_container_cpu_cycles_total", "counter", "CPU cycles of a container", _CONTAINER
+    "kepler_container_cpu_cycles_total", "counter", "CPU cycles of a container", CONTAINER
 )
 CONTAINER_INSTRUCTIONS = Spec(
-    "kepler_container_cpu_instructions_total", "counter", "Instructions of a container", _CONTAINER
+    "kepler_container_cpu_instructions_total", "counter", "Instructions of a container", CONTAINER
 )
 CONTAINER_CACHE_MISSES = Spec(
-    "kepler_container_cache_miss_total", "counter", "Last-level cache misses of a container", _CONTAINER
+    "kepler_container_cache_miss_total", "counter", "Last-level cache misses of a container", CONTAINER
 )
 CONTAINER_IDLE_JOULES = Spec(
     "podjoule_container_idle_joules_total",
     "counter",
     "Idle energy that the idle policy gives a container, in joules; never part of the active energy",
-    (*_CONTAINER, "zone"),
+    (*CONTAINER, "zone"),
 )
 POD_JOULES = Spec(
-    "kepler_pod_cpu_joules_total", "counter", "Active energy of a pod in joules", (*_POD, "zone")
+    "kepler_pod_cpu_joules_total", "counter", "Active energy of a pod in joules", (*POD, "zone")
 )
 POD_WATTS = Spec(
-    "kepler_pod_cpu_watts", "gauge", "Active power of a pod over the last tick in watts", (*_POD, "zone")
+    "kepler_pod_cpu_watts", "gauge", "Active power of a pod over the last tick in watts", (*POD, "zone")
 )
 POD_IDLE_JOULES = Spec(
     "podjoule_pod_idle_joules_total",
     "counter",
     "Idle energy that the idle policy gives a pod, in joules; never part of the active energy",
-    (*_POD, "zone"),
+    (*POD, "zone"),
 )
 POD_INFO = Spec(
     "podjoule_pod_info",
@@ -130,25 +103,25 @@ POD_DIRECTORY_ERRORS = Spec(
     ("reason",),
 )
 VM_JOULES = Spec(
-    "kepler_vm_cpu_joules_total", "counter", "Active energy of a virtual machine in joules", (*_VM, "zone")
+    "kepler_vm_cpu_joules_total", "counter", "Active energy of a virtual machine in joules", (*VM, "zone")
 )
 VM_WATTS = Spec(
     "kepler_vm_cpu_watts",
     "gauge",
     "Active power of a virtual machine over the last tick in watts",
-    (*_VM, "zone"),
+    (*VM, "zone"),
 )
 PROCESS_JOULES = Spec(
-    "kepler_process_cpu_joules_total", "counter", "Active energy of a process in joules", (*_PROCESS, "zone")
+    "kepler_process_cpu_joules_total", "counter", "Active energy of a process in joules", (*PROCESS, "zone")
 )
 PROCESS_WATTS = Spec(
     "kepler_process_cpu_watts",
     "gauge",
     "Active power of a process over the last tick in watts",
-    (*_PROCESS, "zone"),
+    (*PROCESS, "zone"),
 )
 PROCESS_SECONDS = Spec(
-    "kepler_process_cpu_seconds_total", "counter", "CPU time of a process in seconds", _PROCESS
+    "kepler_process_cpu_seconds_total", "counter", "CPU time of a process in seconds", PROCESS
 )
 CGROUP_JOULES = Spec(
     "podjoule_cgroup_cpu_joules_total",
@@ -174,7 +147,7 @@ CONSERVATION_ERROR = Spec(
     "podjoule_conservation_error_ratio",
     "gauge",
     "How far idle, attributed and unattributed energy of the last tick are from the zone's, relative",
-    _NODE,
+    NODE,
 )
 SOURCE_INFO = Spec(
     "podjoule_power_source_info",
@@ -189,40 +162,40 @@ IDLE_METHOD_INFO = Spec(
     ("zone", "method"),
 )
 MODEL_LOW_WATTS = Spec(
-    "podjoule_model_low_watts", "gauge", "Lower bound of the model's power over the last tick in watts", _NODE
+    "podjoule_model_low_watts", "gauge", "Lower bound of the model's power over the last tick in watts", NODE
 )
 MODEL_HIGH_WATTS = Spec(
     "podjoule_model_high_watts",
     "gauge",
     "Upper bound of the model's power over the last tick in watts",
-    _NODE,
+    NODE,
 )
 MODEL_ERROR_WATTS = Spec(
     "podjoule_model_error_watts",
     "gauge",
     "Rolling mean absolute error, one tick ahead, of the calibration in force against the meter, in watts",
-    _NODE,
+    NODE,
 )
 MODEL_SHADOW_ERROR_WATTS = Spec(
     "podjoule_model_shadow_error_watts",
     "gauge",
     "The same error of the fit that learns and may take its place, in watts",
-    _NODE,
+    NODE,
 )
 MODEL_IDLE_WATTS = Spec(
-    "podjoule_model_idle_watts", "gauge", "Idle power of a zone as it was learned, in watts", _NODE
+    "podjoule_model_idle_watts", "gauge", "Idle power of a zone as it was learned, in watts", NODE
 )
 MODEL_PROMOTIONS = Spec(
     "podjoule_model_promotions_total",
     "counter",
     "How often the fit that learns took the place of the one in force",
-    _NODE,
+    NODE,
 )
 MODEL_CALIBRATION_INFO = Spec(
     "podjoule_model_calibration_info",
     "gauge",
     "Always 1: where the calibration in force comes from; method is none, prior, restored or fitted",
-    (*_NODE, "method"),
+    (*NODE, "method"),
 )
 MODEL_SKIPPED = Spec(
     "podjoule_model_skipped_total",
@@ -295,4 +268,7 @@ EVICTED = Spec(
     "Series of ended workloads that went before their time because there were too many",
 )
 
-SPECS: tuple[Spec, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Spec))
+SPECS: tuple[Spec, ...] = (
+    *(value for value in list(globals().values()) if isinstance(value, Spec)),
+    *CARBON_SPECS,
+)

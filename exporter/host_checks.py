@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ebpf.errors import SourceUnavailable
 from ebpf.hierarchy import Hierarchy, find_hierarchy
+from estimator.meters.powercap_tree import POWERCAP, scan
 from exporter.check import Check, Machine, read_text
 
 _NO_RIGHT = (errno.EACCES, errno.EPERM)
@@ -62,8 +63,8 @@ def check_cpu_stat(machine: Machine, wanted: str) -> Check:
 
 def check_rapl(machine: Machine) -> Check:
     """The node's energy can be read."""
-    powercap = machine.powercap or machine.sysfs / "class/powercap"
-    zones = sorted(powercap.glob("*/energy_uj"))
+    powercap = machine.powercap or machine.sysfs / POWERCAP
+    zones = [Path(zone.path) / "energy_uj" for zone in scan(powercap).zones]
     if not zones:
         what = f"no {powercap}" if not powercap.is_dir() else f"no zone in {powercap}"
         mend = "modprobe intel_rapl_msr (bare metal, Intel or AMD); a VM has none"

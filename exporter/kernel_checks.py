@@ -7,13 +7,21 @@ import gzip
 import os
 import zlib
 
+from ebpf.capabilities import BITS, lacking, names_in, wanted_for_programs, written
 from exporter.check import Check, Machine, read_text
 
 CORE_SINCE = (5, 10)  # BPF_PROG_TEST_RUN on a chosen CPU
-_CAP_BPF_SINCE, _NO_MEMLOCK_SINCE = (5, 8), (5, 11)
 _WANTED_CONFIG = ("BPF_SYSCALL", "BPF_JIT", "DEBUG_INFO_BTF", "CGROUPS", "PERF_EVENTS")
-# Source: include/uapi/linux/capability.h.
-CAPABILITIES = {"DAC_READ_SEARCH": 2, "SYS_ADMIN": 21, "SYS_RESOURCE": 24, "PERFMON": 38, "BPF": 39}
+# The table in docs/security.md, in fewer words.
+_NO_PROGRAMS = "CPU time from cpu.stat alone, no counters"
+_LOST = {
+    "BPF": _NO_PROGRAMS,
+    "PERFMON": _NO_PROGRAMS,
+    "SYS_ADMIN": _NO_PROGRAMS,
+    "SYS_RESOURCE": "the same, unless the limit of locked memory is raised for us",
+    "DAC_READ_SEARCH": "energy_uj cannot be read, a model stands in",
+    "SYS_PTRACE": "processes of other users have no exe",
+}
 _BPF_MENDS = {
     errno.EPERM: "run as root or give CAP_BPF and CAP_PERFMON, and a seccomp profile that lets bpf() through",
     errno.ENOSYS: "use a kernel with CONFIG_BPF_SYSCALL=y on x86_64 or arm64",
@@ -75,38 +83,30 @@ def check_tracefs(machine: Machine, *, needed: bool) -> Check:
     return Check("tracefs", "warn", "not mounted; the bcc loader may want it", mend)
 
 
-def check_capabilities(machine: Machine) -> Check:
+def check_capabilities(machine: Machine, *, by_process: bool = False) -> Check:
     """We may do what reading counters and RAPL takes."""
     fields = dict(
         line.split(":", 1) for line in read_text(machine.procfs / "self/status").splitlines() if ":" in line
     )
     try:
-        effective, user = int(fields["CapEff"], 16), int(fields["Uid"].split()[1])
+        held, user = names_in(int(fields["CapEff"], 16)), int(fields["Uid"].split()[1])
     except (KeyError, IndexError, ValueError):
         return Check("capabilities", "warn", f"{machine.procfs}/self/status does not tell", "mount procfs")
-    held = {name for name, bit in CAPABILITIES.items() if effective >> bit & 1}
-    missing = [f"CAP_{name}" for name in _wanted_capabilities(machine, user) if not _covered(name, held)]
+    missing = lacking(_wanted_capabilities(machine, user, by_process), held)
     if missing:
-        return Check(
-            "capabilities",
-            "warn",
-            f"without {', '.join(missing)}",
-            f"run as root or give {', '.join(missing)}",
-        )
-    return Check("capabilities", "ok", ", ".join(f"CAP_{name}" for name in CAPABILITIES if name in held))
+        losses = "; ".join(dict.fromkeys(_LOST[name] for name in missing))
+        mend = f"run as root or give {written(missing)}"
+        return Check("capabilities", "warn", f"without {written(missing)}: {losses}", mend)
+    return Check("capabilities", "ok", written(name for name in BITS if name in held))
 
 
-def _wanted_capabilities(machine: Machine, user: int) -> list[str]:
-    wanted = ["BPF", "PERFMON"] if machine.version >= _CAP_BPF_SINCE else ["SYS_ADMIN"]
+def _wanted_capabilities(machine: Machine, user: int, by_process: bool) -> list[str]:
+    wanted = list(wanted_for_programs(machine.version))
     if user:  # energy_uj is 0400 root: its owner needs no capability
         wanted.append("DAC_READ_SEARCH")
-    if machine.version < _NO_MEMLOCK_SINCE:
-        wanted.append("SYS_RESOURCE")
+    if by_process:
+        wanted.append("SYS_PTRACE")
     return wanted
-
-
-def _covered(name: str, held: set[str]) -> bool:
-    return name in held or (name in ("BPF", "PERFMON") and "SYS_ADMIN" in held)
 
 
 def _kernel_config(machine: Machine) -> str:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
+from urllib.parse import urlsplit
 
 from ebpf.errors import UsageError
+from exporter.day_schedule import DayPart, parse_day_parts
 from exporter.durations import format_duration, parse_duration
 from exporter.nearest import nearest
 
 T = TypeVar("T")
+_MAX_FLOAT = sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,19 +132,84 @@ def texts(allowed: str) -> Kind[tuple[str, ...]]:
 
 def watts() -> Kind[float | None]:
     """A power of at least 0, or None where it is left out."""
+    return optional(number("watts, a number", 0.0, math.inf))
+
+
+def number(allowed: str, low: float, high: float) -> Kind[float]:
+    """A finite number from low to high. allowed: what it is, without the bounds."""
 
     def parse(found: object) -> float:
-        if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found < math.inf:
+        if isinstance(found, bool) or not isinstance(found, int | float):
+            raise ValueError
+        if not low <= found <= high or not -_MAX_FLOAT <= found <= _MAX_FLOAT:
             raise ValueError
         return float(found)
 
-    def from_texts(texts: Sequence[str]) -> object:
-        try:
-            return float(texts[-1])
-        except ValueError:
-            return texts[-1]
+    bounds = f"of at least {low:g}" if math.isinf(high) else f"from {low:g} to {high:g}"
+    return Kind(f"{allowed} {bounds}", parse, _number, float)
 
-    return Kind("watts, a number of at least 0", parse, from_texts, lambda value: value)
+
+def optional(kind: Kind[T]) -> Kind[T | None]:
+    """The same, or None where it is left out."""
+
+    def plain(value: T | None) -> object:
+        return None if value is None else kind.plain(value)
+
+    return Kind(kind.allowed, kind.parse, kind.from_texts, plain, kind.repeatable, kind.is_switch)
+
+
+def day_parts(of: str, low: float, high: float) -> Kind[tuple[DayPart, ...]]:
+    """Values by time of day, from low to high. of: what they are."""
+
+    def parse(found: object) -> tuple[DayPart, ...]:
+        return parse_day_parts(_strings(found), low, high)
+
+    allowed = f"a list such as 22:00-06:00=120, {of} from {low:g} to {high:g}"
+    return Kind(allowed, parse, _split, lambda parts: [str(part) for part in parts], repeatable=True)
+
+
+def time_zone() -> Kind[str]:
+    """A time zone's name in the IANA database."""
+
+    def parse(found: object) -> str:
+        from exporter.time_zones import find_zone  # costs start-up time
+
+        find_zone(_string(found))
+        return _string(found)
+
+    return Kind("UTC, or a name of the time zone database such as Europe/Berlin", parse, _last, str)
+
+
+def matching(pattern: str, allowed: str) -> Kind[str]:
+    """A text that the pattern matches as a whole."""
+
+    def parse(found: object) -> str:
+        if not re.fullmatch(pattern, _string(found)):
+            raise ValueError
+        return _string(found)
+
+    return Kind(allowed, parse, _last, str)
+
+
+def http_url() -> Kind[str]:
+    """An address of a server, with a path or without; a password has its place in a file."""
+
+    def parse(found: object) -> str:
+        parts = urlsplit(_string(found))
+        if parts.username is not None or parts.query or parts.fragment:
+            # As a ValueError it would be shown, with what it holds.
+            raise UsageError(
+                "an address has a user or a query, which may be secret and is not shown here:"
+                " give the address alone, and secrets in a file"
+            )
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError
+        if not _string(found).isprintable() or " " in _string(found):
+            raise ValueError
+        _ = parts.port  # raises ValueError itself
+        return _string(found)
+
+    return Kind("http:// or https:// with a host, without user or query", parse, _last, str)
 
 
 def addresses() -> Kind[tuple[str, ...]]:
@@ -182,6 +251,13 @@ def _one_of(found: str, known: Mapping[str, str]) -> str:
     if found not in known:
         raise ValueError(f"the nearest to {found!r} is {nearest(found, known)!r}")
     return known[found]
+
+
+def _number(texts: Sequence[str]) -> object:
+    try:
+        return float(texts[-1])
+    except ValueError:
+        return texts[-1]
 
 
 def _last(texts: Sequence[str]) -> str:

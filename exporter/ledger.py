@@ -15,13 +15,15 @@ from exporter.accounts import Account, Rename, Resolver, unchanged
 from exporter.node_totals import NodeTotals
 from exporter.register import IndexArray, Lifetimes, Register
 from exporter.rows import RowTable
+from exporter.tariffs import FREE, Tariff
 from exporter.workloads import Kind
 
 IdArray = npt.NDArray[np.uint64]
 
 _USAGE_FIELDS = (CPU_NS, CYCLES, INSTRUCTIONS, CACHE_MISSES)
 _N_USAGE = len(_USAGE_FIELDS)
-# To the right of the usage every zone has these three columns.
+# To the right of the usage: grams of CO2e and money; and to the right of these every zone's three columns.
+_GRAMS, _COST, _FIRST_ZONE = _N_USAGE, _N_USAGE + 1, _N_USAGE + 2
 _JOULES, _IDLE_JOULES, _WATTS, _ZONE_WIDTH = range(4)
 
 
@@ -31,6 +33,7 @@ class Balances:
 
     joules, idle_joules, watts: shape (n, n_zones), read-only; the others (n,). watts are of the last tick:
     NaN in a zone that gave no reading in it, 0 for a workload that has ended. running: whether it has not.
+    grams, cost: of the active energy; money in the currency of the tariffs.
     """
 
     accounts: tuple[Account, ...]
@@ -42,6 +45,8 @@ class Balances:
     cycles: FloatArray
     instructions: FloatArray
     cache_misses: FloatArray
+    grams: FloatArray
+    cost: FloatArray
     running: npt.NDArray[np.bool_]
 
 
@@ -70,7 +75,7 @@ class Ledger:
         rename: Rename = unchanged,
     ) -> None:
         self.node = NodeTotals()
-        self._table = RowTable(_N_USAGE)
+        self._table = RowTable(_FIRST_ZONE)
         self._register = Register(self._table, resolve, is_alive, lifetimes or Lifetimes(), rename)
         self._zones: dict[str, int] = {}
         self._postings: dict[str, _Posting] = {}
@@ -84,18 +89,20 @@ class Ledger:
         """How long ended workloads stay, from now on."""
         self._register.lifetimes = lifetimes
 
-    def add(self, usage: Usage, shares: Sequence[ZoneShare]) -> None:
-        """Book one tick: what each cgroup used, and its share of every zone summed over the sockets.
+    def add(self, usage: Usage, shares: Sequence[ZoneShare], tariff: Tariff = FREE) -> None:
+        """Book one tick: what each cgroup used, its share of every zone summed over the sockets, its charge.
 
         shares: of this usage, row by row. Cgroups that have ended are closed after that, since the source
         counts them once more. Raises ValueError, and books nothing, for a negative or not finite amount.
         """
         zones = list(dict.fromkeys(share.energy.zone for share in shares))
-        amounts = np.hstack([_usage_amounts(usage), _zone_amounts(len(usage.used), zones, shares)])
-        columns = [*range(_N_USAGE), *(self._column(zone, _JOULES) for zone in zones)]
+        joules = _zone_amounts(len(usage.used), zones, shares)
+        charges = _charges(zones, joules, tariff)
+        columns = [*range(_FIRST_ZONE), *(self._column(zone, _JOULES) for zone in zones)]
+        amounts = np.hstack([_usage_amounts(usage), charges, joules])
         grown = self._charge("active", usage.cgroup_id, columns, amounts)
-        self._set_watts(zones, grown[:, _N_USAGE:], shares)
-        self.node.add(shares)
+        self._set_watts(zones, grown[:, _FIRST_ZONE:], shares)
+        self.node.add(shares, tariff)
         self._close_ended()
 
     def add_idle(self, cgroup_id: IdArray, joules: Mapping[str, FloatArray]) -> None:
@@ -132,6 +139,8 @@ class Ledger:
             cycles=cycles,
             instructions=instructions,
             cache_misses=cache_misses,
+            grams=block[:, _GRAMS],
+            cost=block[:, _COST],
             running=np.fromiter(map(self._register.is_running, rows.tolist()), np.bool_, len(rows)),
         )
 
@@ -139,7 +148,7 @@ class Ledger:
         if zone not in self._zones:
             self._zones[zone] = len(self._zones)
             self._table.widen(_ZONE_WIDTH)
-        return _N_USAGE + _ZONE_WIDTH * self._zones[zone] + which
+        return _FIRST_ZONE + _ZONE_WIDTH * self._zones[zone] + which
 
     def _charge(self, kind: str, cgroup_id: IdArray, columns: list[int], amounts: FloatArray) -> FloatArray:
         """Add amounts, shape (n, n_columns), to their rows; what every row of the table grew by."""
@@ -180,7 +189,7 @@ class Ledger:
 
 def _every(column: int) -> slice:
     """One of the three columns in every zone."""
-    return slice(_N_USAGE + column, None, _ZONE_WIDTH)
+    return slice(_FIRST_ZONE + column, None, _ZONE_WIDTH)
 
 
 def _usage_amounts(usage: Usage) -> FloatArray:
@@ -196,3 +205,10 @@ def _zone_amounts(n: int, zones: list[str], shares: Sequence[ZoneShare]) -> Floa
     for share in shares:
         amounts[:, zones.index(share.energy.zone)] += share.cgroup_joules
     return amounts
+
+
+def _charges(zones: list[str], joules: FloatArray, tariff: Tariff) -> FloatArray:
+    """Grams and money for the joules of the zones that count; shape (n, 2)."""
+    counted = [i for i, zone in enumerate(zones) if zone in tariff.zones]
+    with np.errstate(invalid="ignore"):  # infinite joules times 0 is no number, and is refused as they are
+        return np.outer(joules[:, counted].sum(axis=1), tariff.rates)

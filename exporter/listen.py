@@ -8,7 +8,7 @@ import socket
 
 from ebpf.errors import UsageError
 
-_BACKLOG = 64
+_BACKLOG = 1024  # as Go has it, within the kernel's somaxconn: past it a client tries again after a second
 
 _MENDS = {
     errno.EADDRINUSE: "stop what listens there (see ss -ltnp) or choose another port",

@@ -39,11 +39,15 @@ def check_bcc(machine: Machine, *, needed: bool) -> Check:
 
 
 def find_headers(machine: Machine) -> Path | None:
-    """Kernel headers bcc can compile against: named ones, this kernel's, its kheaders, or any other's."""
+    """Kernel headers bcc can compile against: named ones, this kernel's, its kheaders, or any other's.
+
+    Those of another kernel are merged from the distribution's two packages, as the loader does.
+    """
     named = machine.environ.get("BCC_KERNEL_SOURCE")
     own = machine.modules / machine.release / "build"
     kernels = [Path(named)] if named else []
     kernels += [own, machine.sysfs / "kernel/kheaders.tar.xz", *sorted(machine.modules.glob("*/build"))]
+    kernels += sorted(machine.sources.glob("linux-headers-*-common"))
     return next((place for place in kernels if place.exists()), None)
 
 

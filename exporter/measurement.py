@@ -22,6 +22,7 @@ from exporter.power import Power
 from exporter.processes import ProcessLedger
 from exporter.register import Lifetimes
 from exporter.resolver import WorkloadResolver
+from exporter.tariffs import Tariffs
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +50,13 @@ class Measurement:
         resolver: WorkloadResolver,
         ledger: Ledger,
         processes: ProcessLedger | None = None,
+        tariffs: Tariffs | None = None,
     ) -> None:
         self.source = source
         self.power = power
         self.ledger = ledger
         self.processes = processes
+        self.tariffs = tariffs or Tariffs()
         self.components = Components()
         self.available: frozenset[str] = frozenset()
         self._config = config
@@ -125,12 +128,13 @@ class Measurement:
         self.pods.close()
         self.source.close()
         self.power.close()
+        self.tariffs.close()
 
     def _book(self, usage: Usage, shares: Sequence[ZoneShare]) -> None:
         self.ledger.ensure(self.source.directory)
         if self.idle_policy != "none":
             self._book_idle(usage, shares)
-        self.ledger.add(usage, shares)
+        self.ledger.add(usage, shares, self.tariffs.of_tick(self.power.source.info, shares))
         if self.processes is not None:
             self.processes.add(usage, shares)
         self._resolver.forget_ended()

@@ -30,7 +30,7 @@ _GROUPS = (
 _COLUMNS = "| name | type | labels | unit | help |\n|---|---|---|---|---|\n"
 
 # How a name ends, before _total: https://prometheus.io/docs/practices/naming/#base-units
-_UNITS = ("joules", "watts", "seconds", "ratio", "bytes")
+_UNITS = ("joules", "watts", "seconds", "grams", "ratio", "bytes")
 
 
 def reference(specs: Iterable[Spec]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from estimator.energy import FloatArray, ZoneShare
+from exporter.tariffs import FREE, Tariff
 
 _NOT_MEASURED = (math.nan, math.nan, math.nan)
 
@@ -27,6 +28,18 @@ class NodeZone:
     active_watts: float
 
 
+@dataclass(frozen=True, slots=True)
+class NodeCharges:
+    """What the node's energy emitted and cost; each of shape (2,), grams and money.
+
+    idle: its idle part. unattributed: by reason, what belongs to nobody. The workloads' are the rest.
+    """
+
+    total: FloatArray
+    idle: FloatArray
+    unattributed: Mapping[str, FloatArray]
+
+
 class NodeTotals:
     """Sums the shares of every tick by (zone, path), and by (zone, reason) what belongs to nobody."""
 
@@ -34,9 +47,14 @@ class NodeTotals:
         self._joules: dict[tuple[str, str], FloatArray] = {}
         self._watts: dict[tuple[str, str], FloatArray] = {}
         self._unattributed: dict[tuple[str, str], float] = {}
+        self._charged, self._idle_charged = np.zeros(2), np.zeros(2)
+        self._unattributed_charged: dict[str, FloatArray] = {}
 
-    def add(self, shares: Sequence[ZoneShare]) -> None:
+    def add(self, shares: Sequence[ZoneShare], tariff: Tariff = FREE) -> None:
         """Book one tick."""
+        for share in shares:
+            if share.energy.zone in tariff.zones:
+                self._charge(share, tariff.rates)
         self._watts = {}
         for share in shares:
             self._add_zone(share)
@@ -52,12 +70,24 @@ class NodeTotals:
         if energy.interval_seconds > 0:
             self._watts[key] = self._watts.get(key, np.zeros(3)) + amounts / energy.interval_seconds
 
+    def _charge(self, share: ZoneShare, rates: FloatArray) -> None:
+        self._charged = self._charged + share.energy.joules * rates
+        self._idle_charged = self._idle_charged + share.idle_joules * rates
+        for reason, joules in share.unattributed_joules.items():
+            charged = self._unattributed_charged.get(reason, np.zeros(2))
+            self._unattributed_charged[reason] = charged + joules * rates
+
     def zones(self) -> tuple[NodeZone, ...]:
         """Every zone that was ever measured, in the order it was first seen."""
         return tuple(
             NodeZone(*key, *map(float, joules), *map(float, self._watts.get(key, _NOT_MEASURED)))
             for key, joules in self._joules.items()
         )
+
+    @property
+    def charges(self) -> NodeCharges:
+        """What the energy of the zones that count emitted and cost, by the tariff of its time."""
+        return NodeCharges(self._charged, self._idle_charged, dict(self._unattributed_charged))
 
     def unattributed(self) -> Mapping[tuple[str, str], float]:
         """Joules by (zone, reason)."""

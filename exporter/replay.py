@@ -22,6 +22,7 @@ from typing import NoReturn
 
 from ebpf.errors import UsageError
 from estimator.cpu_topology import CpuTopology
+from exporter.carbon import known_tariffs
 from exporter.config import Config
 from exporter.ledger import Ledger
 from exporter.measurement import Measurement, Tick
@@ -33,10 +34,10 @@ from exporter.recording_files import Machine
 from exporter.recording_reader import Recording
 from exporter.register import Lifetimes
 from exporter.sections import Host
-from exporter.server import Server
 from exporter.snapshot import describe, table
 from exporter.ticker import Ticker
 from exporter.web import Application
+from exporter.web_server import build_server
 
 log = logging.getLogger("exporter.replay")
 
@@ -158,6 +159,7 @@ class Player:
             topology=CpuTopology(indices, indices, sockets),
             resolver=resolver,
             ledger=Ledger(resolver, counters.directory.is_alive, lifetimes),
+            tariffs=known_tariffs(self.config.carbon, self.config.cost, self._playback.clock),
         )
 
 
@@ -177,7 +179,7 @@ class _Stage:
 
 def _serve(stack: contextlib.ExitStack, config: Config, player: Player, speed: float) -> None:
     signal.signal(signal.SIGTERM, _leave)
-    server = Server(config.web.listen_addresses, Application(_Stage(player)))
+    server = build_server(config.web, Application(_Stage(player)))
     server.bind()
     stack.callback(server.stop)
     server.start()

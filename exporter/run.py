@@ -13,10 +13,11 @@ from exporter.assembly import assemble
 from exporter.config import Config
 from exporter.heap import keep_heap_small
 from exporter.page import RenderedPage
+from exporter.privileges import give_up, still_needed
 from exporter.reload import Reload
-from exporter.server import Server
 from exporter.ticker import Ticker
 from exporter.web import Application
+from exporter.web_server import build_server
 
 log = logging.getLogger("exporter.run")
 
@@ -43,14 +44,15 @@ def run(config: Config, load: Callable[[], Config], file: Path | None = None) ->
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the configuration has just been read
     keep_heap_small()
     stage = _Stage()
-    server = Server(config.web.listen_addresses, Application(stage))
+    server = build_server(config.web, Application(stage))
     server.bind()
     with contextlib.ExitStack() as stack:
         stack.callback(server.stop)
+        # Capabilities belong to threads: they are given up before the second one is started.
+        measurement = assemble(config, attached=lambda: give_up(still_needed(config)))
+        stack.callback(measurement.close)
         server.start()
         log.info("serving on %s", ", ".join(server.bound))
-        measurement = assemble(config)
-        stack.callback(measurement.close)
         ticker = Ticker(config, measurement)
         reload = Reload(ticker, load, file)
         _on_signals(ticker, reload)

@@ -1,58 +1,71 @@
-"""The web server: cheroot, held to bounded threads, connections and seconds. No other module imports it."""
+"""The web server: one thread that moves bytes and never waits, and a few that answer whole requests.
+
+Held to bounded threads, connections, requests and seconds, whatever clients do.
+"""
 
 from __future__ import annotations
 
+import errno
 import logging
-import os
+import queue
+import selectors
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-from cheroot import server as http
-from cheroot import wsgi
+from functools import partial
+from typing import Protocol
 
 from exporter.listen import open_listener, spell_address
+from exporter.web_connection import Connection, Gate
+from exporter.web_limits import Limits, least_missed
+from exporter.web_reply import Reply, WsgiApplication, answer, refusal
 
-_LOG = logging.getLogger(__name__)
+__all__ = ["Limits", "Server"]
+
+log = logging.getLogger(__name__)
+_LOOK_SECONDS = 0.25  # how often deadlines are looked at
+_PATIENCE_SECONDS = 0.25  # a burst outruns the workers for a moment, which is no reason for a 503
+_ACCEPTS = 8  # at a turn: a newcomer must have several turns before as many again have come as may stay
+_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_TOO_MANY = refusal(
+    "503 Service Unavailable",
+    "too many requests at a time; see web.maxRequests",
+    ("Retry-After", "1"),
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much of us clients can take, by listener.
+class Security(Protocol):
+    """What may change while we serve; asked by the server's own thread alone."""
 
-    request_seconds: from a request's first byte to the response's last. idle_seconds: between requests;
-    longer than the usual scrape interval, so that Prometheus keeps its connection. grace_seconds: what
-    requests under way get when the server stops.
-    """
+    @property
+    def gate(self) -> Gate | None:
+        """TLS for new connections; None for plain HTTP."""
 
-    threads: int = 4
-    connections: int = 128
-    request_seconds: float = 10.0
-    idle_seconds: float = 75.0
-    grace_seconds: float = 0.5
-    header_bytes: int = 16_384
-    body_bytes: int = 16_384
+    def look(self) -> None:
+        """Take over what has changed. Called a few times a second; never raises."""
 
 
 class Server:
     """Serves one WSGI application on several addresses. `bind`, then `start`, then `stop`.
 
-    Cheroot's threads keep the process alive until `stop`.
+    An answer is taken whole from the application before the first byte of it is sent.
     """
 
     def __init__(
-        self, addresses: Sequence[str], application: Callable[..., Any], limits: Limits | None = None
+        self,
+        addresses: Sequence[str],
+        application: WsgiApplication,
+        limits: Limits | None = None,
+        security: Security | None = None,
     ) -> None:
         self._addresses = tuple(addresses)
         self._application = application
         self._limits = limits or Limits()
+        self._security = security
         self._listeners: list[socket.socket] = []
-        self._running: list[_Listening] = []
-        self._stopping = threading.Event()
-        self._reaper = threading.Thread(target=self._reap, name="web-reaper", daemon=True)
+        self._loop: _Loop | None = None
 
     def bind(self) -> None:
         """Take the addresses; raises UsageError and takes none if one cannot be had.
@@ -73,32 +86,15 @@ class Server:
 
     def start(self) -> None:
         """Answer requests, in threads of its own."""
-        self._running = [
-            _Listening(listener, self._application, self._limits) for listener in self._listeners
-        ]
-        for listening in self._running:
-            listening.start_serving()
-        self._reaper.start()
+        self._loop = _Loop(self._listeners, self._application, self._limits, self._security)
+        self._loop.start()
 
     def stop(self) -> None:
         """Stop to listen, let the requests under way end within the grace, and free the addresses."""
-        self._stopping.set()
-        ends = [threading.Thread(target=listening.stop_serving) for listening in self._running]
-        for end in ends:
-            end.start()
-        for end in ends:
-            end.join()
-        if self._reaper.is_alive():
-            self._reaper.join()
-        self._running = []
+        if self._loop:
+            self._loop.stop()
+            self._loop = None
         self._close_listeners()
-
-    def _reap(self) -> None:
-        # Cheroot's own timeout starts anew with each byte: a client could hold a thread as long as it likes.
-        limit = self._limits.request_seconds
-        while not self._stopping.wait(min(1.0, limit / 2)):
-            for listening in self._running:
-                listening.drop_older_than(limit)
 
     def _close_listeners(self) -> None:
         for listener in self._listeners:
@@ -106,119 +102,240 @@ class Server:
         self._listeners = []
 
 
-class _Listening(wsgi.Server):  # type: ignore[misc, unused-ignore]
-    """Cheroot on a socket that listens already."""
+class _Loop:
+    """The thread that owns every socket, and the workers, which own none."""
 
-    expiration_interval = 0.25  # how long `stop` may wait for the selector
+    def __init__(
+        self,
+        listeners: Sequence[socket.socket],
+        application: WsgiApplication,
+        limits: Limits,
+        security: Security | None,
+    ) -> None:
+        self._listeners = tuple(listeners)
+        self._limits = limits
+        self._security = security
+        self._workers = _Workers(application, limits)
+        self._connections: set[Connection] = set()
+        self._selector = selectors.DefaultSelector()
+        self._watched: dict[Connection, int] = {}
+        self._under_way = 0
+        self._crowd: deque[tuple[float, Connection]] = deque()  # whole requests for which there is no place
+        self._stop_at: float | None = None
+        self._thread = threading.Thread(target=self._run, name="web-loop", daemon=True)
 
-    def __init__(self, listener: socket.socket, application: Callable[..., Any], limits: Limits) -> None:
-        super().__init__(
-            listener.getsockname()[:2],
-            application,
-            numthreads=limits.threads,
-            max=limits.threads,
-            server_name="podjoule",
-            request_queue_size=64,
-        )
-        self.timeout = limits.idle_seconds
-        self.shutdown_timeout = None  # we cut what is left after the grace ourselves
-        self.max_request_header_size = limits.header_bytes
-        self.max_request_body_size = limits.body_bytes
-        self.keep_alive_conn_limit = limits.connections
-        self.ConnectionClass = _Connection
-        self.limits = limits
-        self.open: set[_Connection] = set()
-        self._listener = listener
-        self._thread = threading.Thread(target=self.serve, name="web-selector", daemon=True)
-
-    def start_serving(self) -> None:
-        # Cheroot would serve descriptor 3 instead of our socket where systemd's variable is inherited.
-        os.environ.pop("LISTEN_PID", None)
-        self.prepare()
+    def start(self) -> None:
+        for listener in self._listeners:
+            listener.setblocking(False)
+            self._selector.register(listener, selectors.EVENT_READ, listener)
+        self._selector.register(self._workers.bell, selectors.EVENT_READ, None)
+        self._workers.start()
         self._thread.start()
 
-    def stop_serving(self) -> None:
-        grace = threading.Timer(self.limits.grace_seconds, self.cut_all)
-        grace.start()
-        self.stop()
+    def stop(self) -> None:
+        self._stop_at = time.monotonic() + self._limits.grace_seconds
+        self._workers.ring()
         self._thread.join()
-        grace.cancel()
-        grace.join()
+        self._selector.close()
+        self._workers.stop()
 
-    def drop_older_than(self, seconds: float) -> None:
-        """Cut the connections whose request has been under way for longer; their threads come free."""
-        now = time.monotonic()
-        for connection in tuple(self.open):
-            if connection.began is not None and now - connection.began > seconds:
-                connection.cut()
+    def _run(self) -> None:
+        looked = 0.0
+        while not self._is_over():
+            try:
+                self._turn()
+                now = time.monotonic()
+                if now - looked >= min(_LOOK_SECONDS, self._limits.request_seconds / 4):
+                    looked = now
+                    self._look(now)
+            except Exception:
+                log.exception("web server: error in its loop")
+                time.sleep(0.1)  # an error that stays must not take the whole CPU
+        for connection in tuple(self._connections):
+            self._drop(connection)
 
-    def cut_all(self) -> None:
-        for connection in tuple(self.open):
-            connection.cut()
+    def _is_over(self) -> bool:
+        if self._stop_at is None:
+            return False
+        busy = any(connection.is_busy for connection in self._connections)
+        return not busy or time.monotonic() > self._stop_at
 
-    def bind(self, family: int, type: int, proto: int = 0) -> socket.socket:  # noqa: A002, ARG002 - cheroot's names
-        self.socket = self._listener
-        return self._listener
+    def _turn(self) -> None:
+        stopping = self._stop_at is not None
+        for key, _ in self._selector.select(0.02 if stopping or self._crowd else _LOOK_SECONDS):
+            if key.data is None:
+                self._workers.hush()
+            elif isinstance(key.data, Connection):
+                if key.data in self._connections:  # not cut for another one in this very turn
+                    self._advance(key.data)
+            elif not stopping:
+                self._accept(key.data)
+            else:
+                self._selector.unregister(key.data)
+        for connection, reply in self._workers.done():
+            self._under_way -= 1
+            if connection in self._connections:
+                self._respond(connection, reply)
+        self._thin_out(time.monotonic())
 
-    def process_conn(self, conn: _Connection) -> None:
-        """A connection from the selector: readable, or just accepted and silent until now."""
-        if conn.last_used is not None:
-            super().process_conn(conn)
-        elif len(self.open) > self.limits.connections:
-            conn.close()
+    def _thin_out(self, now: float) -> None:
+        while self._crowd:
+            came, connection = self._crowd[0]
+            has_place = self._under_way < self._limits.requests
+            if not has_place and now - came < _PATIENCE_SECONDS:
+                return
+            self._crowd.popleft()
+            if connection not in self._connections:
+                continue
+            if has_place:
+                self._hand_over(connection)
+            else:
+                self._respond(connection, _TOO_MANY)
+
+    def _hand_over(self, connection: Connection) -> None:
+        self._under_way += 1
+        self._workers.put(connection)
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(_ACCEPTS):
+            try:
+                sock, _ = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _NO_ROOM:
+                    log.warning("web server: a client cannot be let in: %s", error)
+                    self._make_room(len(self._connections))
+                    time.sleep(0.05)
+                return
+            self._welcome(sock)
+
+    def _welcome(self, sock: socket.socket) -> None:
+        self._make_room(self._limits.connections)
+        if len(self._connections) >= self._limits.connections:
+            sock.close()
+            return
+        gate = self._security.gate if self._security else None
+        try:
+            connection = Connection(sock, gate, self._limits, time.monotonic())
+        except (OSError, ValueError) as error:
+            log.debug("web server: a client left at once: %s", error)
+            sock.close()
+            return
+        self._connections.add(connection)
+        self._advance(connection)
+
+    def _make_room(self, most: int) -> None:
+        if len(self._connections) >= most > 0:
+            victim = least_missed(self._connections)
+            if victim:
+                self._drop(victim)
+
+    def _advance(self, connection: Connection) -> None:
+        self._try(connection, partial(connection.advance, time.monotonic()))
+
+    def _respond(self, connection: Connection, reply: Reply) -> None:
+        self._try(connection, partial(connection.respond, reply, time.monotonic()))
+
+    def _try(self, connection: Connection, step: Callable[[], None]) -> None:
+        """One step of one connection: whatever is wrong with it, the others go on."""
+        try:
+            step()
+        except (OSError, ValueError) as error:
+            log.debug("web server: %s: %s", connection.peers.client, error or "too slow")
+            self._drop(connection)
+        except Exception:
+            log.exception("web server: error in serving %s", connection.peers.client)
+            self._drop(connection)
         else:
-            self.put_conn(conn)  # to a thread only once it says something
+            self._go_on(connection)
 
-    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
-        # What clients do wrong is theirs; an exception in the application is ours.
-        ours = level >= logging.ERROR
-        _LOG.log(level if ours else logging.DEBUG, "web server: %s", msg, exc_info=traceback and ours)
+    def _go_on(self, connection: Connection) -> None:
+        if not connection.is_answering:
+            self._watch(connection, connection.wants)
+            return
+        self._watch(connection, 0)
+        if self._crowd or self._under_way >= self._limits.requests:
+            self._crowd.append((time.monotonic(), connection))
+        else:
+            self._hand_over(connection)
+
+    def _watch(self, connection: Connection, events: int) -> None:
+        watched = self._watched.get(connection, 0)
+        if events == watched:
+            return
+        if not events:
+            self._selector.unregister(connection.sock)
+            del self._watched[connection]
+            return
+        change = self._selector.modify if watched else self._selector.register
+        change(connection.sock, events, connection)
+        self._watched[connection] = events
+
+    def _look(self, now: float) -> None:
+        for connection in [each for each in self._connections if each.deadline < now]:
+            self._try(connection, partial(connection.expire, now))
+        if self._security:
+            self._security.look()
+
+    def _drop(self, connection: Connection) -> None:
+        self._watch(connection, 0)
+        self._connections.discard(connection)
+        connection.close()
 
 
-class _Request(http.HTTPRequest):  # type: ignore[misc, unused-ignore]
-    def respond(self) -> None:
-        # We read no bodies, and what is left of a chunked one would be taken for the next request.
-        self.close_connection = self.close_connection or self.chunked_read
-        super().respond()
+class _Workers:
+    """The threads that ask the application. bell: readable when there are replies to be fetched."""
 
+    def __init__(self, application: WsgiApplication, limits: Limits) -> None:
+        self.bell, self._clapper = socket.socketpair()
+        self.bell.setblocking(False)
+        self._clapper.setblocking(False)
+        self._application = application
+        self._body_bytes = limits.body_bytes
+        self._asked: queue.SimpleQueue[Connection | None] = queue.SimpleQueue()
+        self._replies: deque[tuple[Connection, Reply]] = deque()
+        self._grace_seconds = limits.grace_seconds
+        self._threads = [
+            threading.Thread(target=self._work, name=f"web-worker-{number}", daemon=True)
+            for number in range(limits.threads)
+        ]
 
-class _Connection(http.HTTPConnection):  # type: ignore[misc, unused-ignore]
-    RequestHandlerClass = _Request
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
 
-    def __init__(self, server: _Listening, sock: socket.socket, makefile: Callable[..., Any]) -> None:
-        sock.settimeout(server.limits.request_seconds)
-        super().__init__(
-            server, sock, lambda *args: _SocketWriter(sock) if "w" in args[1] else makefile(*args)
-        )
-        self.began: float | None = None
-        server.open.add(self)
+    def put(self, connection: Connection) -> None:
+        """Have the connection's request answered."""
+        self._asked.put(connection)
 
-    def communicate(self) -> bool:
-        self.began = time.monotonic()
+    def done(self) -> list[tuple[Connection, Reply]]:
+        """What was answered since the last call."""
+        return [self._replies.popleft() for _ in range(len(self._replies))]
+
+    def ring(self) -> None:
+        """Wake the loop."""
         try:
-            return bool(super().communicate())  # type: ignore[no-untyped-call, unused-ignore]
-        finally:
-            self.began = None
-
-    def cut(self) -> None:
-        try:
-            self.socket.shutdown(socket.SHUT_RDWR)
+            self._clapper.send(b".")
         except OSError:
-            _LOG.debug("web server: the client was faster")
+            log.debug("web server: the bell rings already")
 
-    def close(self) -> None:
-        self.server.open.discard(self)
-        super().close()
+    def hush(self) -> None:
+        """The loop is awake."""
+        self.bell.recv(4096)
 
+    def stop(self) -> None:
+        """End the threads; one that the application holds up for longer is left to end with the process."""
+        for _ in self._threads:
+            self._asked.put(None)
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(self._grace_seconds)
+        self.bell.close()
+        self._clapper.close()
 
-class _SocketWriter:
-    """Cheroot's own writer copies what is left of a page each time the kernel takes a part of it."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self.bytes_written = 0
-
-    def write(self, data: bytes) -> int:
-        self._sock.sendall(data)
-        self.bytes_written += len(data)
-        return len(data)
+    def _work(self) -> None:
+        while (connection := self._asked.get()) is not None:
+            reply = answer(self._application, connection.head, connection.peers, self._body_bytes)
+            self._replies.append((connection, reply))
+            self.ring()

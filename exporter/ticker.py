@@ -8,12 +8,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
+from exporter.api_observer import Observer, Round
 from exporter.collect import Collector
 from exporter.config import Config
 from exporter.exposition import Renderer
 from exporter.measurement import Measurement, Tick
 from exporter.page import RenderedPage
 from exporter.register import Lifetimes
+from exporter.tick_page import TickPage
 
 log = logging.getLogger("exporter.tick")
 
@@ -37,6 +39,7 @@ class Ticker:
             measurement, config.kube.node_name, config.host.procfs, config.kube.pod_labels
         )
         self._renderer = Renderer()
+        self._observer = Observer(measurement, config.kube.node_name, clock)
         self._clock = clock
         self._began = clock()
         self._ticks = 0
@@ -86,24 +89,39 @@ class Ticker:
             self._advance()
             self._enter("")
         except Exception as error:
-            self._enter(f"{type(error).__name__}: {error}")
+            self._enter(_spelt(error))
             log.debug("the tick failed", exc_info=True)
         self._duration_seconds = self._clock() - self._began
 
     def _advance(self) -> None:
         try:
             tick = self._measurement.advance()
-        except Exception:
+        except Exception as error:
             if self.page is not None:
-                self._publish(self._measurement.miss())
+                self._publish(self._measurement.miss(), _spelt(error))
             raise
         self._publish(tick)
 
-    def _publish(self, tick: Tick) -> None:
+    def _publish(self, tick: Tick, failure: str = "") -> None:
         with self._measurement.components.timed("render"):
             levels = self.config.exporter.prometheus.metrics_level
             families = self._collector.collect(tick, levels, self._ticks, self._duration_seconds)
-            self.page = RenderedPage(self._renderer.blocks(families))
+            blocks = self._renderer.blocks(families)
+        view = None
+        try:
+            with self._measurement.components.timed("view"):
+                view = self._observer.observe(tick, self._round(failure))
+        finally:  # whatever ails the page, Prometheus gets its metrics
+            self.page = TickPage(blocks, view)
+
+    def _round(self, failure: str) -> Round:
+        return Round(
+            number=self._ticks,
+            interval_seconds=self.config.monitor.interval_seconds,
+            duration_seconds=self._clock() - self._began,
+            ended_seconds=self._began,
+            failure=failure,
+        )
 
     def _enter(self, failure: str) -> None:
         if failure == self._failure:
@@ -113,3 +131,7 @@ class Ticker:
             log.error("the tick failed, counters stay as they were: %s", failure)
         else:
             log.info("ticking again")
+
+
+def _spelt(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,15 +1,17 @@
-"""The WSGI application: /metrics, /-/healthy, /-/ready and a small page that leads to them."""
+"""The WSGI application: /metrics, /-/healthy, /-/ready, the page at / and the API behind it."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ebpf.version import VERSION
+from exporter.api import PREFIX, Api
+from exporter.api_view import View
 from exporter.page import RenderedPage, negotiate
+from exporter.responses import OK, UNAVAILABLE, Response
+from exporter.tick_page import TickPage
+from exporter.ui_files import UiFiles
+from exporter.ui_landing import landing
 
 Environ = Mapping[str, Any]
 Headers = list[tuple[str, str]]
@@ -27,55 +29,16 @@ class Published(Protocol):
         """None while the tick is alive, else the reason why it is not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What is sent back; status as "200 OK"."""
-
-    status: str
-    body: bytes
-    content_type: str = "text/plain; charset=utf-8"
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-OK = "200 OK"
-UNAVAILABLE = "503 Service Unavailable"
 NOT_YET = Response(UNAVAILABLE, b"The first tick is not done yet.\n", headers=(("Retry-After", "1"),))
 NOT_FOUND = Response("404 Not Found", b"Not here. See / for what there is.\n")
 NOT_ALLOWED = Response("405 Method Not Allowed", b"Use GET or HEAD.\n", headers=(("Allow", "GET, HEAD"),))
 
-_STYLE = """
-:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
-body { margin: 3rem auto; max-width: 40rem; padding: 0 1rem; }
-dt { margin-top: .75rem; }
-"""
+_UI = "/ui/"
 
-_LANDING = f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>podjoule</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<main>
-<h1>podjoule</h1>
-<p>Joules per pod, from the Linux kernel to Prometheus. Version {VERSION}.</p>
-<dl>
-<dt><a href="/metrics">/metrics</a></dt><dd>what the last tick measured, for Prometheus to scrape</dd>
-<dt><a href="/-/healthy">/-/healthy</a></dt><dd>200 while ticks go on, for a liveness probe</dd>
-<dt><a href="/-/ready">/-/ready</a></dt><dd>200 once the first tick is done, for a readiness probe</dd>
-</dl>
-</main>
-</body>
-</html>
-"""
-
-_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _SAFETY = (
     (
         "Content-Security-Policy",
-        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     ),
     ("X-Content-Type-Options", "nosniff"),
@@ -89,8 +52,11 @@ class Application:
 
     def __init__(self, published: Published) -> None:
         self._published = published
+        self._files = UiFiles()
+        self._api = Api(self._files)
+        self._template = self._files.text("index.html")
         self._routes: dict[str, Callable[[Environ], Response]] = {
-            "/": _landing,
+            "/": self._landing,
             "/metrics": self._metrics,
             "/-/healthy": self._healthy,
             "/-/ready": self._ready,
@@ -105,8 +71,22 @@ class Application:
     def _respond(self, environ: Environ) -> Response:
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return NOT_ALLOWED
-        route = self._routes.get(environ["PATH_INFO"])
-        return route(environ) if route else NOT_FOUND
+        path = environ["PATH_INFO"]
+        if route := self._routes.get(path):
+            return route(environ)
+        if path.startswith(PREFIX):
+            return self._api.respond(path[len(PREFIX) :], environ, self._view, self._published.healthy())
+        if path.startswith(_UI):
+            return self._files.respond(path[len(_UI) :], environ.get("HTTP_IF_NONE_MATCH"))
+        return NOT_FOUND
+
+    @property
+    def _view(self) -> View | None:
+        page = self._published.page
+        return page.view if isinstance(page, TickPage) else None
+
+    def _landing(self, _environ: Environ) -> Response:
+        return landing(self._template, self._view)
 
     def _metrics(self, environ: Environ) -> Response:
         page = self._published.page
@@ -125,10 +105,7 @@ class Application:
         return NOT_YET if self._published.page is None else Response(OK, b"ready\n")
 
 
-def _landing(_environ: Environ) -> Response:
-    return Response(OK, _LANDING.encode(), "text/html; charset=utf-8")
-
-
 def _headers(response: Response) -> Headers:
     described = (("Content-Type", response.content_type), ("Content-Length", str(len(response.body))))
-    return [*described, *response.headers, *_SAFETY]
+    own = {name for name, _ in response.headers}
+    return [*described, *response.headers, *(each for each in _SAFETY if each[0] not in own)]

@@ -100,15 +100,22 @@ class Podjoule:
 
 
 class Prometheus:
-    """Debian's Prometheus, scraping the targets given every `interval`."""
+    """Debian's Prometheus, scraping the targets given, and evaluating its rules, every `interval`."""
 
-    def __init__(self, folder: Path, targets: Sequence[str], interval: str = "2s") -> None:
+    def __init__(
+        self, folder: Path, targets: Sequence[str], interval: str = "2s", rule_files: Sequence[Path] = ()
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "prometheus.log"
         configuration = {
-            "global": {"scrape_interval": interval, "scrape_timeout": interval},
+            "global": {
+                "scrape_interval": interval,
+                "scrape_timeout": interval,
+                "evaluation_interval": interval,
+            },
+            "rule_files": [str(file) for file in rule_files],
             "scrape_configs": [{"job_name": "podjoule", "static_configs": [{"targets": list(targets)}]}],
         }
         (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))

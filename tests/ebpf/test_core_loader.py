@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ebpf import core_loader, libbpf
+from ebpf.capabilities import kernel_version
 from ebpf.core_loader import load
 from ebpf.errors import SourceUnavailable
 from ebpf.hierarchy import Hierarchy
@@ -99,4 +100,4 @@ def test_the_kernels_version_is_read_from_its_release(
     monkeypatch: pytest.MonkeyPatch, release: str, version: tuple[int, int]
 ) -> None:
     monkeypatch.setattr(platform, "release", lambda: release)
-    assert core_loader._kernel_version() == version
+    assert kernel_version() == version

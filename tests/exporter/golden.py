@@ -8,6 +8,7 @@ from unittest.mock import patch
 
 from ebpf.counters import KernelStatistics
 from estimator.cpuinfo import Processor
+from exporter.carbon_sections import Cost
 from exporter.components import Components
 from exporter.exposition import Renderer
 from tests.exporter.nodes import FIXTURES, NODE, Node, container, in_pod, write_process
@@ -24,11 +25,15 @@ def plain(openmetrics: bool = False) -> str:
 
 
 def everything() -> str:
-    """All levels, and idle energy shared out."""
+    """All levels, idle energy shared out, and what it costs."""
     with tempfile.TemporaryDirectory() as folder:
         write_process(Path(folder), 100, 'ng"inx\\', "/usr/sbin/nginx")
         node = Node(
-            zones=("package",), procfs=Path(folder), levels=(*NODE, "process"), idle_policy="proportional"
+            zones=("package",),
+            procfs=Path(folder),
+            levels=(*NODE, "process"),
+            idle_policy="proportional",
+            cost=Cost(price_per_kwh=0.25, currency="EUR"),
         )
         return _play(node)
 

@@ -14,6 +14,8 @@ from estimator.energy import EnergySource
 from estimator.metered import MeteredEnergy
 from estimator.meters.fake import FakeMeter
 from estimator.meters.port import MeterError, ZoneReading
+from exporter.carbon import known_tariffs
+from exporter.carbon_sections import Carbon, Cost
 from exporter.config import Config
 from exporter.container_names import ContainerNames
 from exporter.ledger import Ledger
@@ -24,6 +26,7 @@ from exporter.processes import ProcessLedger
 from exporter.register import Lifetimes
 from exporter.resolver import WorkloadResolver
 from exporter.sections import Exporters, Host, Kube, Monitor, Prometheus
+from exporter.tariffs import Tariffs
 from exporter.ticker import Ticker
 
 UID = "7e44ee88-1e65-4a16-8cdf-9a90c819180e"
@@ -73,6 +76,9 @@ class Node:
         source: FakeCounterSource | None = None,
         pods: PodDirectory | None = None,
         kube: Kube = Kube("n1"),  # noqa: B008  frozen
+        carbon: Carbon | None = None,
+        cost: Cost | None = None,
+        tariffs: Tariffs | None = None,
     ) -> None:
         self.pods = pods
         self.source = source or FakeCounterSource(n_cpu=2 * sockets)
@@ -85,16 +91,17 @@ class Node:
             monitor=monitor,
             exporter=Exporters(Prometheus(levels)),
             kube=kube,
+            carbon=carbon or Carbon(),
+            cost=cost or Cost(),
         )
+        self._tariffs = tariffs or known_tariffs(self.config.carbon, self.config.cost, self.seconds)
         energy = energy or MeteredEnergy(FakeMeter(iter(self._readings, None)))
         self.measurement = self._measure(Power(energy, {}, lambda: None), sockets)
         self.ticker = Ticker(self.config, self.measurement)
 
     def _measure(self, power: Power, sockets: int) -> Measurement:
         resolver = WorkloadResolver(self.source.directory, ContainerNames(NO_SUCH_ROOT), self.pods)
-        lifetimes = Lifetimes(
-            self.config.monitor.terminated_ttl_seconds, clock=lambda: self.source.monotonic_ns / 1e9
-        )
+        lifetimes = Lifetimes(self.config.monitor.terminated_ttl_seconds, clock=self.seconds)
         cpus = range(2 * sockets)
         by_process = "process" in self.config.exporter.prometheus.metrics_level
         return Measurement(
@@ -105,7 +112,12 @@ class Node:
             resolver=resolver,
             ledger=Ledger(resolver, self.source.directory.is_alive, lifetimes, resolver.again),
             processes=ProcessLedger(self.config.host.procfs, resolver, lifetimes) if by_process else None,
+            tariffs=self._tariffs,
         )
+
+    def seconds(self) -> float:
+        """The node's time, which began in 1970."""
+        return self.source.monotonic_ns / 1e9
 
     def draw(self, joules: float, zone: str = "package") -> None:
         """Let every counter of a zone go up."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.container_names import ContainerNames
+from exporter.container_names import ContainerNames, host_root
 
 ID = "26f7d4a96911f1abb549d0c8690ce8d20ff52bb64b8ed92c7cf51a233f76923b"
 OTHER = "c54c19fd9ebbc8293b350043a5bfe9b0c787b5161dba800d078947db8a35272f"
@@ -161,3 +161,21 @@ def test_what_cannot_be_read_is_counted(tmp_path: Path) -> None:
 def test_nothing_but_an_id_becomes_a_path(tmp_path: Path, container_id: str) -> None:
     docker(tmp_path, ID, "/web")
     assert ContainerNames(tmp_path).lookup(container_id) == ""
+
+
+def test_without_the_hosts_file_system_nothing_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[object] = []
+    monkeypatch.setattr(Path, "glob", lambda *arguments: looked.append(arguments) or [])
+    monkeypatch.setattr(Path, "read_text", lambda *arguments, **_: looked.append(arguments) or "")
+    assert ContainerNames(None).lookup(ID) == ""
+    assert looked == []
+
+
+def test_a_pod_does_not_see_the_hosts_file_system() -> None:
+    assert host_root(Path("/proc"), {}) == Path("/")
+    assert host_root(Path("/proc"), {"KUBERNETES_SERVICE_HOST": "10.96.0.1"}) is None
+
+
+def test_a_pod_sees_it_where_it_is_mounted_around_its_procfs() -> None:
+    environ = {"KUBERNETES_SERVICE_HOST": "10.96.0.1"}
+    assert host_root(Path("/host/proc"), environ) == Path("/host")

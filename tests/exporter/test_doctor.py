@@ -13,6 +13,8 @@ import pytest
 from exporter.check import Check, Machine
 from exporter.config import Config
 from exporter.doctor import as_json, as_table, can_run, doctor, examine
+from exporter.kernel_checks import check_capabilities
+from exporter.loader_checks import find_headers
 from exporter.sections import Ebpf
 
 RELEASE = "6.1.0-18-amd64"
@@ -44,6 +46,7 @@ def machine(tmp_path) -> Machine:
     put(sysfs / "bus/event_source/devices/cpu/type", "4\n")
     put(sysfs / "class/powercap/intel-rapl:0/energy_uj", "123\n")
     put(sysfs / "class/powercap/intel-rapl:0/name", "package-0\n")
+    put(sysfs / "class/powercap/intel-rapl:0/max_energy_range_uj", "262143328850\n")
     put(tmp_path / "bcc/libbcc.py", "")
     put(tmp_path / f"modules/{RELEASE}/build/Makefile", "")
     return Machine(
@@ -52,6 +55,7 @@ def machine(tmp_path) -> Machine:
         cgroupfs=cgroupfs,
         boot=tmp_path / "boot",
         modules=tmp_path / "modules",
+        sources=tmp_path / "sources",
         core_object=put(tmp_path / "sched_switch.bpf.o", b"\x7fELF"),
         try_bpf=lambda: 0,
         try_events=lambda _sysfs: COUNTED,
@@ -179,6 +183,7 @@ def test_tracefs_matters_only_to_bcc(machine):
         (RELEASE, 0, 1 << 21, ""),
         (RELEASE, 65534, 1 << 39 | 1 << 38, "CAP_DAC_READ_SEARCH"),
         (RELEASE, 65534, 1 << 39 | 1 << 38 | 1 << 2, ""),
+        (RELEASE, 65534, 0, "CAP_BPF, CAP_PERFMON, CAP_DAC_READ_SEARCH"),
         ("5.10.0-1", 0, 1 << 39 | 1 << 38, "CAP_SYS_RESOURCE"),
         ("5.4.0-1", 0, 1 << 39 | 1 << 24, "CAP_SYS_ADMIN"),
     ],
@@ -187,7 +192,23 @@ def test_the_rights_that_are_wanted_are_named(machine, release, uid, effective, 
     put(machine.procfs / "sys/kernel/osrelease", f"{release}\n")
     put(machine.procfs / "self/status", f"Uid:\t{uid}\t{uid}\t{uid}\t{uid}\nCapEff:\t{effective:016x}\n")
     check = checks_of(machine)["capabilities"]
-    assert check.found == f"without {missing}" if missing else check.ok
+    assert check.found.startswith(f"without {missing}: ") if missing else check.ok
+    assert check.mend == (f"run as root or give {missing}" if missing else "")
+
+
+def test_what_a_missing_right_costs_is_told(machine):
+    put(machine.procfs / "self/status", f"Uid:\t1\t1\t1\t1\nCapEff:\t{1 << 39:016x}\n")
+    found = checks_of(machine)["capabilities"].found
+    assert found == (
+        "without CAP_PERFMON, CAP_DAC_READ_SEARCH: CPU time from cpu.stat alone, no counters;"
+        " energy_uj cannot be read, a model stands in"
+    )
+
+
+def test_executables_of_others_take_a_right_where_processes_are_told_apart(machine):
+    put(machine.procfs / "self/status", f"Uid:\t0\t0\t0\t0\nCapEff:\t{3 << 38:016x}\n")
+    assert check_capabilities(machine).ok
+    assert_warned(check_capabilities(machine, by_process=True), "CAP_SYS_PTRACE", "exe")
 
 
 def test_without_status_the_rights_cannot_be_told(machine):
@@ -249,6 +270,20 @@ def test_rapl_is_missing_barred_or_broken(machine, monkeypatch):
     assert_warned(checks_of(none)["rapl"], "no ", "class/powercap", "model")
 
 
+def test_rapl_is_found_where_its_zones_are_nested(machine, tmp_path):
+    """As below devices/virtual/powercap, which is what a container has mounted."""
+    nested = tmp_path / "powercap/intel-rapl/intel-rapl:0"
+    for name, text in (("name", "package-0"), ("max_energy_range_uj", "1000000"), ("energy_uj", "12")):
+        put(nested / name, f"{text}\n")
+    assert checks_of(replace(machine, powercap=tmp_path / "powercap"))["rapl"].ok
+
+
+def test_bcc_takes_the_distributions_headers_where_no_kernel_has_its_own(machine, tmp_path):
+    put(tmp_path / "src/linux-headers-6.1.0-9-common/Makefile", "")
+    merged = replace(machine, modules=tmp_path / "none", sources=tmp_path / "src")
+    assert find_headers(merged) == tmp_path / "src/linux-headers-6.1.0-9-common"
+
+
 def test_without_any_source_the_exporter_cannot_run(machine, tmp_path):
     bare = Machine(
         sysfs=tmp_path / "no-sys",
@@ -256,6 +291,7 @@ def test_without_any_source_the_exporter_cannot_run(machine, tmp_path):
         cgroupfs=tmp_path / "no-cgroup",
         boot=tmp_path / "no-boot",
         modules=tmp_path / "no-modules",
+        sources=tmp_path / "no-sources",
         core_object=tmp_path / "no-object",
         try_bpf=lambda: errno.EPERM,
         try_library=lambda name: f"{name}: cannot open shared object file",

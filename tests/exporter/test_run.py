@@ -207,7 +207,7 @@ ON_LOOPBACK = Config(web=Web(("127.0.0.1:0",)))
 
 
 def test_a_signal_while_it_starts_ends_it_cleanly(handlers: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    def assemble(_: Config) -> None:
+    def assemble(_: Config, **__: object) -> None:
         os.kill(os.getpid(), signal.SIGHUP)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(1.0)
@@ -221,7 +221,7 @@ def test_a_signal_while_it_starts_ends_it_cleanly(handlers: None, monkeypatch: p
 def test_what_cannot_be_counted_ends_it_and_the_server(
     handlers: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def assemble(_: Config) -> None:
+    def assemble(_: Config, **__: object) -> None:
         raise SourceUnavailable("no cgroup hierarchy")
 
     monkeypatch.setattr(module, "assemble", assemble)
@@ -238,6 +238,6 @@ def test_everything_is_let_go_of(handlers: None, monkeypatch: pytest.MonkeyPatch
         return advance()
 
     monkeypatch.setattr(node.measurement, "advance", once)
-    monkeypatch.setattr(module, "assemble", lambda _: node.measurement)
+    monkeypatch.setattr(module, "assemble", lambda *_, **__: node.measurement)
     assert run(ON_LOOPBACK, lambda: ON_LOOPBACK) == 0
     assert node.source.closed

@@ -1,83 +1,33 @@
 from __future__ import annotations
 
 import gzip
-import http.client
+import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 
 import pytest
 
 from ebpf.errors import UsageError
 from ebpf.version import VERSION
-from exporter.exposition import Family, Renderer
 from exporter.listen import parse_address
-from exporter.page import RenderedPage
 from exporter.server import Limits, Server
 from exporter.web import Application
 from tests.exporter.reference import reference
+from tests.exporter.web_kit import FAMILIES, Client, Tick, serving
 
-FAMILIES = [
-    Family("watts", "Watts", "gauge", ("zone",), [(f"zone-{n}",) for n in range(20_000)], [1.5] * 20_000)
-]
 LIMITS = Limits(threads=2, request_seconds=0.4, idle_seconds=5.0, grace_seconds=0.5)
 
 # Under a second on a machine at rest; without our own doing any of these would take four and more.
 PROMPT_SECONDS = 2.0
 
 
-class Tick:
-    """A tick whose state the test sets."""
-
-    def __init__(self) -> None:
-        self.page: RenderedPage | None = RenderedPage(Renderer().blocks(FAMILIES))
-        self.reason: str | None = None
-        self.on_healthy: Callable[[], object] = lambda: None
-
-    def healthy(self) -> str | None:
-        self.on_healthy()
-        return self.reason
-
-
-class Client:
-    """A kept-alive connection to a server on loopback."""
-
-    def __init__(self, address: str) -> None:
-        self.host, self.port = parse_address(address)
-        self._connection = http.client.HTTPConnection(self.host, self.port, timeout=5)
-
-    def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self._connection.request(method, path, headers=named)
-        response = self._connection.getresponse()
-        return response, response.read()
-
-    def socket(self) -> socket.socket:
-        return socket.create_connection((self.host, self.port), timeout=5)
-
-    def close(self) -> None:
-        self._connection.close()
-
-
 @pytest.fixture
 def tick() -> Tick:
     return Tick()
-
-
-@contextmanager
-def serving(
-    tick: Tick, limits: Limits | None = None, addresses: Sequence[str] = ("127.0.0.1:0",)
-) -> Iterator[Server]:
-    server = Server(addresses, Application(tick), limits)
-    server.bind()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture
@@ -147,15 +97,38 @@ def test_unhealthy_with_the_reason_when_the_tick_is_stuck(tick: Tick, client: Cl
     assert (response.status, body) == (503, b"the last tick started 31 s ago\n")
 
 
-def test_the_landing_page_names_version_and_pages_and_asks_nobody_else(client: Client) -> None:
+def test_the_page_names_the_version_leads_on_and_asks_nobody_else(client: Client) -> None:
     response, body = client.ask("/")
     text = body.decode()
     assert response.headers["Content-Type"] == "text/html; charset=utf-8"
     assert VERSION in text
-    assert all(f'href="{path}"' in text for path in ("/metrics", "/-/healthy", "/-/ready"))
-    assert "color-scheme: light dark" in text
-    assert "http" not in text
-    assert "script" not in text
+    links = set(re.findall(r'(?:href|src)="([^"]*)"', text))
+    assert {"metrics", "-/healthy", "-/ready", "api/v1/openapi.json"} < links
+    # Relative, so that it works behind any prefix; and no word of the policy has to be softened for it.
+    assert not [link for link in links if re.match("[a-z]+:|/", link)]
+    assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=", text)
+
+
+def test_everything_that_the_page_needs_is_served_and_kept_until_it_changes(client: Client) -> None:
+    files = re.findall(r'(?:href|src)="(ui/[^"]*)"', client.ask("/")[1].decode())
+    imported = re.findall(r'from "\./([^"]*)"', client.ask("/ui/app.js")[1].decode())
+    for path in {*files, *(f"ui/{name}" for name in imported)}:
+        response, body = client.ask(f"/{path}")
+        assert (response.status, bool(body)) == (200, True), path
+        assert response.headers.get_all("Cache-Control") == ["no-cache"]
+        again, nothing = client.ask(f"/{path}", If_None_Match=response.headers["ETag"])
+        assert (again.status, nothing) == (304, b"")
+
+
+@pytest.mark.parametrize("path", ["/ui/", "/ui/../page.py", "/ui/nothing.js", "/ui/%2e%2e/page.py"])
+def test_nothing_but_the_files_of_the_page_is_served(client: Client, path: str) -> None:
+    assert client.ask(path)[0].status == 404
+
+
+def test_the_api_says_503_until_there_is_a_view_and_404_for_what_it_has_not(client: Client) -> None:
+    assert client.ask("/api/v1/status")[0].status == 503
+    assert client.ask("/api/v1/nothing")[0].status == 404
+    assert client.ask("/api/v1/openapi.json")[0].headers["Content-Type"] == "application/json"
 
 
 def test_other_paths_and_methods_are_refused(client: Client) -> None:
@@ -168,7 +141,9 @@ def test_other_paths_and_methods_are_refused(client: Client) -> None:
 def test_every_answer_has_the_headers_that_keep_browsers_safe(client: Client, path: str) -> None:
     headers = client.ask(path)[0].headers
     assert headers["X-Content-Type-Options"] == "nosniff"
-    assert headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'sha256-")
+    policy = headers["Content-Security-Policy"].split("; ")
+    assert policy[0] == "default-src 'none'"
+    assert {each.split()[-1] for each in policy} == {"'none'", "'self'"}
     assert headers["Server"] == "podjoule"
 
 
@@ -183,7 +158,7 @@ def test_a_chunked_body_is_not_taken_for_the_next_request(client: Client) -> Non
 
 
 def test_headers_and_bodies_beyond_the_limit_are_refused(client: Client) -> None:
-    assert client.ask("/metrics", X_Long="x" * LIMITS.header_bytes)[0].status == 413
+    assert client.ask("/metrics", X_Long="x" * LIMITS.header_bytes)[0].status == 431
     with closing(Client(f"{client.host}:{client.port}")) as other:
         assert other.ask("/metrics", "POST", Content_Length=str(10**9))[0].status == 413
 
@@ -238,13 +213,18 @@ def test_silent_connections_take_no_thread(client: Client) -> None:
         assert time.monotonic() - start < PROMPT_SECONDS
 
 
-def test_connections_are_bounded(tick: Tick) -> None:
+def test_connections_are_bounded_and_a_new_one_takes_the_place_of_the_oldest_that_never_asked(
+    tick: Tick,
+) -> None:
     with serving(tick, Limits(connections=3)) as server, ExitStack() as stack:
         client = stack.enter_context(closing(Client(server.bound[0])))
+        assert client.ask("/-/ready")[0].status == 200
         sockets = [stack.enter_context(client.socket()) for _ in range(6)]
-        assert [_ended(sock) for sock in sockets[3:]] == [True] * 3
-        sockets[0].sendall(b"GET /-/ready HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert sockets[0].recv(65536).startswith(b"HTTP/1.1 200 OK")
+        assert [_ended(sock) for sock in sockets[:4]] == [True] * 4
+        for sock in sockets[4:]:
+            sock.sendall(b"GET /-/ready HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert sock.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        assert client.ask("/-/ready")[0].status == 200
 
 
 def test_requests_under_way_are_finished_when_the_server_stops(tick: Tick) -> None:

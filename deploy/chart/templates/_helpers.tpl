@@ -1,0 +1,190 @@
+{{- define "podjoule.name" -}}
+{{ .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "podjoule.fullname" -}}
+{{- $name := include "podjoule.name" . -}}
+{{- if .Values.fullnameOverride -}}
+{{ .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name -}}
+{{ .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- else -}}
+{{ printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" }}
+{{- end -}}
+{{- end }}
+
+{{- /* Cluster-wide objects carry the namespace in their name: two releases of one name do not meet. */ -}}
+{{- define "podjoule.clusterName" -}}
+{{ printf "%s:%s" .Release.Namespace (include "podjoule.fullname" .) }}
+{{- end }}
+
+{{- define "podjoule.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "podjoule.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- /* Those of the pods: without versions, so that a new chart alone does not replace them. */ -}}
+{{- define "podjoule.podLabels" -}}
+{{ include "podjoule.selectorLabels" . }}
+app.kubernetes.io/component: exporter
+app.kubernetes.io/part-of: podjoule
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "podjoule.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "podjoule.podLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "podjoule.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{ .Values.serviceAccount.name | default (include "podjoule.fullname" .) }}
+{{- else -}}
+{{ .Values.serviceAccount.name | default "default" }}
+{{- end -}}
+{{- end }}
+
+{{- define "podjoule.image" -}}
+{{- $image := .Values.image -}}
+{{- $tag := $image.tag | default (printf "%s%s" .Chart.AppVersion (ternary "-bcc" "" .Values.bcc.enabled)) -}}
+{{ $image.repository }}{{ ternary (printf "@%s" $image.digest) (printf ":%s" $tag) (ne $image.digest "") }}
+{{- end }}
+
+{{- /* Whether a web configuration file is mounted, and the name of the Secret it comes from. */ -}}
+{{- define "podjoule.webSecret" -}}
+{{- if .Values.web.existingSecret -}}
+{{ .Values.web.existingSecret }}
+{{- else if or .Values.web.tls.enabled .Values.web.config -}}
+{{ include "podjoule.fullname" . }}-web
+{{- end -}}
+{{- end }}
+
+{{- define "podjoule.tlsSecret" -}}
+{{- if .Values.web.tls.enabled -}}
+{{- if .Values.web.tls.existingSecret -}}
+{{ .Values.web.tls.existingSecret }}
+{{- else if .Values.web.tls.certificate -}}
+{{ include "podjoule.fullname" . }}-tls
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- /* exporter-toolkit's file: the certificate that the chart mounts, under what web.config says besides. */ -}}
+{{- define "podjoule.webConfig" -}}
+{{- $config := deepCopy .Values.web.config -}}
+{{- if .Values.web.tls.enabled -}}
+{{- $files := dict "cert_file" "/etc/podjoule/tls/tls.crt" "key_file" "/etc/podjoule/tls/tls.key" -}}
+{{- $config = merge (dict "tls_server_config" $files) $config -}}
+{{- end -}}
+{{ toYaml $config }}
+{{- end }}
+
+{{- /* What the values say that cannot be: one message each, with the mend. */ -}}
+{{- define "podjoule.refuse" -}}
+{{- $values := .Values -}}
+{{- range $key, $instead := dict "host" "hostPaths" "kube" "kube, of the chart" "state" "state, of the chart" -}}
+{{- if hasKey $values.config $key -}}
+{{- fail (printf "config.%s: the chart sets this by the environment, which goes before the file; set %s" $key $instead) -}}
+{{- end -}}
+{{- end -}}
+{{- if $values.config.web -}}
+{{- if hasKey $values.config.web "listenAddresses" -}}
+{{- fail "config.web.listenAddresses: the chart sets this by a flag, which goes before the file; set port" -}}
+{{- end -}}
+{{- if hasKey $values.config.web "configFile" -}}
+{{- fail "config.web.configFile: the chart sets this by a flag, which goes before the file; set web.config" -}}
+{{- end -}}
+{{- end -}}
+{{- if and $values.web.existingSecret $values.web.config -}}
+{{- fail "web.existingSecret and web.config: give one of them; the Secret holds the whole file" -}}
+{{- end -}}
+{{- $tls := $values.web.tls -}}
+{{- if and $tls.enabled (not $values.web.existingSecret) (not (include "podjoule.tlsSecret" .)) -}}
+{{- fail "web.tls.enabled: give web.tls.existingSecret, or web.tls.certificate and web.tls.key" -}}
+{{- end -}}
+{{- if ne (empty $tls.certificate) (empty $tls.key) -}}
+{{- fail "web.tls.certificate and web.tls.key: give both or none" -}}
+{{- end -}}
+{{- if and $tls.certificate $tls.existingSecret -}}
+{{- fail "web.tls.existingSecret and web.tls.certificate: give one of them" -}}
+{{- end -}}
+{{- if and (not $tls.enabled) (or $tls.certificate $tls.existingSecret) -}}
+{{- fail "web.tls: a certificate is given and web.tls.enabled is false; set it to true" -}}
+{{- end -}}
+{{- if and (not $tls.enabled) (hasKey $values.web.config "tls_server_config") -}}
+{{- fail "web.config.tls_server_config: set web.tls.enabled and a certificate; probes and monitors follow it" -}}
+{{- end -}}
+{{- $clients := dig "tls_server_config" "client_auth_type" "" $values.web.config -}}
+{{- if and (hasPrefix "Require" $clients) (ne $values.probes.type "tcp") -}}
+{{- fail (printf "web.config: %s turns away the kubelet's HTTP probes; set probes.type to tcp" $clients) -}}
+{{- end -}}
+{{- if and $values.serviceMonitor.enabled (not $values.service.enabled) -}}
+{{- fail "serviceMonitor.enabled: needs service.enabled; or use podMonitor" -}}
+{{- end -}}
+{{- if and $values.serviceMonitor.enabled $values.podMonitor.enabled -}}
+{{- fail "serviceMonitor and podMonitor: enable one of them, or everything is scraped twice" -}}
+{{- end -}}
+{{- end }}
+
+{{- /* The options that the chart sets; they go before the configuration file. */ -}}
+{{- define "podjoule.environment" -}}
+{{- $kube := .Values.kube -}}
+PODJOULE_CONFIG_FILE: /etc/podjoule/config/config.yaml
+PODJOULE_HOST_CGROUPFS: /host/sys/fs/cgroup
+{{- with .Values.hostPaths.powercap }}
+PODJOULE_HOST_POWERCAP: /host/sys/devices/virtual/{{ base . }}
+{{- end }}
+{{- if ne .Values.state.type "none" }}
+PODJOULE_STATE_DIR: /var/lib/podjoule
+{{- end }}
+{{- if .Values.bcc.enabled }}
+PODJOULE_EBPF_LOADER: bcc
+{{- end }}
+PODJOULE_KUBE_ENABLED: {{ $kube.enabled | quote }}
+{{- if $kube.enabled }}
+PODJOULE_KUBE_MODE: {{ $kube.mode }}
+{{- with $kube.podLabels }}
+PODJOULE_KUBE_POD_LABEL: {{ join "," . | quote }}
+{{- end }}
+{{- if eq $kube.mode "kubelet" }}
+{{- with $kube.kubelet.address }}
+PODJOULE_KUBE_KUBELET_ADDRESS: {{ . | quote }}
+{{- end }}
+{{- if $kube.kubelet.ca.configMap }}
+PODJOULE_KUBE_KUBELET_CA: /etc/podjoule/kubelet/{{ $kube.kubelet.ca.key }}
+{{- end }}
+{{- if $kube.kubelet.insecure }}
+PODJOULE_KUBE_KUBELET_INSECURE: "true"
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* How Prometheus Operator scrapes; `monitor` is the part of the values that says so. */ -}}
+{{- define "podjoule.endpoint" -}}
+{{- $monitor := .monitor -}}
+port: metrics
+scheme: {{ ternary "https" "http" .Values.web.tls.enabled }}
+{{- range $key := list "interval" "scrapeTimeout" "tlsConfig" "basicAuth" "relabelings" "metricRelabelings" }}
+{{- with index $monitor $key }}
+{{ $key }}: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "podjoule.probe" -}}
+{{- if eq .Values.probes.type "tcp" -}}
+tcpSocket:
+  port: metrics
+{{- else -}}
+httpGet:
+  path: {{ .path }}
+  port: metrics
+  scheme: {{ ternary "HTTPS" "HTTP" .Values.web.tls.enabled }}
+{{- end }}
+{{ toYaml .timing }}
+{{- end }}

@@ -1,0 +1,79 @@
+"""What the API server says of the chart: every file of values through its own validation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.deploy.chart import NAMESPACE, VALUES, Document, render
+from tests.e2e.cluster.cluster import Cluster
+
+pytestmark = pytest.mark.e2e
+
+FOREIGN = {
+    "ServiceMonitor": "servicemonitors",
+    "PodMonitor": "podmonitors",
+    "PrometheusRule": "prometheusrules",
+}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """The machine's cluster; started for these tests, and ended after them, where it is not up."""
+    found = Cluster()
+    was_up = found.is_up()
+    if not was_up and (lacking := found.lacking()):
+        pytest.skip(lacking)
+    found.up()
+    yield found
+    if not was_up:
+        found.down()
+
+
+@pytest.fixture(scope="module")
+def namespaces(cluster: Cluster) -> Iterator[Cluster]:
+    """With the namespaces that the values name, and kinds of Prometheus Operator that take anything."""
+    wanted = [_namespace(NAMESPACE), _namespace("monitoring")]
+    wanted += [_definition(kind, plural) for kind, plural in FOREIGN.items()]
+    there = cluster.kubectl("get", "namespaces,customresourcedefinitions", "-o", "name")
+    missing = [each for each in wanted if f"/{each['metadata']['name']}\n" not in there]
+    text = yaml.safe_dump_all(missing)
+    if missing:
+        cluster.kubectl("apply", "-f", "-", stdin=text)
+    for plural in FOREIGN.values():
+        cluster.kubectl("wait", "--for=condition=Established", f"crd/{plural}.monitoring.coreos.com")
+    yield cluster
+    if missing:
+        cluster.kubectl("delete", "--ignore-not-found", "-f", "-", stdin=text)
+
+
+@pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
+def test_the_api_server_takes_it(namespaces: Cluster, values: Path) -> None:
+    told = ("apply", "--dry-run=server", "--validate=strict", "-f", "-")
+    answer = namespaces.kubectl(*told, stdin=render(values).text)
+    assert len(answer.splitlines()) == len(render(values).objects)
+    assert "warning" not in answer.lower()
+
+
+def _namespace(name: str) -> Document:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+def _definition(kind: str, plural: str) -> Document:
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.monitoring.coreos.com"},
+        "spec": {
+            "group": "monitoring.coreos.com",
+            "scope": "Namespaced",
+            "names": {"kind": kind, "plural": plural, "singular": kind.lower(), "listKind": f"{kind}List"},
+            "versions": [
+                {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+            ],
+        },
+    }

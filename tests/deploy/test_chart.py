@@ -1,0 +1,195 @@
+"""What single values do, which of them are refused, and the manifest that the repository carries."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.chart import CHART, ROOT, VALUES, Refused, helm, render, render_with, run
+
+MANIFEST = ROOT / "deploy/kubernetes.yaml"
+BY_NAME = {path.stem: path for path in VALUES}
+
+
+def test_the_manifest_is_what_the_chart_renders() -> None:
+    made = subprocess.run(
+        [ROOT / "deploy/manifest"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"HELM": helm(), "PATH": "/usr/bin:/bin"},
+    )
+    assert MANIFEST.read_text() == made.stdout
+
+
+def test_the_manifest_brings_a_namespace_that_admits_host_paths() -> None:
+    objects = list(yaml.safe_load_all(MANIFEST.read_text()))
+    (namespace,) = (found for found in objects if found["kind"] == "Namespace")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "privileged"
+    homes = {found["metadata"].get("namespace", "") for found in objects}
+    assert homes == {"", namespace["metadata"]["name"]}
+
+
+def test_the_versions_are_the_programs() -> None:
+    from ebpf.version import VERSION
+
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["appVersion"] == VERSION
+    assert render(BY_NAME["default"]).container["image"] == f"podjoule:{VERSION}"
+    assert render(BY_NAME["bcc"]).container["image"] == f"podjoule:{VERSION}-bcc"
+
+
+def test_a_configuration_is_mounted_as_a_directory_and_its_change_replaces_no_pod() -> None:
+    before = render_with({"config": {"log": {"level": "info"}}})
+    after = render_with({"config": {"log": {"level": "debug"}}})
+    assert before.configuration != after.configuration
+    assert before.one("DaemonSet") == after.one("DaemonSet")
+    assert "subPath" not in before.mounts["config"]
+
+
+def test_submounts_of_the_cgroups_are_read_only_where_kubernetes_can() -> None:
+    assert render(BY_NAME["default"]).mounts["cgroup"]["recursiveReadOnly"] == "IfPossible"
+    assert "recursiveReadOnly" not in render(BY_NAME["default"], "1.29.0").mounts["cgroup"]
+
+
+def test_service_links_are_off_since_their_variables_look_like_options() -> None:
+    assert render(BY_NAME["default"]).pod["enableServiceLinks"] is False
+
+
+def test_bcc_has_a_place_to_compile_in() -> None:
+    rendered = render(BY_NAME["bcc"])
+    assert rendered.volumes["tmp"] == {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}
+    assert rendered.mounts["tmp"]["mountPath"] == "/tmp"
+    assert rendered.environment["PODJOULE_EBPF_LOADER"] == "bcc"
+    assert "tmp" not in render(BY_NAME["default"]).volumes
+
+
+def test_the_kubelets_ca_is_the_mounted_one() -> None:
+    rendered = render(BY_NAME["kubelet-own-ca"])
+    assert rendered.volumes["kubelet-ca"]["configMap"]["name"] == "kubelet-ca"
+    file = f"{rendered.mounts['kubelet-ca']['mountPath']}/bundle.pem"
+    assert rendered.environment["PODJOULE_KUBE_KUBELET_CA"] == file
+    assert rendered.environment["PODJOULE_KUBE_KUBELET_ADDRESS"] == "https://10.0.0.1:10250"
+    assert "PODJOULE_KUBE_KUBELET_INSECURE" not in rendered.environment
+    assert render(BY_NAME["kubelet-insecure"]).environment["PODJOULE_KUBE_KUBELET_INSECURE"] == "true"
+
+
+def test_the_rules_are_those_of_the_file() -> None:
+    rule = render(BY_NAME["service-monitor"]).one("PrometheusRule")
+    assert rule["spec"] == yaml.safe_load((CHART / "files/rules.yaml").read_text())
+    assert not render(BY_NAME["default"]).of_kind("PrometheusRule")
+
+
+def test_each_dashboard_is_a_config_map_that_the_sidecar_collects() -> None:
+    dashboards = {path.name: path.read_text() for path in (CHART / "files/dashboards").glob("*.json")}
+    rendered = render(BY_NAME["service-monitor"])
+    maps = [found for found in rendered.of_kind("ConfigMap") if "config.yaml" not in found["data"]]
+    found = {name: content for each in maps for name, content in each["data"].items()}
+    assert {name: yaml.safe_load(text) for name, text in found.items()} == {
+        name: yaml.safe_load(text) for name, text in dashboards.items()
+    }
+    assert all(each["metadata"]["labels"]["grafana_dashboard"] == "yes" for each in maps)
+    assert all(len(str(each)) < 1_000_000 for each in maps)
+
+
+def test_a_policy_lets_out_what_the_mode_needs() -> None:
+    def ports(name: str) -> list[list[Any]]:
+        policy = render(BY_NAME[name]).one("NetworkPolicy")["spec"]
+        assert policy["policyTypes"] == ["Ingress", "Egress"]
+        return [[port["port"] for port in rule["ports"]] for rule in policy.get("egress") or []]
+
+    assert ports("network-policy") == [[6443], [53, 53], [443]]
+    assert ports("network-policy-kubelet") == [[10250], [53, 53]]
+    assert ports("without-kubernetes") == []
+    policy = render(BY_NAME["network-policy"]).one("NetworkPolicy")["spec"]
+    api_server = [peer["ipBlock"]["cidr"] for peer in policy["egress"][0]["to"]]
+    assert api_server == ["10.0.0.0/24", "fd00::/64"]
+    (ingress,) = policy["ingress"]
+    assert ingress["ports"] == [{"port": "metrics", "protocol": "TCP"}]
+    assert len(ingress["from"]) == 1
+
+
+CONTRADICTIONS = {
+    "host-in-config": ({"config": {"host": {"sysfs": "/x"}}}, "set hostPaths"),
+    "kube-in-config": ({"config": {"kube": {"mode": "kubelet"}}}, "config.kube"),
+    "state-in-config": ({"config": {"state": {"dir": "/x"}}}, "config.state"),
+    "address-in-config": ({"config": {"web": {"listenAddresses": [":1"]}}}, "set port"),
+    "web-file-in-config": ({"config": {"web": {"configFile": "/x"}}}, "set web.config"),
+    "two-web-configs": (
+        {"web": {"existingSecret": "a", "config": {"basic_auth_users": {"a": "b"}}}},
+        "give one",
+    ),
+    "tls-without-certificate": ({"web": {"tls": {"enabled": True}}}, "give web.tls.existingSecret"),
+    "half-a-pair": ({"web": {"tls": {"enabled": True, "certificate": "x"}}}, "give both or none"),
+    "two-certificates": (
+        {"web": {"tls": {"enabled": True, "existingSecret": "a", "certificate": "x", "key": "y"}}},
+        "give one of them",
+    ),
+    "certificate-and-no-tls": ({"web": {"tls": {"existingSecret": "a"}}}, "set it to true"),
+    "tls-past-the-chart": (
+        {"web": {"config": {"tls_server_config": {"cert_file": "/x"}}}},
+        "web.tls.enabled",
+    ),
+    "probes-without-certificate": (
+        {
+            "web": {
+                "tls": {"enabled": True, "existingSecret": "a"},
+                "config": {"tls_server_config": {"client_auth_type": "RequireAndVerifyClientCert"}},
+            }
+        },
+        "set probes.type to tcp",
+    ),
+    "monitor-without-service": (
+        {"serviceMonitor": {"enabled": True}, "service": {"enabled": False}},
+        "needs service.enabled",
+    ),
+    "two-monitors": ({"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}, "scraped twice"),
+}
+
+
+@pytest.mark.parametrize(("values", "message"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_values_that_contradict_each_other_are_refused_with_the_mend(
+    values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(Refused, match=message):
+        render_with(values)
+
+
+WRONG: dict[str, dict[str, Any]] = {
+    "unknown": {"hostPID": True},
+    "unknown-below": {"kube": {"kubeletInsecure": True}},
+    "mode": {"kube": {"mode": "both"}},
+    "port": {"port": 70000},
+    "port-text": {"port": "28283"},
+    "kubelet-resource": {"rbac": {"kubeletResource": "nodes"}},
+    "plain-kubelet": {"kube": {"kubelet": {"address": "http://10.0.0.1:10255"}}},
+    "relative-path": {"hostPaths": {"cgroup": "sys/fs/cgroup"}},
+    "path-with-slash": {"hostPaths": {"powercap": "/sys/devices/virtual/powercap/"}},
+    "shallow-path": {"hostPaths": {"powercap": "/powercap"}},
+    "state": {"state": {"type": "memory"}},
+    "prefixed-capability": {"capabilities": ["CAP_BPF"]},
+    "all-capabilities": {"capabilities": ["ALL"]},
+    "label-number": {"podLabels": {"a": 1}},
+    "tag-in-name": {"image": {"repository": "podjoule:latest"}},
+    "digest": {"image": {"digest": "sha256:12"}},
+    "probe": {"probes": {"type": "exec"}},
+    "probe-field": {"probes": {"liveness": {"period": 1}}},
+    "interval": {"serviceMonitor": {"interval": "15"}},
+    "cidr": {"networkPolicy": {"apiServer": {"cidrs": ["10.0.0.1"]}}},
+    "mount": {"extraVolumeMounts": [{"name": "a"}]},
+    "strategy": {"updateStrategy": {"type": "Recreate"}},
+}
+
+
+@pytest.mark.parametrize("values", WRONG.values(), ids=WRONG)
+def test_the_schema_refuses_wrong_values(values: dict[str, Any]) -> None:
+    with pytest.raises(Refused, match="don't meet the specifications of the schema"):
+        render_with(values)
+
+
+def test_the_chart_can_be_packed(tmp_path: Any) -> None:
+    run("package", str(CHART), "--destination", str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["podjoule-0.1.0.tgz"]

@@ -1,0 +1,100 @@
+"""What the cluster says of its pods and the kernel of their CPU time: what podjoule is held against."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.cluster import containers
+from tests.e2e.cluster.cluster import Cluster
+from tests.live.sandbox import Cgroup, hierarchies
+
+_STATUSES = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+_HASH = "kubernetes.io/config.hash"
+
+
+@dataclass(frozen=True, slots=True)
+class SeenPod:
+    """uid: the one its cgroup carries. containers: names by id, those that ended included."""
+
+    uid: str
+    name: str
+    namespace: str
+    owner_kind: str
+    containers: dict[str, str]
+
+    @property
+    def cgroup(self) -> Cgroup:
+        """Where the cgroupfs driver put it."""
+        mounts = hierarchies()
+        mount = Path(next(iter(mounts.values())).mount)
+        below = ("kubepods/burstable", "kubepods/besteffort", "kubepods")
+        path = next(f"/{each}/pod{self.uid}" for each in below if (mount / each / f"pod{self.uid}").exists())
+        return Cgroup(path, mounts)
+
+
+@dataclass
+class Truth:
+    """Every pod that was there at any `look`, by UID, and the ids of the sandboxes."""
+
+    cluster: Cluster
+    pods: dict[str, SeenPod] = field(default_factory=dict)
+    sandboxes: set[str] = field(default_factory=set)
+
+    def look(self) -> None:
+        """Ask the API server and containerd."""
+        for item in self.cluster.get("pods", "--all-namespaces")["items"]:
+            pod = _seen(item)
+            before = self.pods.get(pod.uid)
+            pod.containers.update(before.containers if before else {})
+            self.pods[pod.uid] = pod
+        query = "labels.io.cri-containerd.kind==sandbox"
+        found = containers.ctr(self.cluster.place, "containers", "ls", "--quiet", query)
+        self.sandboxes.update(found.split())
+
+    def pod(self, namespace: str, name: str) -> SeenPod:
+        """The pod whose name begins so; of several the one that was seen last."""
+        found = [
+            pod for pod in self.pods.values() if pod.namespace == namespace and pod.name.startswith(name)
+        ]
+        assert found, f"no pod {namespace}/{name} among {sorted(pod.name for pod in self.pods.values())}"
+        return found[-1]
+
+
+def kill_container(pod: SeenPod, container: str) -> None:
+    """End a container's processes, as the OOM killer would; the kubelet starts it anew."""
+    mounts = pod.cgroup.mounts
+    version = next(iter(mounts))
+    for container_id, name in pod.containers.items():
+        folder = pod.cgroup.child(container_id).folder(version)
+        if name == container and folder.exists():
+            for pid in (folder / "cgroup.procs").read_text().split():
+                os.kill(int(pid), signal.SIGKILL)
+
+
+def _seen(item: dict[str, Any]) -> SeenPod:
+    metadata = item["metadata"]
+    owners = metadata.get("ownerReferences", [])
+    return SeenPod(
+        metadata.get("annotations", {}).get(_HASH, metadata["uid"]),
+        metadata["name"],
+        metadata["namespace"],
+        owners[0]["kind"] if owners else "",
+        dict(_container_names(item.get("status", {}))),
+    )
+
+
+def _container_names(status: dict[str, Any]) -> list[tuple[str, str]]:
+    told = [each for key in _STATUSES for each in status.get(key, [])]
+    ended = [
+        (state["terminated"], each["name"])
+        for each in told
+        for state in (each.get("state", {}), each.get("lastState", {}))
+        if "terminated" in state
+    ]
+    all_told = [(each, each["name"]) for each in told] + ended
+    ids = ((each.get("containerID", "").rpartition("://")[2], name) for each, name in all_told)
+    return [(container_id, name) for container_id, name in ids if container_id]

@@ -1,0 +1,93 @@
+"""The pods that are measured: one of each way in which people make pods."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from tests.e2e.cluster.cluster import Cluster
+from tests.e2e.cluster.place import NODE_NAME
+from tests.e2e.kubernetes.manifests import (
+    container,
+    cron_job,
+    deployment,
+    listed,
+    pod,
+    pod_spec,
+    stateful_set,
+)
+
+NAMESPACE = "e2e-work"
+STATIC = "static"
+BARE = ("staged", "doomed", "crashing", f"{STATIC}-{NODE_NAME}")
+# Two to one, by load.sh.
+MILLICORES = {"double": 200, "single": 100}
+
+
+class Workloads:
+    """`with Workloads(cluster):` makes them and waits until they run; all are gone afterwards."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._static = cluster.place.static_pods / "e2e.json"
+
+    def __enter__(self) -> Workloads:
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+        try:
+            self._cluster.kubectl("apply", "-f", "-", stdin=listed([namespace, *_manifests()]))
+            self._static.write_text(json.dumps(pod(NAMESPACE, STATIC, pod_spec(container("main", 50)))))
+            for workload in ("deployment/double", "deployment/single", "statefulset/ordered"):
+                self._cluster.rollout(NAMESPACE, workload)
+            for name in BARE:
+                self.wait(f"pod/{name}", "condition=Ready")
+        except BaseException:
+            self.remove()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+    def wait(self, what: str, until: str, seconds: float = 60) -> None:
+        """`kubectl wait`, also for what is not made yet."""
+        self._kubectl("wait", "--for=create", what, f"--timeout={seconds:.0f}s")
+        self._kubectl("wait", f"--for={until}", what, f"--timeout={seconds:.0f}s")
+
+    def wait_for_cron_job(self) -> None:
+        """Until it has run once; it is due every minute."""
+        completions = "jsonpath={.status.lastSuccessfulTime}"
+        self._kubectl("wait", f"--for={completions}", "cronjob/minutely", "--timeout=100s")
+
+    def delete(self, *pods: str) -> None:
+        """Delete pods at once."""
+        self._kubectl("delete", "pod", *pods, "--wait=true")
+
+    def restart(self, workload: str) -> None:
+        """`kubectl rollout restart`, to its end."""
+        self._kubectl("rollout", "restart", workload)
+        self._cluster.rollout(NAMESPACE, workload)
+
+    def remove(self) -> None:
+        """The static pod goes when its file goes, the others with their namespace."""
+        self._static.unlink(missing_ok=True)
+        self._cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
+
+    def _kubectl(self, *arguments: str) -> None:
+        self._cluster.kubectl("-n", NAMESPACE, *arguments)
+
+
+def _manifests() -> Sequence[dict[str, object]]:
+    return [
+        *(deployment(NAMESPACE, name, pod_spec(container("main", m))) for name, m in MILLICORES.items()),
+        stateful_set(NAMESPACE, "ordered", pod_spec(container("main", 50))),
+        cron_job(NAMESPACE, "minutely", pod_spec(container("main", 100, seconds=4), restart="Never")),
+        pod(
+            NAMESPACE,
+            "staged",
+            pod_spec(
+                container("main", 50), container("sidecar", 25), init=[container("prepare", 300, seconds=4)]
+            ),
+        ),
+        pod(NAMESPACE, "doomed", pod_spec(container("main", 100))),
+        pod(NAMESPACE, "crashing", pod_spec(container("main", 50), container("steady", 25))),
+    ]
