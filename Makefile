@@ -80,15 +80,24 @@ notebooks: $(DEV_STAMP) ## execute the notebooks into build/ (PODJOULE_RECORDING
 	done
 
 .PHONY: docs
-docs: $(RUN_STAMP) ## make the pages that come from the code
+docs: $(DEV_STAMP) ## make the pages, dashboards and manifests that come from the code
 	$(BIN)/python -m exporter.reference > docs/configuration.md
 	$(BIN)/python -m exporter.metrics_reference > deploy/METRICS.md
+	$(BIN)/python -m deploy.grafana.generate
 
 .PHONY: wheel
 wheel: $(DEV_STAMP) $(CORE_OBJECT) ## build a wheel with the kernel program in it, into dist/
 	rm -rf build dist
 	$(BIN)/python -m build --wheel
 	for wheel in dist/podjoule-*.whl; do $(BIN)/python -m zipfile -l "$$wheel" | grep '$(CORE_OBJECT)'; done
+
+.PHONY: image
+image: ## build the container image (ARGS passes flags)
+	deploy/image $(ARGS)
+
+.PHONY: manifest
+manifest: ## render deploy/kubernetes.yaml from the chart (HELM names the helm)
+	deploy/manifest > deploy/kubernetes.yaml
 
 .PHONY: clean
 clean: ## remove what was made, but for .venv

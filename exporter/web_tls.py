@@ -36,6 +36,9 @@ CLIENT_AUTH = {
     "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
 }
 _DEFAULT_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+# A context remembers the sessions of clients without tickets, up to 20,480 of about 1 KB, and Python's ssl has no
+# way to tell it not to. A new one has forgotten them.
+_RENEW_AFTER = 2_048
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +69,16 @@ class TlsGate:
     """TLS by one set of certificates. Raises UsageError for certificates that cannot be used."""
 
     def __init__(self, settings: TlsSettings) -> None:
+        self._settings = settings
         self._context = build_context(settings)
+        self._n_wrapped = 0
         self._allowed_sans = frozenset(map(_plain, settings.client_allowed_sans))
 
     def wrap(self, sock: socket.socket) -> ssl.SSLSocket:
         """The connection with TLS about to begin; OSError where the client is gone."""
+        self._n_wrapped += 1
+        if self._n_wrapped % _RENEW_AFTER == 0:
+            self._context = build_context(self._settings)
         return self._context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
 
     def admit(self, sock: ssl.SSLSocket) -> None:

@@ -128,9 +128,9 @@ export class Table {
   sorted(rows) {
     const { key, descending } = this.sort;
     const sign = descending ? -1 : 1;
-    if (key === "name") return rows.sort((a, b) => sign * COLLATOR.compare(a.name, b.name));
+    if (key === "name") return rows.sort((a, b) => sign * COLLATOR.compare(a.shown, b.shown));
     // What is not known comes last either way.
-    return rows.sort((a, b) => (a[key] === null) - (b[key] === null) || sign * (a[key] - b[key]) || COLLATOR.compare(a.name, b.name));
+    return rows.sort((a, b) => (a[key] === null) - (b[key] === null) || sign * (a[key] - b[key]) || COLLATOR.compare(a.shown, b.shown));
   }
 
   draw() {

@@ -18,31 +18,28 @@ class Pod:
     container: Cgroup
 
 
-def _make(group: Cgroup) -> bool:
-    """Make a cgroup where it is not; whether it was not."""
-    made = False
-    for version in group.mounts:
-        with contextlib.suppress(FileExistsError):
-            group.folder(version).mkdir()
-            made = True
-    return made
-
-
 @contextlib.contextmanager
 def pods(*names: str) -> Iterator[dict[str, Pod]]:
-    """Fresh pods by name, gone afterwards with whatever runs in them."""
-    mounts = hierarchies()
-    made: list[Cgroup] = []
-    known = {}
-    try:
-        for name in names:
-            uid = str(uuid.uuid4())
-            folder = f"/kubepods/burstable/pod{uid}"
-            line = ["/kubepods", "/kubepods/burstable", folder, f"{folder}/{uuid.uuid4().hex * 2}"]
-            groups = [Cgroup(path, mounts) for path in line]
-            made += [group for group in groups if _make(group)]
-            known[name] = Pod(uid, groups[-1])
-        yield known
-    finally:
-        for group in reversed(made):
-            group.remove()
+    """Fresh pods by name, gone afterwards with whatever runs in them.
+
+    They lie below a parent of their own, as kind's do: a kubelet that runs here removes the pods that it does
+    not know from its own tree.
+    """
+    top = Cgroup(f"/e2e-{uuid.uuid4().hex[:8]}", hierarchies())
+    with contextlib.ExitStack() as stack:
+        burstable = _made(stack, top, "kubepods", "burstable")
+        yield {name: _pod(stack, burstable) for name in names}
+
+
+def _pod(stack: contextlib.ExitStack, burstable: Cgroup) -> Pod:
+    uid = str(uuid.uuid4())
+    return Pod(uid, _made(stack, burstable.child(f"pod{uid}"), uuid.uuid4().hex * 2))
+
+
+def _made(stack: contextlib.ExitStack, group: Cgroup, *below: str) -> Cgroup:
+    """Make a cgroup and those below it in turn; the last. They are removed with the stack."""
+    stack.callback(group.make().remove)
+    for name in below:
+        group = group.child(name)
+        stack.callback(group.make().remove)
+    return group

@@ -13,9 +13,22 @@ from pathlib import Path
 
 import pytest
 
+from exporter import web_tls
 from exporter.listen import parse_address
+from exporter.server import Server
+from exporter.web import Application
+from exporter.web_security import WebSecurity
 from tests.exporter.reference import reference
-from tests.exporter.web_kit import FAMILIES, Authority, Client, ask_tls, n_open, serving_securely, trusting
+from tests.exporter.web_kit import (
+    FAMILIES,
+    Authority,
+    Client,
+    Tick,
+    ask_tls,
+    n_open,
+    serving_securely,
+    trusting,
+)
 
 SERVER_NAMES = ("localhost", "127.0.0.1", "::1")
 
@@ -271,6 +284,26 @@ def test_handshakes_leave_nothing_open(config: Path, authority: Authority) -> No
         for _ in range(100):
             ask_tls(server.bound[0], context)
         wait_for(lambda: n_open() <= before)
+
+
+def test_sessions_that_clients_do_not_resume_are_forgotten(
+    config: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web_tls, "_RENEW_AFTER", 10)
+    context = trusting(authority.certificate, maximum_version=ssl.TLSVersion.TLSv1_2)
+    context.options |= ssl.OP_NO_TICKET
+    security = WebSecurity(config)
+    server = Server(["127.0.0.1:0"], Application(Tick()), security=security)
+    server.bind()
+    server.start()
+    try:
+        kept = []
+        for _ in range(35):
+            assert ask_tls(server.bound[0], context)[0] == 200
+            kept.append(security.gate._context.session_stats()["number"])  # type: ignore[union-attr]
+    finally:
+        server.stop()
+    assert 1 < max(kept) <= 10
 
 
 def _is_refused(address: str, context: ssl.SSLContext) -> bool:
