@@ -55,6 +55,11 @@ class CgroupTree:
         return (cgroup_id for cgroup_id in self._paths if cgroup_id not in self._ended)
 
     @property
+    def paths(self) -> dict[int, str]:
+        """A copy of every path that is known, those of ended cgroups too."""
+        return dict(self._paths)
+
+    @property
     def ended(self) -> frozenset[int]:
         """Ids removed and not yet forgotten."""
         return frozenset(self._ended)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -61,6 +61,27 @@ class KernelStatistics:
     lost_events: int = 0
 
 
+def _no_files() -> CounterArray:
+    return np.zeros((0, 3), np.uint64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """What a source leaves to the process after this one.
+
+    identity: of the counters in the kernel; empty where they end with the process. A source of the same
+    identity goes on counting in them. paths: of the cgroups that its snapshots may still name, by id.
+    files: shape (n, 3), id, usage and own sum in nanoseconds, where usage files are what is counted from.
+    """
+
+    identity: str = ""
+    paths: Mapping[int, str] = field(default_factory=dict)
+    files: CounterArray = field(default_factory=_no_files)
+
+
+NOTHING_KEPT = Kept()
+
+
 class CounterSource(Protocol):
     """Cumulative counters of every cgroup on the node."""
 
@@ -76,5 +97,8 @@ class CounterSource(Protocol):
     def statistics(self) -> KernelStatistics:
         """What the source itself costs."""
 
+    def kept(self) -> Kept:
+        """What the process after this one needs to go on from the last reading."""
+
     def close(self) -> None:
-        """Detach; nothing of the source stays in the kernel."""
+        """Detach; nothing of the source stays in the kernel but what was pinned on purpose."""

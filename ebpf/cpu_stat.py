@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ebpf.cgroups import CgroupTree, walk
-from ebpf.counters import CPU_NS, FIELDS, CounterSnapshot, KernelStatistics
+from ebpf.counters import CPU_NS, FIELDS, NOTHING_KEPT, CounterSnapshot, Kept, KernelStatistics
 from ebpf.errors import SourceUnavailable
 from ebpf.hierarchy import Hierarchy
 
@@ -45,12 +45,17 @@ def own_usage(usage_ns: dict[str, int], before_ns: dict[str, int]) -> dict[str, 
 
 
 class CpuStatSource:
-    """Reads cpu.stat (cgroup v2) or cpuacct.usage (v1); see the CounterSource port."""
+    """Reads cpu.stat (cgroup v2) or cpuacct.usage (v1); see the CounterSource port.
+
+    kept: what the process before this one left, taken up where it read the same files in the same boot: the
+    kernel goes on counting in them whoever reads. boot_id: empty where it is not known.
+    """
 
     name = "cpu.stat"
 
-    def __init__(self, hierarchy: Hierarchy) -> None:
+    def __init__(self, hierarchy: Hierarchy, kept: Kept = NOTHING_KEPT, boot_id: str = "") -> None:
         self._hierarchy = hierarchy
+        self._identity = f"{boot_id} {self._file} {hierarchy.number}" if boot_id else ""
         self._before_ns: dict[int, int] = {}
         self._total_ns: dict[int, int] = {}
         self.tree = CgroupTree(walk(hierarchy.mount))
@@ -61,6 +66,15 @@ class CpuStatSource:
                 f"no cgroup below {hierarchy.mount} has a readable {self._file}:"
                 " the kernel's CPU accounting is off"
             )
+        if self._identity and kept.identity == self._identity:
+            self._take_up(kept)
+
+    def _take_up(self, kept: Kept) -> None:
+        self.tree = self.directory = CgroupTree(dict(kept.paths))
+        self.tree.replace(walk(self._hierarchy.mount))
+        ids, before_ns, total_ns = kept.files.T.tolist()
+        self._before_ns = dict(zip(ids, before_ns, strict=True))
+        self._total_ns = dict(zip(ids, total_ns, strict=True))
 
     @property
     def _file(self) -> str:
@@ -112,6 +126,12 @@ class CpuStatSource:
     def statistics(self) -> KernelStatistics:
         """There is no program of ours in the kernel."""
         return KernelStatistics(map_entries=len(self._total_ns))
+
+    def kept(self) -> Kept:
+        """See the CounterSource port."""
+        rows = [(i, self._before_ns.get(i, 0), total_ns) for i, total_ns in self._total_ns.items()]
+        files = np.array(rows, np.uint64).reshape(-1, 3)
+        return Kept(self._identity, self.tree.paths, files)
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -7,7 +7,7 @@ from collections import deque
 import numpy as np
 
 from ebpf.cgroups import CgroupTree
-from ebpf.counters import FIELDS, CounterArray, CounterSnapshot, KernelStatistics
+from ebpf.counters import FIELDS, CounterArray, CounterSnapshot, Kept, KernelStatistics
 
 ROOT_ID = 1
 
@@ -28,6 +28,7 @@ class FakeCounterSource:
         self.statistics_now = KernelStatistics()
         self.monotonic_ns = 0
         self.closed = False
+        self.identity = ""
         self._available = available
         self._counts: dict[tuple[int, int], CounterArray] = {}
         self._dropped = np.zeros((n_cpu, len(FIELDS)), np.uint64)
@@ -85,6 +86,10 @@ class FakeCounterSource:
     def statistics(self) -> KernelStatistics:
         """See the CounterSource port."""
         return self.statistics_now
+
+    def kept(self) -> Kept:
+        """See the CounterSource port; with `identity` set, this object itself is what goes on."""
+        return Kept(self.identity, self.tree.paths)
 
     def close(self) -> None:
         """See the CounterSource port."""

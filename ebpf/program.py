@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ebpf import libbpf
+from ebpf.counters import NOTHING_KEPT, Kept
 from ebpf.hierarchy import Hierarchy
 from ebpf.perf_events import HARDWARE, Event
 
@@ -51,7 +52,11 @@ SETTINGS = np.dtype(
 
 @dataclass(frozen=True, slots=True)
 class ProgramOptions:
-    """How the programs are to count. map_entries: live (cgroup, process) pairs that fit."""
+    """How the programs are to count. map_entries: live (cgroup, process) pairs that fit.
+
+    pin: directory on a bpffs below which maps and links outlive the process; None for nowhere.
+    kept: what the process before this one left.
+    """
 
     hierarchy: Hierarchy
     sysfs: Path = Path("/sys")
@@ -59,6 +64,8 @@ class ProgramOptions:
     map_entries: int = 16384
     by_process: bool = False
     events: Mapping[str, Event] = field(default_factory=lambda: HARDWARE)
+    pin: Path | None = None
+    kept: Kept = NOTHING_KEPT
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from ebpf.boot import boot_id
 from ebpf.bpf_source import open_program
 from ebpf.counters import CounterSource
 from ebpf.cpu_stat import CpuStatSource
@@ -45,6 +46,6 @@ def open_source(loader: str, options: ProgramOptions) -> CounterSource:
             log.warning("%s: %s; trying the next source", name, error)
             if isinstance(error, NotPermitted):
                 break
-    source = CpuStatSource(options.hierarchy)
+    source = CpuStatSource(options.hierarchy, options.kept, boot_id(options.procfs))
     log.info("counting CPU time from %s: no counters, no CPUs told apart", source.name)
     return source

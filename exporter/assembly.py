@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 from ebpf.hierarchy import find_hierarchy
 from ebpf.program import ProgramOptions
@@ -13,8 +14,9 @@ from estimator.cpu_topology import read_topology
 from exporter.carbon import open_tariffs
 from exporter.config import Config
 from exporter.container_names import ContainerNames, host_root
+from exporter.continuity import open_keeper
 from exporter.ledger import Ledger
-from exporter.measurement import Measurement
+from exporter.measurement import Keeper, KeepsNothing, Measurement
 from exporter.pod_directory import open_pods
 from exporter.power import choose_power
 from exporter.processes import ProcessLedger
@@ -22,10 +24,13 @@ from exporter.register import Lifetimes
 from exporter.resolver import WorkloadResolver
 
 
-def assemble(config: Config, attached: Callable[[], None] = lambda: None) -> Measurement:
+def assemble(
+    config: Config, attached: Callable[[], None] = lambda: None, *, is_lasting: bool = False
+) -> Measurement:
     """Open the best counter source and power source there are.
 
     attached: called once both are open and before any thread is started: from there on less is needed.
+    is_lasting: go on from what was kept of the one before, and keep what the next one needs; for one at a time.
 
     Raises SourceUnavailable where nothing can be counted, ModelInvalid for a bad model file, UsageError for
     options that do not fit each other.
@@ -40,6 +45,11 @@ def assemble(config: Config, attached: Callable[[], None] = lambda: None) -> Mea
         by_process=by_process,
     )
     with contextlib.ExitStack() as undo:
+        keeper: Keeper = KeepsNothing()
+        if is_lasting:
+            keeper = open_keeper(config)
+            undo.callback(keeper.close)
+            options = replace(options, pin=config.ebpf.pin, kept=keeper.source)
         source = open_source(config.ebpf.loader, options)
         undo.callback(source.close)
         power = choose_power(config, source.read().available)
@@ -52,7 +62,7 @@ def assemble(config: Config, attached: Callable[[], None] = lambda: None) -> Mea
     names = ContainerNames(host_root(host.procfs, os.environ))
     resolver = WorkloadResolver(source.directory, names, pods)
     lifetimes = Lifetimes(terminated_ttl_seconds=config.monitor.terminated_ttl_seconds)
-    return Measurement(
+    measurement = Measurement(
         config=config,
         source=source,
         power=power,
@@ -61,4 +71,7 @@ def assemble(config: Config, attached: Callable[[], None] = lambda: None) -> Mea
         ledger=Ledger(resolver, source.directory.is_alive, lifetimes, resolver.again),
         processes=ProcessLedger(host.procfs, resolver, lifetimes) if by_process else None,
         tariffs=tariffs,
+        keeper=keeper,
     )
+    keeper.restore(measurement)
+    return measurement

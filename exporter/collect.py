@@ -58,7 +58,8 @@ class Collector:
         if "process" in wanted and self._measurement.processes is not None:
             found += self._processes(self._measurement.processes)
         found += [*self._cgroups(), *self._carbon.of_grid()]
-        return [*found, *self._power(tick), *self._self(ticks, duration_seconds)]
+        found += [*self._power(tick), *self._self(ticks, duration_seconds)]
+        return self._measurement.keeper.carried.carry(found)
 
     def _row(self, *values: str) -> Labels:
         return (self._node, *values)
@@ -210,9 +211,11 @@ class Collector:
         components = measurement.components.by_name
         names = [self._row(name) for name in components]
         available = self._row(measurement.source.name, ",".join(sorted(measurement.available)))
+        downtime = measurement.keeper.downtime_seconds
         return [
             f.USAGE_SOURCE_INFO.family([available], [1.0]),
             f.BUILD_INFO.family([self._row(VERSION)], [1.0]),
+            f.DOWNTIME.family([self._row(counted) for counted in downtime], list(downtime.values())),
             f.TICKS.family([self._row()], [float(ticks)]),
             f.TICK_DURATION.family([self._row()], [duration_seconds]),
             f.COMPONENT_UP.family(names, [float(part.up) for part in components.values()]),

@@ -222,6 +222,13 @@ USAGE_SOURCE_INFO = Spec(
     ("source", "available"),
 )
 BUILD_INFO = Spec("podjoule_build_info", "gauge", "Always 1: the version", ("version",))
+DOWNTIME = Spec(
+    "podjoule_downtime_seconds_total",
+    "counter",
+    "Time in which no podjoule was there, from one process's last tick to the next one's start, in seconds;"
+    " counted says whether the kernel counted meanwhile, or it is a gap",
+    ("counted",),
+)
 TICKS = Spec("podjoule_ticks_total", "counter", "Ticks begun")
 TICK_DURATION = Spec("podjoule_tick_duration_seconds", "gauge", "Duration of the last whole tick in seconds")
 COMPONENT_UP = Spec(

@@ -63,6 +63,7 @@ class Client:
         self._endpoint = endpoint
         self._configuration: Any = None
         self._rest: Any = None
+        self._pool: Any = None
         self._socket: socket.socket | None = None
         self._sent: Mapping[str, str] = {}
         self._is_aborted = False
@@ -90,9 +91,10 @@ class Client:
 
     def close(self) -> None:
         """Let go of the connection; the next request makes another."""
-        rest, self._rest, self._configuration = self._rest, None, None
-        if rest is not None:
-            rest.pool_manager.clear()
+        pool, self._pool = self._pool, None
+        self._configuration = self._rest = None
+        if pool is not None:
+            pool.close()
         self._forget_socket()
 
     def abort(self) -> None:
@@ -129,7 +131,7 @@ class Client:
         rest = rest_class(configuration)
         pool = rest.pool_manager.connection_from_url(configuration.host)
         pool.ConnectionCls = self._remembering(pool.ConnectionCls)
-        self._configuration, self._rest = configuration, rest
+        self._configuration, self._rest, self._pool = configuration, rest, pool
 
     def _remembering(self, connection_class: Any) -> Any:
         """A connection of which `abort` and `_is_readable` know the socket, in TLS's handshake already."""

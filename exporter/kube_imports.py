@@ -20,8 +20,8 @@ def client_parts() -> tuple[Any, Any]:
     Importing anything of the package runs its __init__, which imports all of it: OAuth, requests,
     web sockets, pydantic. Measured with kubernetes 37: 20 MB resident, of which these two classes and
     urllib3 are 3.5. So they are imported beside an empty parent, and forgotten by the import system again:
-    whoever imports kubernetes later gets the whole, untouched. Should a version not allow that, it is imported
-    as usual.
+    whoever imports kubernetes later gets the whole, untouched. Should a version not allow that, it is
+    imported as usual.
     """
     if _PACKAGE in sys.modules:
         return _parts()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from estimator.energy import FloatArray, Usage, ZoneShare
 from exporter.accounts import Account, Rename, Resolver, unchanged
 from exporter.node_totals import NodeTotals
 from exporter.register import IndexArray, Lifetimes, Register
-from exporter.rows import RowTable
+from exporter.rows import KeptRows, RowTable
 from exporter.tariffs import FREE, Tariff
 from exporter.workloads import Kind
 
@@ -144,6 +144,23 @@ class Ledger:
             running=np.fromiter(map(self._register.is_running, rows.tolist()), np.bool_, len(rows)),
         )
 
+    def kept(self) -> KeptRows:
+        """All rows, for the process after this one; the watts of the last tick are not kept."""
+        accounts, rows, ended_seconds = self._register.everything()
+        values = self._table.values[rows]
+        values[:, _every(_WATTS)] = 0.0
+        return KeptRows(accounts, tuple(self._zones), values, ended_seconds)
+
+    def restore(self, kept: KeptRows) -> None:
+        """Go on from the rows of a process before this one; before anything is booked.
+
+        kept.values: of kept_width(len(kept.zones)) columns.
+        """
+        for zone in kept.zones:
+            self._column(zone, _JOULES)
+        rows = self._register.restore(kept.accounts, kept.ended_seconds)
+        self._table.values[rows] = kept.values
+
     def _column(self, zone: str, which: int) -> int:
         if zone not in self._zones:
             self._zones[zone] = len(self._zones)
@@ -185,6 +202,18 @@ class Ledger:
         self._register.settle()
         self._register.drop_expired()
         self._table.values[self._register.ended, _every(_WATTS)] = 0.0
+
+
+def kept_width(n_zones: int) -> int:
+    """How many columns the rows of so many zones have."""
+    return _FIRST_ZONE + _ZONE_WIDTH * n_zones
+
+
+def without_cost(kept: KeptRows) -> KeptRows:
+    """The same rows with no money in them: it was of another currency."""
+    values = kept.values.copy()
+    values[:, _COST] = 0.0
+    return replace(kept, values=values)
 
 
 def _every(column: int) -> slice:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from ebpf.counters import FIELDS, CounterSource
+from ebpf.counters import FIELDS, NOTHING_KEPT, CounterSource, Kept
 from ebpf.cpus import online_cpus
 from estimator.attribution import attribute
 from estimator.cpu_topology import CpuTopology
 from estimator.energy import FloatArray, Usage, ZoneShare
 from estimator.idle import idle_shares
 from estimator.usage import UsageTracker
+from exporter.carried import Carried
 from exporter.components import Components
 from exporter.config import Config
 from exporter.ledger import IdArray, Ledger
@@ -38,6 +40,49 @@ class Tick:
         return self.usage.interval_seconds
 
 
+class Keeper(Protocol):
+    """Writes down what outlives the process.
+
+    carried: the counters that are not in the ledger. downtime_seconds: before this process, by whether the
+    kernel counted meanwhile ("true", "false").
+    """
+
+    carried: Carried
+    downtime_seconds: Mapping[str, float]
+
+    @property
+    def source(self) -> Kept:
+        """What the counter source of the process before this one left."""
+
+    def restore(self, measurement: Measurement) -> None:
+        """Let a measurement that has not begun go on from what was kept."""
+
+    def keep(self, measurement: Measurement) -> None:
+        """Keep what this tick brought; never raises."""
+
+    def close(self) -> None:
+        """Let the next process go on."""
+
+
+class KeepsNothing:
+    """Where nothing outlives the process."""
+
+    source = NOTHING_KEPT
+
+    def __init__(self) -> None:
+        self.carried = Carried()
+        self.downtime_seconds: Mapping[str, float] = {}
+
+    def restore(self, measurement: Measurement) -> None:
+        """There is nothing to go on from."""
+
+    def keep(self, measurement: Measurement) -> None:
+        """There is nowhere to keep it."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 class Measurement:
     """Counters and energy in, the ledger brought up to date. For one thread."""
 
@@ -51,18 +96,20 @@ class Measurement:
         ledger: Ledger,
         processes: ProcessLedger | None = None,
         tariffs: Tariffs | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self.source = source
         self.power = power
         self.ledger = ledger
         self.processes = processes
         self.tariffs = tariffs or Tariffs()
+        self.keeper: Keeper = keeper or KeepsNothing()
         self.components = Components()
         self.available: frozenset[str] = frozenset()
         self._config = config
         self._topology = topology
         self._socket_index = {physical: i for i, physical in enumerate(topology.physical_ids)}
-        self._tracker = UsageTracker(topology.socket_of_cpu)
+        self.tracker = UsageTracker(topology.socket_of_cpu)
         self._resolver = resolver
 
     def advance(self) -> Tick:
@@ -75,7 +122,7 @@ class Measurement:
         with self.components.timed("counters"):
             snapshot = self.source.read()
         self.available = snapshot.available
-        usage = self._tracker.update(snapshot, len(online_cpus(self._config.host.sysfs))) or self._baseline(
+        usage = self.tracker.update(snapshot, len(online_cpus(self._config.host.sysfs))) or self._baseline(
             snapshot.available
         )
         shares: list[ZoneShare] = []
@@ -129,6 +176,7 @@ class Measurement:
         self.source.close()
         self.power.close()
         self.tariffs.close()
+        self.keeper.close()
 
     def _book(self, usage: Usage, shares: Sequence[ZoneShare]) -> None:
         self.ledger.ensure(self.source.directory)

@@ -40,6 +40,15 @@ class NodeCharges:
     unattributed: Mapping[str, FloatArray]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class KeptTotals:
+    """What outlives the process. joules: by (zone, path), shape (3,): all, idle, active."""
+
+    joules: Mapping[tuple[str, str], FloatArray]
+    unattributed: Mapping[tuple[str, str], float]
+    charges: NodeCharges
+
+
 class NodeTotals:
     """Sums the shares of every tick by (zone, path), and by (zone, reason) what belongs to nobody."""
 
@@ -88,6 +97,16 @@ class NodeTotals:
     def charges(self) -> NodeCharges:
         """What the energy of the zones that count emitted and cost, by the tariff of its time."""
         return NodeCharges(self._charged, self._idle_charged, dict(self._unattributed_charged))
+
+    def kept(self) -> KeptTotals:
+        """All of it but the watts, for the process after this one."""
+        return KeptTotals(dict(self._joules), dict(self._unattributed), self.charges)
+
+    def restore(self, kept: KeptTotals) -> None:
+        """Go on from what a process before this one summed up."""
+        self._joules, self._unattributed = dict(kept.joules), dict(kept.unattributed)
+        self._charged, self._idle_charged = kept.charges.total, kept.charges.idle
+        self._unattributed_charged = dict(kept.charges.unattributed)
 
     def unattributed(self) -> Mapping[tuple[str, str], float]:
         """Joules by (zone, reason)."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ebpf.counters import FIELDS, CounterArray, CounterSnapshot, KernelStatistics
+from ebpf.counters import FIELDS, NOTHING_KEPT, CounterArray, CounterSnapshot, Kept, KernelStatistics
 from estimator.calibration import Calibration
 from estimator.energy import SourceInfo, Usage, ZoneEnergy
 from estimator.zone_calibration import Fit, ZoneCalibration
@@ -162,6 +162,10 @@ class RecordedCounters:
     def statistics(self) -> KernelStatistics:
         """What the recorded source cost by then."""
         return self._statistics
+
+    def kept(self) -> Kept:
+        """A recording begins anew each time."""
+        return NOTHING_KEPT
 
     def close(self) -> None:
         """Nothing is held open."""

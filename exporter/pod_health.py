@@ -43,7 +43,7 @@ class PodHealth:
         self._told.append(failure.reason)
         log.warning(
             "%s: %s: %s; names that are known stay, next try in %.1f s",
-            *(self._source, failure.reason, failure, delay_seconds),
+            *(self._source, failure.reason, str(failure), delay_seconds),
             exc_info=failure.__cause__ if failure.reason == "internal" else None,
         )
 

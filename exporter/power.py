@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ebpf.counters import FIELDS
@@ -55,7 +55,8 @@ class Power:
     """The energy source in force, the weights by which it is shared out, and how to let go of it.
 
     What the source and the coefficients answer may change between two ticks. refused: by model file, how
-    often it was read and not taken over. calibration: what a meter has taught; None without one.
+    often it was read and not taken over. calibration: what a meter has taught, and meter: its own last
+    readings; None without one.
     """
 
     source: EnergySource
@@ -63,6 +64,7 @@ class Power:
     close: Callable[[], None]
     refused: Callable[[], Mapping[str, int]] = _none_refused
     calibration: Calibration | None = None
+    meter: MeteredEnergy | None = None
 
 
 def choose_power(config: Config, counted: Set[str] = frozenset({"cpu_ns"})) -> Power:
@@ -82,9 +84,8 @@ def choose_power(config: Config, counted: Set[str] = frozenset({"cpu_ns"})) -> P
         return _modelled(asked or _choose(config, counted), watch)
     log.info("energy is measured: RAPL through %s", config.host.powercap or config.host.sysfs / POWERCAP)
     metered = MeteredEnergy(meter)
-    if watch is None:
-        return _calibrated(config, Power(metered, {}, meter.close), None)
-    return _calibrated(config, _followed(watch, metered, meter.close), watch)
+    plain = Power(metered, {}, meter.close) if watch is None else _followed(watch, metered, meter.close)
+    return replace(_calibrated(config, plain, watch), meter=metered)
 
 
 def _calibrated(config: Config, power: Power, watch: ModelWatch | None) -> Power:

@@ -16,6 +16,7 @@ from estimator.energy import Usage, ZoneShare
 from exporter.accounts import Account, Resolver
 from exporter.ledger import IdArray, Ledger
 from exporter.register import Lifetimes
+from exporter.rows import KeptRows
 from exporter.workloads import Workload
 
 _PID_BITS = 22  # PID_MAX_LIMIT is 2^22 (include/linux/threads.h)
@@ -59,6 +60,15 @@ def read_process(procfs: Path, pid: int, workload: Workload) -> ProcessInfo:
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class KeptProcesses:
+    """The books by process as they outlive ours. ids: the ledger's, whose row is rows.accounts[row_of[i]]."""
+
+    rows: KeptRows
+    ids: IdArray
+    row_of: npt.NDArray[np.int64]
+
+
 class ProcessLedger:
     """The ledger's second set of books, by process instead of cgroup.
 
@@ -88,6 +98,24 @@ class ProcessLedger:
     def info(self, account: Account) -> ProcessInfo:
         """What was found out when the process's row was opened."""
         return self._info[account.workload.id]
+
+    def kept(self) -> KeptProcesses:
+        """All of it, for the process after this one."""
+        rows = self.ledger.kept()
+        row_of = {account.key: row for row, account in enumerate(rows.accounts)}
+        known = {i: row_of[a.key] for i, a in self._accounts.items() if a.key in row_of}
+        return KeptProcesses(rows, np.array(list(known), np.uint64), np.array(list(known.values()), np.int64))
+
+    def restore(self, kept: KeptProcesses) -> None:
+        """Go on from the books of a process before this one; what still runs keeps its row and labels."""
+        self.ledger.restore(kept.rows)
+        self._info = {a.workload.id: process_info(a.workload.id) for a in kept.rows.accounts}
+        accounts = (kept.rows.accounts[row] for row in kept.row_of.tolist())
+        self._accounts = dict(zip(kept.ids.tolist(), accounts, strict=True))
+        self._alive = frozenset(running_processes(self._procfs))
+        pids = {_pid(process_id) for process_id in self._accounts} & self._alive
+        self._started = {pid: self._start_ticks(pid) for pid in pids}
+        self.ledger.ensure((i for i in self._accounts if self._is_alive(i)), ("process",))
 
     def _identify(self, usage: Usage, ran: npt.NDArray[np.bool_]) -> IdArray:
         """The ledger's ids of those that ran; one in several cgroups belongs to where it ran the longest."""
@@ -128,6 +156,12 @@ class ProcessLedger:
         self._started = {pid: ticks for pid, ticks in self._started.items() if pid in known}
         self._accounts = {i: one for i, one in self._accounts.items() if one.workload.id in kept}
         self._info = {key: info for key, info in self._info.items() if key in kept}
+
+
+def process_info(key: str) -> ProcessInfo:
+    """The other way of ProcessInfo.key. Raises ValueError for what is none."""
+    pid, comm, exe, kind, container_id, vm_id = key.split("\0")
+    return ProcessInfo(int(pid), comm, exe, kind, container_id, vm_id)
 
 
 def _pid(process_id: int) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from estimator.energy import FloatArray
 from exporter.accounts import Account, Rename, Resolver, unchanged
 from exporter.rows import RowTable
 from exporter.workloads import Kind
@@ -56,18 +57,44 @@ class Register:
         self._ended: dict[int, float] = {}
         self._opened_unsettled: dict[int, float] = {}
         self._selections: dict[tuple[Kind, ...], tuple[tuple[Account, ...], IndexArray]] = {}
+        self._all: tuple[tuple[Account, ...], IndexArray] | None = None
 
     def rows_of(self, cgroup_id: int) -> tuple[int, ...]:
         """The rows that a cgroup is charged to; opened if need be."""
         return self._bound.get(cgroup_id) or self._bind(cgroup_id, self._resolve(cgroup_id))
 
     def ensure(self, cgroup_ids: Iterable[int], kinds: Sequence[Kind]) -> None:
-        """Open the rows of those of the cgroups that are of these kinds."""
+        """Bind those of the cgroups that are of these kinds, and those that have a row already."""
         for cgroup_id in cgroup_ids:
             if cgroup_id not in self._bound:
                 accounts = self._resolve(cgroup_id)
-                if accounts[0].workload.kind in kinds:
+                if accounts[0].workload.kind in kinds or accounts[0].key in self._row_of:
                     self._bind(cgroup_id, accounts)
+
+    def everything(self) -> tuple[tuple[Account, ...], IndexArray, FloatArray]:
+        """All rows, shown or not: accounts, rows, and the seconds since the end, -1 for what has not ended.
+
+        The accounts are the same object until one comes, goes or gets its names.
+        """
+        if self._all is None:
+            accounts = tuple(self._account_of.values())
+            self._all = accounts, np.fromiter(self._account_of, np.intp, len(accounts))
+        accounts, rows = self._all
+        now = self.lifetimes.clock()
+        since = (now - self._ended[row] if row in self._ended else -1.0 for row in rows.tolist())
+        return accounts, rows, np.fromiter(since, np.float64, len(rows))
+
+    def restore(self, accounts: Sequence[Account], ended_seconds: FloatArray) -> IndexArray:
+        """Open the rows of a process before this one, and say which; before any other.
+
+        One whose workload has not ended counts as ended just now, until a cgroup of it is seen.
+        """
+        rows = np.fromiter(map(self._open, accounts), np.intp, len(accounts))
+        seconds, now = np.maximum(ended_seconds, 0.0), self.lifetimes.clock()
+        for i in np.argsort(-seconds, kind="stable").tolist():
+            if int(rows[i]) not in self._opened_unsettled:
+                self._ended[int(rows[i])] = now - float(seconds[i])
+        return rows
 
     def select(self, kinds: tuple[Kind, ...]) -> tuple[tuple[Account, ...], IndexArray]:
         """The accounts of these kinds and their rows, as opened; the same objects until one comes or goes."""
@@ -145,5 +172,6 @@ class Register:
         self._unselect(account)
 
     def _unselect(self, account: Account) -> None:
+        self._all = None
         for kinds in [kinds for kinds in self._selections if account.workload.kind in kinds]:
             del self._selections[kinds]

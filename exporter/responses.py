@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,12 @@ def problem(status: str, detail: str, headers: tuple[tuple[str, str], ...] = ())
 
 
 def unless_known(response: Response, etag: str, if_none_match: str | None) -> Response:
-    """The response with its ETag, or 304 where the client has that one already (RFC 9110, 13.1.2)."""
+    """The response with its ETag, or 304 where the client has that one already.
+
+    A 304 tells the length of the body that is not sent (RFC 9110, 8.6 and 15.4.5).
+    """
     headers = (("ETag", etag), *response.headers)
     known = {each.strip().removeprefix("W/") for each in (if_none_match or "").split(",")}
     if etag in known or "*" in known:
-        return Response(NOT_MODIFIED, b"", response.content_type, headers)
-    return Response(response.status, response.body, response.content_type, headers)
+        return replace(response, status=NOT_MODIFIED, headers=headers)
+    return replace(response, headers=headers)

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from estimator.energy import FloatArray
+from exporter.accounts import Account
 
 _FIRST_CAPACITY = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeptRows:
+    """All rows of a ledger, as they outlive the process.
+
+    values: shape (n, n_columns), the columns in the ledger's order, those of `zones` last. ended_seconds:
+    shape (n,), since the workload ended, -1 where it has not. accounts: the same object while none changes.
+    """
+
+    accounts: tuple[Account, ...]
+    zones: tuple[str, ...]
+    values: FloatArray
+    ended_seconds: FloatArray
 
 
 class RowTable:

@@ -49,7 +49,7 @@ def run(config: Config, load: Callable[[], Config], file: Path | None = None) ->
     with contextlib.ExitStack() as stack:
         stack.callback(server.stop)
         # Capabilities belong to threads: they are given up before the second one is started.
-        measurement = assemble(config, attached=lambda: give_up(still_needed(config)))
+        measurement = assemble(config, attached=lambda: give_up(still_needed(config)), is_lasting=True)
         stack.callback(measurement.close)
         server.start()
         log.info("serving on %s", ", ".join(server.bound))

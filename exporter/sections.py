@@ -118,6 +118,13 @@ class Ebpf:
     map_entries: int = option(
         "ebpf.mapEntries", integer(64, 1_048_576), 16_384, "Most cgroups the kernel's map holds at a time"
     )
+    pin: Path | None = option(
+        "ebpf.pin",
+        optional_path(),
+        None,
+        "Directory on a bpffs where programs and counts stay while podjoule is down; see state.dir",
+        default_description="nothing stays",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +157,7 @@ class State:
         "state.dir",
         optional_path(),
         None,
-        "Where what was learned is kept over a restart; empty for nowhere",
+        "Where counters and what was learned are kept over a restart; empty for nowhere",
         default_description="nowhere",
     )
 

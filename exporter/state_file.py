@@ -25,7 +25,7 @@ MAGIC = b"podjoule.state/1\n"
 MAX_BYTES = 256 * 1024 * 1024
 _LENGTH = struct.Struct("<I")
 _DIGEST_BYTES = hashlib.sha256().digest_size
-_DTYPES = ("<f8", "<u8", "<u4", "<i8")
+_DTYPES = ("<f8", "<u8", "<u4", "<i8", "|u1")
 
 Array = npt.NDArray[Any]
 
@@ -36,7 +36,7 @@ class StateInvalid(PodjouleError):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is kept. document: what JSON can hold; arrays: by name, of float64, uint64, uint32 or int64."""
+    """What is kept. document: what JSON can hold; arrays: by name, of float64, uint64, uint32, int64 or uint8."""
 
     document: Mapping[str, Any]
     arrays: Mapping[str, Array]

@@ -111,7 +111,8 @@ class Ticker:
         try:
             with self._measurement.components.timed("view"):
                 view = self._observer.observe(tick, self._round(failure))
-        finally:  # whatever ails the page, Prometheus gets its metrics
+        finally:  # whatever ails the page, Prometheus gets its metrics, and never more than is kept
+            self._measurement.keeper.keep(self._measurement)
             self.page = TickPage(blocks, view)
 
     def _round(self, failure: str) -> Round:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from exporter.api import PREFIX, Api
 from exporter.api_view import View
 from exporter.page import RenderedPage, negotiate
-from exporter.responses import OK, UNAVAILABLE, Response
+from exporter.responses import NOT_MODIFIED, OK, UNAVAILABLE, Response
 from exporter.tick_page import TickPage
 from exporter.ui_files import UiFiles
 from exporter.ui_landing import landing
@@ -66,7 +66,8 @@ class Application:
         """One request, as PEP 3333 has it."""
         response = self._respond(environ)
         start_response(response.status, _headers(response))
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
+        is_head = environ["REQUEST_METHOD"] == "HEAD" or response.status == NOT_MODIFIED
+        return [] if is_head else [response.body]
 
     def _respond(self, environ: Environ) -> Response:
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):

@@ -36,8 +36,8 @@ CLIENT_AUTH = {
     "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
 }
 _DEFAULT_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-# A context remembers the sessions of clients without tickets, up to 20,480 of about 1 KB, and Python's ssl has no
-# way to tell it not to. A new one has forgotten them.
+# A context remembers the sessions of clients without tickets, up to 20,480 of about 1 KB, and Python's ssl
+# has no way to tell it not to. A new one has forgotten them.
 _RENEW_AFTER = 2_048
 
 

@@ -14,7 +14,7 @@ from exporter.kube_backoff import Backoff
 from exporter.pod_directory import open_pods
 from exporter.pods import NoPods, PodDirectory
 from exporter.sections import Kube
-from tests.exporter.kube_plant import Plant, wait_until
+from tests.exporter.kube_plant import Plant, wait_until, pytestmark
 from tests.exporter.kube_server import uid
 
 
@@ -82,7 +82,7 @@ def test_what_must_be_asked_and_cannot_be_is_wrong_usage(plant: Plant) -> None:
     with pytest.raises(UsageError, match=r"\$KUBERNETES_SERVICE_HOST is not set.*kube.config"):
         opened(plant, Kube(enabled="true"), {})
     (plant.folder / "token").unlink()
-    with pytest.raises(UsageError, match="there is no token at .*automountServiceAccountToken"):
+    with pytest.raises(UsageError, match=r"there is no token at .*automountServiceAccountToken"):
         opened(plant, Kube(enabled="true"), in_pod(plant))
     with pytest.raises(UsageError, match="wanted a kubeconfig file, found none at /nowhere"):
         opened(plant, Kube(config=Path("/nowhere")), in_pod(plant))

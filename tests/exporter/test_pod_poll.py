@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from exporter import pod_follower
 from exporter.kube_access import ServiceAccount
 from exporter.kube_client import Endpoint
-from tests.exporter.kube_plant import Plant, errors, name_of, wait_until
+from tests.exporter.kube_plant import Plant, errors, name_of, wait_until, pytestmark
 from tests.exporter.kube_server import TOKEN, Exchange, hang, pod, pod_list, status, stream, uid, write_ca
 
 
@@ -45,7 +46,7 @@ def test_the_kubelet_is_not_asked_more_often_than_the_gap_allows(plant: Plant) -
         time.sleep(0.005)
     asked = [exchange.at for _, exchange in plant.server.requests]
     assert 3 <= len(asked) <= 5
-    assert min(b - a for a, b in zip(asked, asked[1:], strict=False)) >= 0.25
+    assert min(b - a for a, b in pairwise(asked)) >= 0.25
 
 
 def test_what_was_asked_for_in_vain_is_not_asked_for_for_ever(

@@ -299,7 +299,7 @@ def test_sessions_that_clients_do_not_resume_are_forgotten(
     try:
         kept = []
         for _ in range(35):
-            assert ask_tls(server.bound[0], context)[0] == 200
+            assert ask_tls(server.bound[0], context, headers={"Connection": "close"})[0] == 200
             kept.append(security.gate._context.session_stats()["number"])  # type: ignore[union-attr]
     finally:
         server.stop()

@@ -51,7 +51,7 @@ class Truth:
             before = self.pods.get(pod.uid)
             pod.containers.update(before.containers if before else {})
             self.pods[pod.uid] = pod
-        query = "labels.io.cri-containerd.kind==sandbox"
+        query = 'labels."io.cri-containerd.kind"==sandbox'
         found = containers.ctr(self.cluster.place, "containers", "ls", "--quiet", query)
         self.sandboxes.update(found.split())
 

@@ -1,0 +1,63 @@
+"""The view for a pipe or a dumb terminal: whole tables, one after the other, and no control characters."""
+
+from __future__ import annotations
+
+import sys
+import time
+from itertools import count
+
+from exporter.top.frame import Frame, Source, Unanswered
+from exporter.top.header import Seen, node_line, shown_line, title, zone_line
+from exporter.top.model import make_model
+from exporter.top.state import State
+from exporter.top.table import text_lines
+from exporter.top.text import plain
+
+_DONE, _FAILED = 0, 1
+
+
+def print_tables(source: Source, interval_seconds: float, state: State, tables: int, where: str) -> int:
+    """Print so many tables, one an interval, 0 for no end; 1 where the last one could not be had."""
+    source_is_new, code = source.measures, _DONE
+    due = time.monotonic()
+    for number in count():
+        if tables and number == tables:
+            return code
+        if source_is_new or number:
+            if source_is_new:
+                _ask(source)
+                source_is_new = False
+            due = max(due + interval_seconds, time.monotonic())
+            time.sleep(max(0.0, due - time.monotonic()))
+        code = _print(source, state, where, number > 0, interval_seconds)
+    raise AssertionError("count() has no end")
+
+
+def table_text(frame: Frame, state: State, where: str = "") -> str:
+    """What is printed of one frame."""
+    model = make_model(frame, state, None)
+    seen = Seen(frame, frame.node.age_seconds, where=where)
+    above = [title(seen), node_line(frame.node), zone_line(frame.node), shown_line(state, model)]
+    lines = [plain(line).rstrip() for line in above]
+    lines += [f"trouble: {seen.trouble}"] if seen.trouble else []
+    return "\n".join([*lines, "", *text_lines(model)]) + "\n"
+
+
+def _print(source: Source, state: State, where: str, is_further: bool, interval_seconds: float) -> int:
+    frame = _ask(source)
+    if frame is not None and frame.is_baseline:  # an exporter that has just started
+        time.sleep(frame.node.interval_seconds or interval_seconds)
+        frame = _ask(source)
+    if frame is None:
+        return _FAILED
+    sys.stdout.write(("\n" if is_further else "") + table_text(frame, state, where))
+    sys.stdout.flush()
+    return _DONE
+
+
+def _ask(source: Source) -> Frame | None:
+    try:
+        return source.read()
+    except Unanswered as error:
+        sys.stderr.write(f"podjoule top: {error}\n")
+        return None

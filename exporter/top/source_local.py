@@ -1,0 +1,79 @@
+"""Frames from a measurement of our own, through the same documents as the API's."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+
+from exporter.api_observer import Observer, Round
+from exporter.api_query import WorkloadsQuery
+from exporter.api_status import status
+from exporter.api_view import View
+from exporter.api_workloads import WorkloadsWriter
+from exporter.assembly import assemble
+from exporter.config import Config
+from exporter.measurement import Measurement, Tick
+from exporter.register import Lifetimes
+from exporter.sections import LEVELS, State
+from exporter.top.frame import Frame, Unanswered, make_frame
+
+# A row waits for its name no longer than this part of an interval: so the first table holds them all.
+_NAMING_PART = 0.9
+
+
+class LocalSource:
+    """Measures at each read. Belongs to one thread at a time."""
+
+    waits = True
+    measures = True
+
+    def __init__(self, measurement: Measurement, node_name: str, interval_seconds: float) -> None:
+        self._measurement = measurement
+        self._interval_seconds = interval_seconds
+        self._observer = Observer(measurement, node_name)
+        self._writer = WorkloadsWriter()
+        self._number = 0
+
+    def read(self) -> Frame:
+        """One tick. Raises Unanswered where it fails: the next one then spans both."""
+        began = time.monotonic()
+        self._number += 1
+        try:
+            tick = self._measurement.advance()
+        except Exception as error:
+            self._measurement.miss()
+            raise Unanswered(f"the measurement failed: {type(error).__name__}: {error}") from error
+        return self._frame(tick, began)
+
+    def close(self) -> None:
+        """Detach from the kernel and the meter."""
+        self._measurement.close()
+
+    def _frame(self, tick: Tick, began: float) -> Frame:
+        now = time.monotonic()
+        when = Round(self._number, self._interval_seconds, now - began, began)
+        return _as_answered(self._observer.observe(tick, when), self._writer, now)
+
+
+def open_local(config: Config, interval_seconds: float) -> LocalSource:
+    """A measurement with these options, and by process. Raises what `assemble` raises."""
+    measurement = assemble(for_top(config))
+    measurement.set_lifetimes(
+        Lifetimes(config.monitor.terminated_ttl_seconds, naming_seconds=_NAMING_PART * interval_seconds)
+    )
+    return LocalSource(measurement, config.kube.node_name, interval_seconds)
+
+
+def for_top(config: Config) -> Config:
+    """The configuration without what belongs to a running exporter, and with processes told apart.
+
+    The levels say which series are exported, and nothing is here; the state is the exporter's to write.
+    """
+    prometheus = replace(config.exporter.prometheus, metrics_level=LEVELS)
+    return replace(config, exporter=replace(config.exporter, prometheus=prometheus), state=State())
+
+
+def _as_answered(view: View, writer: WorkloadsWriter, now_seconds: float) -> Frame:
+    """What a client would make of the API's answers: so both ways show the same."""
+    return make_frame(status(view, now_seconds, None), json.loads(writer.write(view, WorkloadsQuery())))
