@@ -124,10 +124,12 @@ SELDOM void change_owner(struct cpu_state *cpu, struct task_struct *next, __u32 
 INLINE void account_switch(struct cpu_state *cpu, struct task_struct *prev, __u32 prev_pid, __u64 prev_runtime_ns,
 			   struct task_struct *next, __u32 pid, __u32 tgid, __u64 runtime_ns)
 {
+	/* While one program takes over from another, both run at each switch: the second sees another pid. */
+	int is_first = prev_pid == cpu->pid;
 	__u64 ran_ns = advance(cpu, prev_pid, prev_runtime_ns);
 	__u64 css_set = pid ? css_set_of(next) : 0;
 
-	cpu->pending_switches++;
+	cpu->pending_switches += is_first;
 	if (cpu->moved_ns)
 		split_at_move(cpu, prev_pid, ran_ns, prev);
 	cpu->pid = pid;

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from ebpf import libbpf
+from ebpf.btf import KernelTypes
 from ebpf.capabilities import kernel_version, lacking, names_in, read_sets, refusal, wanted_for_programs
 from ebpf.cpus import online_cpus
 from ebpf.errors import NotPermitted, SourceUnavailable
@@ -56,7 +57,7 @@ def import_bcc() -> ModuleType:
 
 def offsets_from_btf() -> dict[str, int]:
     """The macros that sched_switch.bcc.c wants, from BTF. Raises OSError where there is none."""
-    with contextlib.closing(libbpf.KernelTypes()) as types:
+    with contextlib.closing(KernelTypes()) as types:
         offsets = {macro: types.offset(*member) for macro, member in _STRUCT_MEMBERS.items()}
         subsystems = types.offset("css_set", "subsys")
         for macro, controller in (("CSS_SET_CPU", "cpu"), ("CSS_SET_CPUACCT", "cpuacct")):

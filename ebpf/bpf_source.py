@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ebpf import libbpf
 from ebpf.cgroups import CgroupTree, walk
-from ebpf.counters import FIELDS, CounterArray, CounterSnapshot, KernelStatistics
+from ebpf.counters import FIELDS, CounterArray, CounterSnapshot, Kept, KernelStatistics
 from ebpf.cpus import online_cpus, running_processes
 from ebpf.errors import SourceUnavailable
 from ebpf.program import COUNTERS, CPU_STATE, KEY, LoadedProgram, ProgramOptions
@@ -37,26 +37,32 @@ class BpfCounterSource:
             program.maps["cpus"], np.dtype([("cpu", "<u4")]), (CPU_STATE.itemsize // 8,), program.n_cpu
         )
         self._lost_by_cpu = np.zeros(program.n_cpu, np.uint64)
-        self._lost = 0
         self._entries = 0
         self._dropped_ns = 0
         self._dying: npt.NDArray[np.void] = np.zeros(0, KEY)
+        self._doomed: set[bytes] = set()
         self._forgettable: set[int] = set()
-        self.tree = CgroupTree()
+        kept = options.kept
+        goes_on = bool(program.identity) and kept.identity == program.identity
+        # What was known, then what the kernel told while nobody listened, then what is there.
+        self.tree = CgroupTree(dict(kept.paths) if goes_on else {})
         self.directory = self.tree
         self._ring = libbpf.RingReader(program.maps["cgroup_events"], self.tree.apply)
+        self._ring.consume()
+        self._lost = self._count_lost()
         self.tree.replace(walk(options.hierarchy.mount))
         self._charge_cpus(online_cpus(options.sysfs))
 
     def read(self) -> CounterSnapshot:
         """Count everything up to now; see the CounterSource port."""
         self._follow_cgroups()
+        self._delete_doomed()
         self._charge_cpus(self._busy_cpus())
         now_ns = time.monotonic_ns()
         keys, values = self._counts.read()
         dropped = self._dropped()
         self._entries = len(keys)
-        self._remove_dead(keys)
+        self._mark_dead(keys)
         return CounterSnapshot(
             cgroup_id=keys["cgroup_id"].copy(),
             tgid=keys["tgid"].copy(),
@@ -78,21 +84,29 @@ class BpfCounterSource:
             lost_events=self._lost,
         )
 
+    def kept(self) -> Kept:
+        """See the port: the counts themselves stay in the kernel."""
+        identity = self._program.identity
+        return Kept(identity, self.tree.paths if identity else {})
+
     def close(self) -> None:
-        """Detach everything."""
+        """Detach everything that is not pinned."""
         self._ring.close()
         self._program.close()
 
     def _follow_cgroups(self) -> None:
         self._ring.consume()
-        libbpf.lookup(self._program.maps["lost_events"], 0, self._lost_by_cpu)
-        lost = int(self._lost_by_cpu.sum())
+        lost = self._count_lost()
         if lost != self._lost:
             log.warning(
                 "%d cgroup events did not fit the ring buffer: walking the tree once", lost - self._lost
             )
             self._lost = lost
             self.tree.replace(walk(self._options.hierarchy.mount))
+
+    def _count_lost(self) -> int:
+        libbpf.lookup(self._program.maps["lost_events"], 0, self._lost_by_cpu)
+        return int(self._lost_by_cpu.sum())
 
     def _states(self) -> npt.NDArray[np.void]:
         _, words = self._cpus.read()
@@ -118,21 +132,27 @@ class BpfCounterSource:
         self._dropped_ns = int(words[:, 0].sum())
         return words[:, :_FIELD_WORDS]
 
-    def _remove_dead(self, keys: npt.NDArray[np.void]) -> None:
-        """Delete what was already dead at the last reading: an exiting task may run once more after rmdir.
+    def _mark_dead(self, keys: npt.NDArray[np.void]) -> None:
+        """Mark what was already dead at the last reading: an exiting task may run once more after rmdir.
 
         Paths go one reading later, so that every id in a snapshot still has its path.
         """
         for cgroup_id in self._forgettable & self.tree.ended:
             self.tree.forget(cgroup_id)
-        for key in self._dying:
-            libbpf.delete(self._program.maps["counts"], key.tobytes())
         ids = keys["cgroup_id"].tolist()
         self._forgettable = set(self._dying["cgroup_id"].tolist()) | (self.tree.ended - set(ids))
         dead = np.fromiter((not self.tree.is_alive(i) for i in ids), bool, len(ids))
         if self._options.by_process:
             dead |= self._ended_processes(keys["tgid"])
+        before = {key.tobytes() for key in self._dying}
         self._dying = keys[dead]
+        self._doomed = before & {key.tobytes() for key in self._dying}
+
+    def _delete_doomed(self) -> None:
+        """Not before the next reading: if we are killed until then, this one may not have been kept."""
+        for key in self._doomed:
+            libbpf.delete(self._program.maps["counts"], key)
+        self._doomed = set()
 
     def _ended_processes(self, tgid: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
         return ~np.isin(tgid, running_processes(self._options.procfs))

@@ -3,6 +3,9 @@
 #ifndef PODJOULE_COUNTERS_H
 #define PODJOULE_COUNTERS_H
 
+/* Goes up when a struct below or what it means changes: maps pinned by another version are not taken over. */
+#define LAYOUT_VERSION 1
+
 #define N_EVENTS 3 /* cycles, instructions, cache misses */
 #define PATH_BYTES 2048 /* the tracepoints themselves cut paths at 1024 */
 

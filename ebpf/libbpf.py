@@ -1,4 +1,4 @@
-"""The one door to libbpf, through ctypes: objects, maps, programs, ring buffers.
+"""The one door to libbpf, through ctypes: objects, maps, programs, ring buffers. Types: btf.py.
 
 Every call raises OSError with the kernel's errno. Needs libbpf 1.0 or later (libbpf.so.1).
 """
@@ -89,20 +89,22 @@ def _relay(_level: int, template: bytes, arguments: int) -> int:
 _print = _Print(_relay)  # kept: C holds no reference to it
 
 
-def _fail(what: str) -> OSError:
+def failure(what: str) -> OSError:
+    """The error of the call that has just failed, by the C library's errno."""
     number = ct.get_errno()
     return OSError(number, f"{what}: {os.strerror(number)}")
 
 
-def _checked(result: int, what: str) -> int:
+def checked(result: int, what: str) -> int:
+    """The result of a call. Raises OSError where it is negative."""
     if result < 0:
-        raise _fail(what)
+        raise failure(what)
     return result
 
 
 def possible_cpus() -> int:
     """How many CPUs the kernel's per-CPU values have room for."""
-    return _checked(library().libbpf_num_possible_cpus(), "counting the possible CPUs")
+    return checked(library().libbpf_num_possible_cpus(), "counting the possible CPUs")
 
 
 class Object:
@@ -110,11 +112,11 @@ class Object:
 
     def __init__(self, image: bytes) -> None:
         self._lib = library()
-        self._links: list[int] = []
+        self._links: dict[str, int] = {}
         self._image = ct.create_string_buffer(image, len(image))
         self._object = self._lib.bpf_object__open_mem(self._image, ct.c_size_t(len(image)), None)
         if not self._object:
-            raise _fail("opening the BPF object")
+            raise failure("opening the BPF object")
 
     def _map(self, name: str) -> ct.c_void_p:
         found = self._lib.bpf_object__find_map_by_name(ct.c_void_p(self._object), name.encode())
@@ -130,15 +132,13 @@ class Object:
 
     def set_max_entries(self, name: str, entries: int) -> None:
         """Size a map; before load()."""
-        _checked(
+        checked(
             self._lib.bpf_map__set_max_entries(self._map(name), ct.c_uint32(entries)), f"sizing map {name}"
         )
 
     def set_flags(self, name: str, flags: int) -> None:
         """Set a map's creation flags; before load()."""
-        _checked(
-            self._lib.bpf_map__set_map_flags(self._map(name), ct.c_uint32(flags)), f"flags of map {name}"
-        )
+        checked(self._lib.bpf_map__set_map_flags(self._map(name), ct.c_uint32(flags)), f"flags of map {name}")
 
     def set_initial(self, name: str, value: bytes) -> None:
         """Set the contents of a constant section such as `.rodata.settings`; before load()."""
@@ -148,28 +148,37 @@ class Object:
             raise OSError(errno.EINVAL, f"section {name} has {size.value} bytes, {len(value)} wanted")
         ct.memmove(start, value, len(value))
 
+    def set_pin(self, name: str, path: str) -> None:
+        """Have load() take a map over from this path of a bpffs, or make it and pin it there."""
+        result = self._lib.bpf_map__set_pin_path(self._map(name), os.fsencode(path))
+        checked(result, f"the pin of map {name}")
+
     def load(self) -> None:
         """Have the kernel verify and load every program."""
-        _checked(self._lib.bpf_object__load(ct.c_void_p(self._object)), "loading the BPF programs")
+        checked(self._lib.bpf_object__load(ct.c_void_p(self._object)), "loading the BPF programs")
 
     def attach(self, name: str) -> None:
         """Attach one program to the hook its section names."""
         link = self._lib.bpf_program__attach(self._program(name))
         if not link:
-            raise _fail(f"attaching {name}")
-        self._links.append(link)
+            raise failure(f"attaching {name}")
+        self._links[name] = link
+
+    def link_fd(self, name: str) -> int:
+        """The descriptor of an attached program's link."""
+        return checked(self._lib.bpf_link__fd(ct.c_void_p(self._links[name])), f"descriptor of link {name}")
 
     def map_fd(self, name: str) -> int:
         """The descriptor of a loaded map."""
-        return _checked(self._lib.bpf_map__fd(self._map(name)), f"descriptor of map {name}")
+        return checked(self._lib.bpf_map__fd(self._map(name)), f"descriptor of map {name}")
 
     def program_fd(self, name: str) -> int:
         """The descriptor of a loaded program."""
-        return _checked(self._lib.bpf_program__fd(self._program(name)), f"descriptor of program {name}")
+        return checked(self._lib.bpf_program__fd(self._program(name)), f"descriptor of program {name}")
 
     def close(self) -> None:
         """Detach and unload everything; safe to call twice."""
-        for link in self._links:
+        for link in self._links.values():
             self._lib.bpf_link__destroy(ct.c_void_p(link))
         self._links.clear()
         if self._object:
@@ -177,12 +186,26 @@ class Object:
         self._object = None
 
 
+def map_id(map_fd: int) -> int:
+    """The kernel's number of a map, which no other has had since the machine was booted."""
+    info = (ct.c_uint32 * 2)()  # struct bpf_map_info: type, id
+    size = ct.c_uint32(ct.sizeof(info))
+    result = library().bpf_obj_get_info_by_fd(map_fd, ct.byref(info), ct.byref(size))
+    checked(result, "reading what a map is")
+    return int(info[1])
+
+
+def pin(descriptor: int, path: str) -> None:
+    """Let a link stay in the kernel for as long as this path of a bpffs is there."""
+    checked(library().bpf_obj_pin(descriptor, os.fsencode(path)), f"pinning {path}")
+
+
 def update(map_fd: int, key: int, value: int) -> None:
     """Set one u32 -> u32 entry, such as a perf event's descriptor for a CPU."""
     result = library().bpf_map_update_elem(
         map_fd, ct.byref(ct.c_uint32(key)), ct.byref(ct.c_uint32(value)), ct.c_uint64(0)
     )
-    _checked(result, f"updating entry {key} of a map")
+    checked(result, f"updating entry {key} of a map")
 
 
 def delete(map_fd: int, key: bytes) -> bool:
@@ -195,7 +218,7 @@ def lookup(map_fd: int, index: int, into: npt.NDArray[np.generic]) -> None:
     result = library().bpf_map_lookup_elem(
         map_fd, ct.byref(ct.c_uint32(index)), into.ctypes.data_as(ct.c_void_p)
     )
-    _checked(result, f"reading entry {index} of a map")
+    checked(result, f"reading entry {index} of a map")
 
 
 class BatchReader:
@@ -254,7 +277,7 @@ class CpuRunner:
     def run(self, cpu: int) -> None:
         """Run it once there, and wait. Raises OSError: ENXIO for a CPU that is offline."""
         self._options.cpu = cpu
-        _checked(self._run(self._fd, self._reference), f"running a program on CPU {cpu}")
+        checked(self._run(self._fd, self._reference), f"running a program on CPU {cpu}")
 
 
 class RingReader:
@@ -265,7 +288,7 @@ class RingReader:
         self._callback = _OnSample(self._relay)  # kept: C holds no reference to it
         self._ring = library().ring_buffer__new(map_fd, self._callback, None, None)
         if not self._ring:
-            raise _fail("opening the ring buffer")
+            raise failure("opening the ring buffer")
 
     def _relay(self, _context: int, data: int, size: int) -> int:
         self._on_record(ct.string_at(data, size))
@@ -273,7 +296,7 @@ class RingReader:
 
     def consume(self) -> None:
         """Deliver what is there; does not wait."""
-        _checked(library().ring_buffer__consume(ct.c_void_p(self._ring)), "reading the ring buffer")
+        checked(library().ring_buffer__consume(ct.c_void_p(self._ring)), "reading the ring buffer")
 
     def close(self) -> None:
         """Unmap the buffer; safe to call twice."""
@@ -287,84 +310,5 @@ def run_statistics(program_fd: int) -> tuple[int, int]:
     info = _ProgInfo()
     size = ct.c_uint32(ct.sizeof(info))
     result = library().bpf_obj_get_info_by_fd(program_fd, ct.byref(info), ct.byref(size))
-    _checked(result, "reading a program's statistics")
+    checked(result, "reading a program's statistics")
     return info.run_cnt, info.run_time_ns
-
-
-class _BtfType(ct.Structure):
-    """struct btf_type of include/uapi/linux/btf.h."""
-
-    _fields_ = [("name_off", ct.c_uint32), ("info", ct.c_uint32), ("size_or_type", ct.c_uint32)]
-
-
-class _BtfMember(ct.Structure):
-    """struct btf_member; struct btf_enum has name_off and val in the same places."""
-
-    _fields_ = [("name_off", ct.c_uint32), ("type", ct.c_uint32), ("offset", ct.c_uint32)]
-
-
-class KernelTypes:
-    """The running kernel's type information (BTF)."""
-
-    _STRUCTS, _ENUM = (4, 5), 6
-
-    def __init__(self) -> None:
-        self._lib = library()
-        for name in ("btf__load_vmlinux_btf", "btf__type_by_id"):
-            getattr(self._lib, name).restype = ct.c_void_p
-        self._lib.btf__name_by_offset.restype = ct.c_char_p
-        self._btf = ct.c_void_p(self._lib.btf__load_vmlinux_btf())
-        if not self._btf:
-            raise _fail("loading the kernel's BTF")
-
-    def close(self) -> None:
-        """Free the type information."""
-        self._lib.btf__free(self._btf)
-
-    def _id(self, name: str, kind: int) -> int:
-        return _checked(self._lib.btf__find_by_name_kind(self._btf, name.encode(), kind), f"BTF of {name}")
-
-    def _type(self, type_id: int) -> tuple[int, int, int]:
-        """A type's address, kind and number of members, modifiers and typedefs looked through."""
-        address = self._lib.btf__type_by_id(self._btf, self._lib.btf__resolve_type(self._btf, type_id))
-        info = _BtfType.from_address(address).info
-        return address, info >> 24 & 31, info & 0xFFFF
-
-    def _name(self, name_off: int) -> bytes:
-        return bytes(self._lib.btf__name_by_offset(self._btf, name_off))
-
-    def _find(self, type_id: int, member: bytes) -> tuple[int, int] | None:
-        """Byte offset and type of a member, anonymous structs and unions searched too."""
-        address, kind, count = self._type(type_id)
-        if kind not in self._STRUCTS:
-            return None
-        for found in (_BtfMember * count).from_address(address + ct.sizeof(_BtfType)):
-            offset, name = (found.offset & 0xFFFFFF) // 8, self._name(found.name_off)
-            inner = self._find(found.type, member) if not name else None
-            if name == member:
-                return offset, found.type
-            if inner:
-                return offset + inner[0], inner[1]
-        return None
-
-    def offset(self, struct: str, path: str) -> int:
-        """Bytes from a struct's start to a member; path such as "se.sum_exec_runtime". Raises OSError."""
-        type_id, total = self._id(struct, self._STRUCTS[0]), 0
-        for member in path.split("."):
-            found = self._find(type_id, member.encode())
-            if not found:
-                raise OSError(errno.ENOENT, f"struct {struct} has no {path} in this kernel's BTF")
-            total, type_id = total + found[0], found[1]
-        return total
-
-    def enumerator(self, enum: str, name: str) -> int | None:
-        """The value of an enum's name, None where this kernel has none."""
-        address, _, count = self._type(self._id(enum, self._ENUM))
-
-        class Item(ct.Structure):
-            _fields_ = [("name_off", ct.c_uint32), ("value", ct.c_int32)]
-
-        for item in (Item * count).from_address(address + ct.sizeof(_BtfType)):
-            if self._name(item.name_off) == name.encode():
-                return int(item.value)
-        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +23,11 @@ HOOKS = {
     "on_attach": "cgroup_attach_task",
     "on_switch": "sched_switch",
 }
+# What outlives the process where it is pinned: all of the programs' maps but settings and scratch room.
+PINNED_MAPS = ("counts", "cpus", *EVENT_FIELDS, "cgroup_events", "lost_events")
 MAPS = ("counts", "cpus", "cgroup_events", "lost_events")
 
+LAYOUT_VERSION = 1
 # The numpy side of counters.h, held together by tests/ebpf/test_layout.py.
 KEY = np.dtype([("cgroup_id", "<u8"), ("tgid", "<u4"), ("pad", "<u4")])
 COUNTERS = np.dtype(
@@ -73,7 +77,8 @@ class LoadedProgram:
     """Programs attached to the scheduler and the cgroup tracepoints.
 
     maps: name -> descriptor. programs: name -> descriptor, for statistics. charge_running: the program to run
-    on a CPU before a reading. available: the fields that are counted. close: detaches and frees everything.
+    on a CPU before a reading. available: the fields that are counted. close: detaches and frees everything
+    that is not pinned. identity: of the counts, where they outlive the process.
     """
 
     maps: Mapping[str, int]
@@ -82,6 +87,7 @@ class LoadedProgram:
     n_cpu: int
     available: frozenset[str]
     close: Callable[[], None]
+    identity: str = ""
 
 
 def event_mask(events: Mapping[str, object]) -> int:
@@ -101,3 +107,11 @@ def settings_of(options: ProgramOptions, n_cpu: int, event_mask: int) -> bytes:
     hierarchy = options.hierarchy
     values = (n_cpu, event_mask, options.by_process, hierarchy.number, hierarchy.controller == "cpuacct")
     return np.array(values, SETTINGS).tobytes()
+
+
+def layout_of(options: ProgramOptions, n_cpu: int, event_mask: int) -> str:
+    """The name of all that two programs must have in common to count in the same maps."""
+    events = sorted((name, event.type, event.config) for name, event in options.events.items())
+    dtypes = [dtype.descr for dtype in (KEY, COUNTERS, CPU_STATE)]
+    common = (dtypes, settings_of(options, n_cpu, event_mask), options.map_entries, events)
+    return f"podjoule_{LAYOUT_VERSION}_{hashlib.sha256(repr(common).encode()).hexdigest()[:12]}"

@@ -9,7 +9,7 @@ from ebpf.boot import boot_id
 from ebpf.bpf_source import open_program
 from ebpf.counters import CounterSource
 from ebpf.cpu_stat import CpuStatSource
-from ebpf.errors import NotPermitted, SourceUnavailable
+from ebpf.errors import NotPermitted, SourceUnavailable, UsageError
 from ebpf.program import LoadedProgram, ProgramOptions
 
 log = logging.getLogger("ebpf")
@@ -33,13 +33,18 @@ LOADERS: dict[str, Callable[[ProgramOptions], LoadedProgram]] = {"core": _load_c
 def open_source(loader: str, options: ProgramOptions) -> CounterSource:
     """The source a loader name asks for; "auto" tries core, bcc, then cpu.stat ("none"), one log line each.
 
-    Raises SourceUnavailable where the named one, or all of them, cannot serve.
+    Raises SourceUnavailable where the named one, or all of them, cannot serve, UsageError for bcc with pins.
     """
+    if options.pin is not None and loader == "bcc":
+        raise UsageError("--ebpf.pin: what bcc loads cannot be pinned; use --ebpf.loader core or auto")
     for name in LOADERS if loader == "auto" else [loader]:
         if name == "none":
             break
         try:
-            return open_program(name, LOADERS[name](options), options)
+            program = LOADERS[name](options)
+            if options.pin is not None and name == "bcc":
+                log.warning("bcc: what it loads cannot be pinned: while podjoule is down nothing is counted")
+            return open_program(name, program, options)
         except SourceUnavailable as error:
             if loader != "auto":
                 raise

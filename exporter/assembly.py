@@ -30,7 +30,7 @@ def assemble(
     """Open the best counter source and power source there are.
 
     attached: called once both are open and before any thread is started: from there on less is needed.
-    is_lasting: go on from what was kept of the one before, and keep what the next one needs; for one at a time.
+    is_lasting: go on from what the one before left, and leave what the next one needs.
 
     Raises SourceUnavailable where nothing can be counted, ModelInvalid for a bad model file, UsageError for
     options that do not fit each other.

@@ -83,11 +83,13 @@ def _parser() -> _Parser:
         help=f"{_DURATION.description} (default %(default)s)",
     )
     _add_format(snapshot)
+    _add_top(commands)
     _add_record(commands)
     _add_replay(commands)
     _add_format(
         _add(commands, "doctor", "say whether the exporter could run here, and what is lost", _doctor)
     )
+    _add(commands, "unpin", "remove what --ebpf.pin left in the kernel", _unpin)
     add_model_commands(commands, _add)
     config = commands.add_parser("config", help="look at the configuration", allow_abbrev=False)
     parts = config.add_subparsers(metavar="COMMAND", required=True)
@@ -102,6 +104,28 @@ def _add(
     parser.set_defaults(command=command)
     add_flags(parser, OPTIONS)
     return parser
+
+
+def _add_top(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = _add(commands, "top", "show live who uses the energy", _top)
+    parser.add_argument(
+        "--interval", default="2s", help="how often it measures, or asks (default %(default)s)"
+    )
+    parser.add_argument(
+        "--by", default="all", help="all, pod, container, namespace, unit or process (default %(default)s)"
+    )
+    parser.add_argument(
+        "--sort",
+        default="watts",
+        help="watts, share, joules, cpu, ipc, mpki, carbon, cost or name (default %(default)s)",
+    )
+    parser.add_argument("--filter", default="", metavar="TEXT", help="only rows found by a text or a regex")
+    parser.add_argument("--plain", action="store_true", help="print a table, as into a pipe")
+    parser.add_argument("--count", metavar="N", help="print N tables, one an interval; 0 for no end")
+    parser.add_argument("--url", default="", help="ask a running podjoule, such as http://node-1:28283")
+    parser.add_argument("--user", default="", help="user for --url, with --password-file")
+    parser.add_argument("--password-file", metavar="FILE", help="holds the password for --url")
+    parser.add_argument("--ca-file", metavar="FILE", help="PEM certificates of those who may vouch for --url")
 
 
 def _add_record(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -143,6 +167,12 @@ def _snapshot(arguments: argparse.Namespace, config: Config) -> int:
     return snapshot(config, _seconds(arguments.duration), arguments.format)
 
 
+def _top(arguments: argparse.Namespace, config: Config) -> int:
+    from exporter.top.command import top
+
+    return top(arguments, config, os.environ)
+
+
 def _record(arguments: argparse.Namespace, config: Config) -> int:
     from exporter.recorder import parse_bytes, record
 
@@ -171,6 +201,12 @@ def _doctor(arguments: argparse.Namespace, config: Config) -> int:
     return doctor(config, arguments.format, os.environ)
 
 
+def _unpin(_arguments: argparse.Namespace, config: Config) -> int:
+    from exporter.unpin import unpin
+
+    return unpin(config)
+
+
 def _config_check(_arguments: argparse.Namespace, config: Config) -> int:
     import yaml
 
@@ -189,17 +225,26 @@ def _unknown_argument(unknown: Sequence[str]) -> str:
     known = [told.flag for told in OPTIONS.values()]
     known += [
         CONFIG_FILE_FLAG,
+        "--by",
+        "--ca-file",
+        "--count",
         "--duration",
+        "--filter",
         "--format",
         "--features",
         "--input",
+        "--interval",
         "--kind",
         "--max-bytes",
         "--microarchitecture",
         "--online",
         "--output",
+        "--password-file",
+        "--plain",
         "--range",
         "--speed",
+        "--url",
+        "--user",
         "--zones",
         "--help",
         "--version",

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from exporter.check import Check, Machine
 from exporter.config import Config
 from exporter.host_checks import check_cgroups, check_cpu_stat, check_pmu, check_rapl
+from exporter.keeping_checks import check_pins, check_state
 from exporter.kernel_checks import (
     check_bpf,
     check_btf,
@@ -55,6 +56,10 @@ def examine(machine: Machine, config: Config) -> list[Check]:
     ]
     needs_bcc = config.ebpf.loader == "bcc" or not _stands("core", checks)
     checks += [check_tracefs(machine, needed=needs_bcc), check_bcc(machine, needed=needs_bcc)]
+    if config.ebpf.pin is not None:
+        checks.append(check_pins(config.ebpf.pin))
+    if config.state.dir is not None:
+        checks.append(check_state(config.state.dir))
     return [*checks, verdict(checks, config.ebpf.loader)]
 
 

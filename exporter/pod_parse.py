@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from sys import intern
 from typing import Any
@@ -16,6 +16,8 @@ _SPECS = ("containers", "initContainers", "ephemeralContainers")
 _STATUSES = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 _CONTAINER_ID_DIGITS = 64
 _NO_LABELS: Mapping[str, str] = {}
+_NO_CONTAINERS: Mapping[str, ContainerInfo] = {}
+_NO_OWNER = Owner()
 
 Json = Mapping[str, Any]
 
@@ -30,8 +32,8 @@ def pod_info(pod: object, labels: Sequence[str] = ()) -> PodInfo:
     Raises Malformed where there is no UID, name or namespace, and nothing else whatever it is given: what is
     optional and not as it should be counts as absent.
     """
-    metadata, status, spec = (_table(_table(pod), key) for key in ("metadata", "status", "spec"))
-    uid, name, namespace = (_text(metadata, key) for key in ("uid", "name", "namespace"))
+    metadata, spec, status = _table(pod, "metadata"), _table(pod, "spec"), _table(pod, "status")
+    uid, name, namespace = _text(metadata, "uid"), _text(metadata, "name"), _text(metadata, "namespace")
     if not (uid and name and namespace):
         raise Malformed("a pod without uid, name or namespace")
     owner, all_labels = _controller(metadata), _table(metadata, "labels")
@@ -58,12 +60,11 @@ def _cgroup_uid(uid: str, metadata: Json) -> str:
 
 
 def _controller(metadata: Json) -> Owner:
-    owners = (
-        Owner(_text(o, "kind"), _text(o, "name"))
-        for o in _tables(metadata, "ownerReferences")
-        if o.get("controller") is True
-    )
-    return next((owner for owner in owners if owner.kind and owner.name), Owner())
+    for owner in _tables(metadata, "ownerReferences"):
+        kind, name = _text(owner, "kind"), _text(owner, "name")
+        if owner.get("controller") is True and kind and name:
+            return Owner(kind, name)
+    return _NO_OWNER
 
 
 def _chosen(labels: Json, wanted: Sequence[str]) -> Mapping[str, str]:
@@ -74,14 +75,16 @@ def _chosen(labels: Json, wanted: Sequence[str]) -> Mapping[str, str]:
 
 def _containers(spec: Json, status: Json) -> Mapping[str, ContainerInfo]:
     """By every id that the status tells of: running, ended, and the one before the last restart."""
+    statuses = [c for key in _STATUSES for c in _tables(status, key)]
+    if not statuses:
+        return _NO_CONTAINERS
     requests = {_text(c, "name"): _cpu(c) for key in _SPECS for c in _tables(spec, key)}
-    found = {}
-    for container in (c for key in _STATUSES for c in _tables(status, key)):
+    found: dict[str, ContainerInfo] = {}
+    for container in statuses:
         name = _text(container, "name")
         info = _container(name, requests.get(name, 0.0))
-        for container_id in _ids(container):
-            found[container_id] = info
-    return found
+        found |= dict.fromkeys(_ids(container), info)
+    return found or _NO_CONTAINERS
 
 
 def _cpu(container: Json) -> float:
@@ -95,24 +98,25 @@ def _container(name: str, cpu_request_cores: float) -> ContainerInfo:
     return ContainerInfo(name, cpu_request_cores)
 
 
-def _ids(container: Json) -> Iterator[str]:
+def _ids(container: Json) -> list[str]:
     """containerd://<64 hex> and the like, without what stands before the id."""
-    ended = (_table(_table(container, state), "terminated") for state in ("state", "lastState"))
-    for told in (container, *ended):
-        container_id = _text(told, "containerID").rpartition("://")[2]
-        if len(container_id) == _CONTAINER_ID_DIGITS:
-            yield container_id
+    told = [_text(container, "containerID")]
+    for state in ("state", "lastState"):
+        ended = _table(_table(container, state), "terminated")
+        if ended:
+            told.append(_text(ended, "containerID"))
+    ids = [container_id.rpartition("://")[2] for container_id in told]
+    return [container_id for container_id in ids if len(container_id) == _CONTAINER_ID_DIGITS]
 
 
-def _table(json: object, key: str | None = None) -> Json:
-    if key is not None:
-        json = json.get(key) if isinstance(json, dict) else None
-    return json if isinstance(json, dict) else {}
+def _table(json: object, key: str) -> Json:
+    found = json.get(key) if isinstance(json, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
-def _tables(json: Json, key: str) -> Iterator[Json]:
+def _tables(json: Json, key: str) -> Sequence[Json]:
     found = json.get(key)
-    return (entry for entry in found if isinstance(entry, dict)) if isinstance(found, list) else iter(())
+    return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else ()
 
 
 def _text(json: Json, key: str) -> str:

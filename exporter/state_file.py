@@ -36,7 +36,7 @@ class StateInvalid(PodjouleError):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is kept. document: what JSON can hold; arrays: by name, of float64, uint64, uint32, int64 or uint8."""
+    """What is kept. document: what JSON can hold; arrays: by name, of _DTYPES."""
 
     document: Mapping[str, Any]
     arrays: Mapping[str, Array]

@@ -62,7 +62,8 @@ def _name() -> Column:
 
 def shown_name(row: Row) -> str:
     """The name, and where it has ended that word, since not every terminal can dim."""
-    return row.name if row.running else f"{row.name} (ended)"
+    name = row.kind if row.kind == "kernel" else row.name
+    return name if row.running else f"{name} (ended)"
 
 
 def _places(by: str) -> list[Column]:

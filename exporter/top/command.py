@@ -6,13 +6,14 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ebpf.errors import UsageError
 from exporter.config import Config
 from exporter.kinds import duration
+from exporter.nearest import nearest
 from exporter.options import Option
 from exporter.top.frame import Source
 from exporter.top.grouping import GROUPINGS
@@ -38,24 +39,6 @@ class Wanted:
     tables: int | None
 
 
-def add_top_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags that `top` has beside those of every command; TOP_FLAGS are their names."""
-    parser.add_argument("--interval", default="2s", help=f"{_INTERVAL.description} (default %(default)s)")
-    parser.add_argument("--by", choices=GROUPINGS, default="all", help="what a row is (default %(default)s)")
-    parser.add_argument(
-        "--sort", choices=tuple(SORT_KEYS.values()), default="watts", help="(default %(default)s)"
-    )
-    parser.add_argument("--filter", default="", metavar="TEXT", help="only rows found by a text or a regex")
-    parser.add_argument("--plain", action="store_true", help="print tables, as into a pipe")
-    parser.add_argument(
-        "--count", metavar="N", help="print N tables and end, 0 for no end (default in a pipe 1); plain"
-    )
-    parser.add_argument("--url", default="", help="ask a running podjoule, such as http://node-1:28283")
-    parser.add_argument("--user", default="", help="user for --url, with --password-file")
-    parser.add_argument("--password-file", metavar="FILE", help="its first line is the password")
-    parser.add_argument("--ca-file", metavar="FILE", help="PEM certificates that --url's must be signed by")
-
-
 def top(arguments: argparse.Namespace, config: Config, environ: Mapping[str, str]) -> int:
     """Show who uses the energy until told to stop; the exit code."""
     wanted = _wanted(arguments)
@@ -76,8 +59,20 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
     interval = _INTERVAL.parse(arguments.interval, _INTERVAL.flag)
     if not isinstance(interval, float):
         raise TypeError("a duration is a float")
-    state = State(by=arguments.by, sort=arguments.sort, filter=arguments.filter)
+    state = State(
+        by=_one_of("by", arguments.by, GROUPINGS),
+        sort=_one_of("sort", arguments.sort, tuple(SORT_KEYS.values())),
+        filter=arguments.filter,
+    )
     return Wanted(interval, state, arguments.url, arguments.plain, _tables(arguments.count))
+
+
+def _one_of(flag: str, found: str, allowed: Sequence[str]) -> str:
+    if found not in allowed:
+        raise UsageError(
+            f"--{flag}: found {found!r}; the nearest of {', '.join(allowed)} is {nearest(found, allowed)}"
+        )
+    return found
 
 
 def _tables(text: str | None) -> int | None:

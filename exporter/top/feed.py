@@ -28,7 +28,7 @@ class Feed:
 
     def __init__(self, source: Source, interval_seconds: float, told: Callable[[], None]) -> None:
         self._source, self._interval, self._told = source, interval_seconds, told
-        self._reads: SimpleQueue[Read | BaseException] = SimpleQueue()
+        self._reads: SimpleQueue[Read | Exception] = SimpleQueue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="top-feed", daemon=True)
 
@@ -42,14 +42,16 @@ class Feed:
             found = self._reads.get_nowait()
         except Empty:
             return None
-        if isinstance(found, BaseException):
+        if isinstance(found, Exception):
             raise found
         return found
 
     def stop(self) -> None:
         """End it; a read that may take long is left to end by itself, with the process."""
         self._stopping.set()
-        if self._thread.ident is not None:
+        if self._thread.ident is None:
+            self._source.close()
+        else:
             self._thread.join(timeout=None if self._source.waits else 0.0)
 
     def _run(self) -> None:
@@ -60,7 +62,7 @@ class Feed:
                 self._told()
                 due = max(due + self._interval, time.monotonic())
                 self._stopping.wait(max(0.0, due - time.monotonic()))
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001  take raises it again
             self._reads.put(error)
             self._told()
         finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -201,7 +201,13 @@ def _zones(zones: Sequence[Document], counted: Sequence[str]) -> list[Zone]:
     names = list(dict.fromkeys(str(zone["zone"]) for zone in zones))
     of_name = {name: [zone for zone in zones if zone["zone"] == name] for name in names}
     made = [
-        Zone(name, *(_sum(paths, key) for key in ("watts", "idle_watts", "active_watts")), name in counted)
+        Zone(
+            name,
+            _sum(paths, "watts"),
+            _sum(paths, "idle_watts"),
+            _sum(paths, "active_watts"),
+            name in counted,
+        )
         for name, paths in of_name.items()
     ]
     return sorted(made, key=lambda zone: not zone.counted)
@@ -211,7 +217,7 @@ def _sum(zones: Sequence[Document], key: str) -> float | None:
     return total(_number(zone[key]) for zone in zones)
 
 
-def total(values: Any) -> float | None:
+def total(values: Iterable[float | None]) -> float | None:
     """The sum of what is known; None where nothing is."""
     known = [value for value in values if value is not None]
     return sum(known) if known else None

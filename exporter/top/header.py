@@ -8,10 +8,11 @@ from exporter.durations import format_duration
 from exporter.top.frame import Frame, Node, Row, Zone
 from exporter.top.model import Model
 from exporter.top.state import State
-from exporter.top.text import Line, Piece
+from exporter.top.text import Line, Piece, printable, shortened
 from exporter.top.units import UNKNOWN, WATTS, percent, prose
 
 _STALE_INTERVALS, _STALE_SECONDS = 3, 10.0
+_SCOPE_CELLS = 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +96,19 @@ def shown_line(state: State, model: Model) -> Line:
     """What the table holds: by what, inside of what, in which order, found by what."""
     direction = "up" if model.ascending else "down"
     pieces = [Piece(f"By {state.showing}", "title")]
-    pieces += [Piece(f" in {_described(row)}") for row in state.scopes]
     pieces.append(Piece(f"  sort {model.sort} {direction}"))
     if state.filter or state.is_editing:
         pieces += [Piece("  filter "), Piece(state.filter, "warn")]
         pieces.append(Piece(f"  {len(model.rows)} of {model.total}"))
     else:
         pieces.append(Piece(f"  {model.total} rows"))
-    return (*pieces, Piece("  PAUSED", "warn")) if state.is_paused else tuple(pieces)
+    pieces += [Piece("  PAUSED", "warn")] if state.is_paused else []
+    return (*pieces, *(Piece(f"  in {_described(row)}") for row in state.scopes))
 
 
 def _zone(zone: Zone) -> str:
-    parts = f"idle {prose(zone.idle_watts, WATTS)}, active {prose(zone.active_watts, WATTS)}"
-    return f"{zone.name} {prose(zone.watts, WATTS)} ({parts})"
+    return f"{zone.name} {prose(zone.watts, WATTS)} (idle {prose(zone.idle_watts, WATTS)})"
 
 
 def _described(row: Row) -> str:
-    return f"{row.kind} {row.name if len(row.name) <= 40 else row.name[:12]}"
+    return f"{row.kind} {shortened(printable(row.name), _SCOPE_CELLS)}"

@@ -18,7 +18,10 @@ _SEQUENCES = {
         for letter, key in zip("ABCD", (UP, DOWN, RIGHT, LEFT), strict=True)
     },
     **{f"\x1b{start}{letter}": key for start in "[O" for letter, key in (("H", HOME), ("F", END))},
-    "\x1b[5~": PAGE_UP, "\x1b[6~": PAGE_DOWN, "\x1b[Z": BACK_TAB, "\x1bOM": ENTER,
+    "\x1b[5~": PAGE_UP,
+    "\x1b[6~": PAGE_DOWN,
+    "\x1b[Z": BACK_TAB,
+    "\x1bOM": ENTER,
     **{f"\x1b[{number}~": key for number, key in ((1, HOME), (7, HOME), (4, END), (8, END))},
 }
 _CONTROLS = {"\r": ENTER, "\n": ENTER, "\t": TAB, "\x7f": BACKSPACE, "\x08": BACKSPACE}

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 from exporter.top.feed import Feed, Read
 from exporter.top.frame import Source
@@ -83,12 +84,11 @@ class _Live:
         return _shown(model, layout.page, seen)
 
     def _seen(self) -> Seen:
-        """What is shown now: while paused what was shown then, whose age goes on."""
+        """What is shown now; while paused, what was shown then."""
         age = max(0.0, time.monotonic() - self._tick_seconds)
-        problem = self._now.problem or self._warnings.text
-        self._now = Seen(self._now.frame, age, self._now.problem, self._now.where)
         if not self._state.is_paused or self._held.frame is None:
-            self._held = Seen(self._now.frame, age, problem, self._now.where)
+            problem = self._now.problem or self._warnings.text
+            self._held = replace(self._now, age_seconds=age, problem=problem)
         return self._held
 
     def _wait(self) -> None:
@@ -111,13 +111,13 @@ class _Live:
 
     def _take_read(self, read: Read) -> None:
         if read.frame is None:
-            self._now = Seen(self._now.frame, self._now.age_seconds, read.problem, self._now.where)
+            self._now = replace(self._now, problem=read.problem)
             return
         self._warnings.text = ""
         self._tick_seconds = read.seconds - read.frame.node.age_seconds
         # The first tick starts the counters: it has nothing to show.
         frame = None if read.frame.is_baseline else read.frame
-        self._now = Seen(frame, 0.0, "", self._now.where)
+        self._now = replace(self._now, frame=frame, problem="")
 
     def _take_keys(self, shown: Shown) -> None:
         readable, _, _ = select.select([self._input], [], [], 0)

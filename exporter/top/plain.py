@@ -18,19 +18,16 @@ _DONE, _FAILED = 0, 1
 
 def print_tables(source: Source, interval_seconds: float, state: State, tables: int, where: str) -> int:
     """Print so many tables, one an interval, 0 for no end; 1 where the last one could not be had."""
-    source_is_new, code = source.measures, _DONE
-    due = time.monotonic()
-    for number in count():
-        if tables and number == tables:
-            return code
-        if source_is_new or number:
-            if source_is_new:
-                _ask(source)
-                source_is_new = False
+    if source.measures:
+        _ask(source)
+        time.sleep(interval_seconds)
+    code, due = _DONE, time.monotonic()
+    for number in range(tables) if tables else count():
+        if number:
             due = max(due + interval_seconds, time.monotonic())
             time.sleep(max(0.0, due - time.monotonic()))
         code = _print(source, state, where, number > 0, interval_seconds)
-    raise AssertionError("count() has no end")
+    return code
 
 
 def table_text(frame: Frame, state: State, where: str = "") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from types import FrameType, TracebackType
@@ -38,18 +39,14 @@ class Signals:
 
     def wake(self) -> None:
         """Have `fd` readable. May be called from any thread."""
-        try:
+        with contextlib.suppress(BlockingIOError):  # it is already
             os.write(self._waking, b"\0")
-        except BlockingIOError:
-            pass  # it is already
 
     def drain(self) -> None:
         """Read what made `fd` readable."""
-        try:
+        with contextlib.suppress(BlockingIOError):
             while os.read(self.fd, 4096):
                 pass
-        except BlockingIOError:
-            pass
 
     def take(self, number: int) -> bool:
         """Whether this signal came since it was last asked for."""

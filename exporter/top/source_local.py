@@ -8,14 +8,16 @@ from dataclasses import replace
 
 from exporter.api_observer import Observer, Round
 from exporter.api_query import WorkloadsQuery
+from exporter.api_rows import SHOWN_KINDS
 from exporter.api_status import status
-from exporter.api_view import View
+from exporter.api_view import Rows, View
 from exporter.api_workloads import WorkloadsWriter
 from exporter.assembly import assemble
 from exporter.config import Config
 from exporter.measurement import Measurement, Tick
 from exporter.register import Lifetimes
 from exporter.sections import LEVELS, State
+from exporter.top.first_rates import with_first_rates
 from exporter.top.frame import Frame, Unanswered, make_frame
 
 # A row waits for its name no longer than this part of an interval: so the first table holds them all.
@@ -34,6 +36,7 @@ class LocalSource:
         self._observer = Observer(measurement, node_name)
         self._writer = WorkloadsWriter()
         self._number = 0
+        self._has_measured = False
 
     def read(self) -> Frame:
         """One tick. Raises Unanswered where it fails: the next one then spans both."""
@@ -53,7 +56,19 @@ class LocalSource:
     def _frame(self, tick: Tick, began: float) -> Frame:
         now = time.monotonic()
         when = Round(self._number, self._interval_seconds, now - began, began)
-        return _as_answered(self._observer.observe(tick, when), self._writer, now)
+        view = self._observer.observe(tick, when)
+        if tick.interval_seconds > 0 and not self._has_measured:
+            self._has_measured = True
+            view = replace(view, rows=self._first_rates(view, tick))
+        return _as_answered(view, self._writer, now)
+
+    def _first_rates(self, view: View, tick: Tick) -> Rows:
+        balances = [self._measurement.ledger.balances(*SHOWN_KINDS)]
+        if self._measurement.processes is not None:
+            balances.append(self._measurement.processes.ledger.balances("process"))
+        if sum(len(each.accounts) for each in balances) != len(view.rows.accounts):
+            return view.rows
+        return with_first_rates(view.rows, balances, tick.interval_seconds, tick.usage.available)
 
 
 def open_local(config: Config, interval_seconds: float) -> LocalSource:

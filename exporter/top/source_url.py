@@ -8,7 +8,7 @@ import json
 import ssl
 import time
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPException, HTTPResponse
 from io import BytesIO
 from pathlib import Path
@@ -24,6 +24,7 @@ from exporter.top.frame import Document, Frame, Unanswered, make_frame
 _TIMEOUT_SECONDS, _DEADLINE_SECONDS = 5.0, 20.0
 _MAX_BYTES = 256 * 1024 * 1024
 _API = "/api/v1/"
+_NO_ROWS: Document = {"workloads": ()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,29 +51,24 @@ class UrlSource:
 
     def read(self) -> Frame:
         """The exporter's last tick: the same frame, with its age, until there is a new one."""
-        status = self._get("status")
         try:
-            tick, started = int(status["tick"]["number"]), float(status["started"])
-            if self._last is None or (tick, started) != (self._last.number, self._last.started):
-                workloads = self._get("workloads")
-                # A tick in between: watts and shares of one frame are of one tick.
-                if workloads["tick"] != tick:
-                    status = self._get("status")
-            else:
-                workloads = {"workloads": ()}
-            frame = make_frame(status, workloads)
+            self._last = self._next(self._get("status"))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Unanswered(f"{self.url} does not answer as podjoule does ({_spelt(error)})") from error
-        self._last = frame if workloads["workloads"] or self._last is None else self._known(frame)
         return self._last
 
     def close(self) -> None:
         """There is nothing open between two reads."""
 
-    def _known(self, frame: Frame) -> Frame:
-        """The new state of the node with the rows that are known."""
-        rows = self._last.rows if self._last else ()
-        return Frame(frame.node, rows, frame.number, frame.started)
+    def _next(self, status: Document) -> Frame:
+        last = self._last
+        if last and (status["tick"]["number"], status["started"]) == (last.number, last.started):
+            return replace(make_frame(status, _NO_ROWS), rows=last.rows)
+        workloads = self._get("workloads")
+        # A tick came in between: watts and shares of one frame are of one tick.
+        if workloads["tick"] != status["tick"]["number"]:
+            status = self._get("status")
+        return make_frame(status, workloads)
 
     def _get(self, name: str) -> Document:
         url = f"{self.url}{_API}{name}"

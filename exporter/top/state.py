@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from exporter.top import keys
@@ -87,7 +87,7 @@ def press(state: State, key: str, shown: Shown) -> State:
     if key in _ACTIONS:
         return _ACTIONS[key](state)
     if key in _MOVES:
-        return _move(state, _MOVES[key](_cursor(state, shown.rows), shown), shown)
+        return _move(state, _moved(key, _cursor(state, shown.rows), shown), shown)
     if key in ("<", ">"):
         return _sort_beside(state, 1 if key == ">" else -1, shown.columns)
     if key in (keys.ENTER, keys.RIGHT):
@@ -118,14 +118,16 @@ def _move(state: State, to: int, shown: Shown) -> State:
     return replace(state, selected=shown.rows[to].key if to else None, position=to)
 
 
-_MOVES = {
-    keys.UP: lambda cursor, shown: cursor - 1,
-    keys.DOWN: lambda cursor, shown: cursor + 1,
-    keys.PAGE_UP: lambda cursor, shown: cursor - max(1, shown.page - 1),
-    keys.PAGE_DOWN: lambda cursor, shown: cursor + max(1, shown.page - 1),
-    keys.HOME: lambda cursor, shown: 0,
-    keys.END: lambda cursor, shown: len(shown.rows) - 1,
-}
+def _moved(key: str, cursor: int, shown: Shown) -> int:
+    """Where a key takes the cursor, perhaps beyond the ends."""
+    page = max(1, shown.page - 1)
+    steps = {keys.UP: -1, keys.DOWN: 1, keys.PAGE_UP: -page, keys.PAGE_DOWN: page}
+    if key in steps:
+        return cursor + steps[key]
+    return 0 if key == keys.HOME else len(shown.rows) - 1
+
+
+_MOVES = (keys.UP, keys.DOWN, keys.PAGE_UP, keys.PAGE_DOWN, keys.HOME, keys.END)
 
 
 def _sort(state: State, column: str) -> State:
@@ -181,7 +183,7 @@ def _edit(state: State, key: str) -> State:
     return state
 
 
-_ACTIONS = {
+_ACTIONS: dict[str, Callable[[State], State]] = {
     "q": lambda state: replace(state, is_done=True),
     "?": lambda state: replace(state, is_helping=True),
     "h": lambda state: replace(state, is_helping=True),
@@ -195,5 +197,5 @@ _ACTIONS = {
     "u": _leave,
     keys.BACKSPACE: _leave,
     keys.LEFT: _leave,
-    keys.ESCAPE: lambda state: replace(_at_the_top(state), filter=""),
+    keys.ESCAPE: lambda state: replace(_at_the_top(state), filter="") if state.filter else state,
 }

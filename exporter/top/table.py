@@ -14,7 +14,7 @@ _GAP = "  "
 
 def head(model: Model) -> Line:
     """The titles, the one that is sorted by marked."""
-    pieces = []
+    pieces: list[Piece] = []
     for column, width in model.columns:
         cell = padded(column.title, width, right=not column.is_text)
         filling = cell[: len(cell) - len(cell.lstrip())]

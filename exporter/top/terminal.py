@@ -69,7 +69,7 @@ class Terminal:
         is_new = size != self._drawn_size or len(lines) != len(self._drawn)
         before = [None] * len(lines) if is_new else self._drawn
         changed = [
-            f"\x1b[{i};1H{line}\x1b[K"
+            f"\x1b[{i};1H\x1b[2K{line}"  # erased first: behind a full line the cursor is still in it
             for i, (line, old) in enumerate(zip(lines, before, strict=True), 1)
             if line != old
         ]

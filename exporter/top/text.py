@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 ELLIPSIS = "…"
 
-# Style to SGR parameters (ECMA-48, 8.3.117), with colour and without: https://no-color.org asks for that alone.
+# Style to SGR parameters (ECMA-48, 8.3.117), with colour and without it (https://no-color.org).
 _STYLES = {
     "": ("", ""),
     "title": ("1", "1"),

@@ -16,23 +16,24 @@ _FOOTER = (
     *(("<>", "sort"), ("r", "reverse"), ("p", "pause")),
 )
 _HELP = (
-    ("Up Down PgUp PgDn Home End", "move"),
-    ("Enter Right", "into the row: namespace, pod, container, processes"),
-    ("u Backspace Left", "out again"),
-    ("Tab g, Shift-Tab", "by all, pod, container, namespace, unit, process"),
-    ("w s j c i m o $ n", "sort by watts, share, joules, CPU, IPC, MPKI, CO2e, cost, name"),
-    ("< > and r", "sort by the column beside; reverse"),
-    ("/ and Esc", "find rows by text or regular expression; all rows again"),
-    ("p Space", "hold the screen; measuring goes on"),
-    ("q Ctrl-C", "quit"),
+    ("arrows, Page, Home, End", "move"),
+    ("Enter, Right", "into the row: its pods, containers, processes"),
+    ("u, Backspace, Left", "out again"),
+    ("Tab, g, Shift-Tab", "by all, pod, container, namespace, unit, process"),
+    ("w s j c i m o $ n", "sort by that column; once more turns it round"),
+    ("<, >, r", "sort by the column beside; turn round"),
+    ("/, Esc", "only rows with a text or regular expression; all"),
+    ("p, Space", "hold the screen; measuring goes on"),
+    ("q, Ctrl-C", "quit"),
     ("", ""),
-    ("SHARE", "of the node's active power, which is what work caused"),
-    ("JOULES", "since podjoule, or this view, started"),
+    ("WATTS, SHARE", "over the last tick; of the node's active power"),
+    ("JOULES", "since the measurement began"),
     ("CPU", "how many CPUs it kept busy"),
-    ("IPC MPKI", "instructions per cycle; cache misses per 1000 instructions"),
-    ("CO2E/H", "carbon per hour at this power; - is not known, nowhere 0"),
+    ("IPC, MPKI", "instructions a cycle; cache misses per 1000 of them"),
+    ("CO2E/H", "carbon an hour at this power"),
+    ("-", "not known, which is not 0"),
 )
-_HELP_KEYS = 27
+_HELP_KEYS = 24
 
 
 @dataclass(frozen=True, slots=True)

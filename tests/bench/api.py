@@ -9,6 +9,7 @@ import statistics
 import sys
 import time
 import tracemalloc
+
 import numpy as np
 
 from exporter.accounts import Account

@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.e2e.chromium import SIZES, browser, find_chromium
 from tests.e2e.page_stage import SHOP, stage
 
+HEIGHT = 1150  # the rest is more of the same
 IMAGES = Path(__file__).parents[2] / "docs/images"
 ARGUMENTS = (
     "--monitor.interval=2s",
@@ -38,7 +39,7 @@ def main() -> None:
 
 
 def take(url: str, size: str, scheme: str, file: Path) -> None:
-    """One picture of the whole page, once it shows figures."""
+    """One picture of the upper part of the page, once it shows figures, with a pod opened."""
     with browser(find_chromium()) as chromium:
         context = chromium.new_context(
             viewport={"width": SIZES[size], "height": 900},
@@ -53,7 +54,8 @@ def take(url: str, size: str, scheme: str, file: Path) -> None:
         if opener := page.query_selector("button.expand"):
             opener.click()
             page.wait_for_timeout(500)
-        page.screenshot(path=str(file), full_page=True)
+        clip = {"x": 0, "y": 0, "width": SIZES[size], "height": HEIGHT}
+        page.screenshot(path=str(file), full_page=True, clip=clip)
         context.close()
 
 

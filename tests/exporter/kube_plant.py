@@ -8,8 +8,6 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from exporter.kube_access import Access, ServiceAccount
 from exporter.kube_backoff import Backoff
 from exporter.kube_client import Client, Endpoint
@@ -22,8 +20,7 @@ from tests.exporter.kube_server import TOKEN, KubeServer, pod, write_ca
 
 WAIT_SECONDS = 10.0
 # ssl.SSLSocket._create leaves its socket to the collector where the peer resets it before the handshake.
-LEFT_BY_SSL = ("ignore", "unclosed <ssl.SSLSocket", ResourceWarning)
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
+LEFT_BY_SSL = "unclosed <ssl.SSLSocket"
 
 
 def wait_until(what: Callable[[], object]) -> None:
@@ -80,7 +77,7 @@ class Plant:
             assert not self.directory._thread.is_alive()
         self.server.stop()
         with warnings.catch_warnings():
-            warnings.filterwarnings(*LEFT_BY_SSL)
+            warnings.filterwarnings("ignore", LEFT_BY_SSL, ResourceWarning)
             gc.collect()
 
 

@@ -14,8 +14,10 @@ from exporter.kube_backoff import Backoff
 from exporter.pod_directory import open_pods
 from exporter.pods import NoPods, PodDirectory
 from exporter.sections import Kube
-from tests.exporter.kube_plant import Plant, wait_until, pytestmark
+from tests.exporter.kube_plant import LEFT_BY_SSL, Plant, wait_until
 from tests.exporter.kube_server import uid
+
+pytestmark = pytest.mark.filterwarnings(f"ignore:{LEFT_BY_SSL}:ResourceWarning")
 
 
 @pytest.fixture

@@ -169,13 +169,10 @@ def test_any_quantity_is_a_finite_number_that_is_not_negative(text: str) -> None
     assert 0.0 <= cores(text) < math.inf
 
 
-KEYS = st.sampled_from(
-    (
-        "metadata spec status name namespace uid labels annotations ownerReferences containers resources requests"
-        " cpu containerStatuses state lastState terminated containerID controller kind creationTimestamp"
-        " pod-template-hash kubernetes.io/config.mirror kubernetes.io/config.hash"
-    ).split()
-)
+WORDS = """metadata spec status name namespace uid labels annotations ownerReferences containers resources
+requests cpu containerStatuses state lastState terminated containerID controller kind creationTimestamp
+pod-template-hash kubernetes.io/config.mirror kubernetes.io/config.hash"""
+KEYS = st.sampled_from(WORDS.split())
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.just("ReplicaSet")
 ANY = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=6)

@@ -13,8 +13,10 @@ import pytest
 from exporter import pod_follower
 from exporter.kube_access import ServiceAccount
 from exporter.kube_client import Endpoint
-from tests.exporter.kube_plant import Plant, errors, name_of, wait_until, pytestmark
+from tests.exporter.kube_plant import LEFT_BY_SSL, Plant, errors, name_of, wait_until
 from tests.exporter.kube_server import TOKEN, Exchange, hang, pod, pod_list, status, stream, uid, write_ca
+
+pytestmark = pytest.mark.filterwarnings(f"ignore:{LEFT_BY_SSL}:ResourceWarning")
 
 
 @pytest.fixture

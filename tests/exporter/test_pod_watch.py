@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import logging
-import os
 import select
 import socket
 import time
@@ -17,7 +16,7 @@ import yaml
 from exporter.kube_access import Kubeconfig, ServiceAccount
 from exporter.kube_backoff import Backoff
 from exporter.kube_errors import REASONS
-from tests.exporter.kube_plant import Plant, errors, name_of, wait_until, pytestmark
+from tests.exporter.kube_plant import LEFT_BY_SSL, Plant, errors, name_of, wait_until
 from tests.exporter.kube_server import (
     TOKEN,
     Exchange,
@@ -32,6 +31,8 @@ from tests.exporter.kube_server import (
     uid,
     write_ca,
 )
+
+pytestmark = pytest.mark.filterwarnings(f"ignore:{LEFT_BY_SSL}:ResourceWarning")
 
 
 @pytest.fixture
@@ -331,18 +332,22 @@ def test_a_broken_kubeconfig_is_named_without_what_it_holds(
     file.write_text(content)
     plant.access = Kubeconfig(file)
     directory = plant.follow()
-    wait_until(lambda: errors(directory).get("credentials"))
-    assert f"the kubeconfig {file} cannot be used" in caplog.text
+    wait_until(lambda: f"the kubeconfig {file} cannot be used" in caplog.text)
+    assert errors(directory).get("credentials")
     kubeconfig(plant, token=TOKEN)
     wait_until(lambda: directory.status().is_current)
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_faults_leave_no_descriptor_open(plant: Plant) -> None:
     directory = plant.follow()
     wait_until(lambda: plant.server.count("watch"))
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     directory.close()
     plant.server.faults["watch"].extend([status(410), stream(HALF_A_LINE, is_cut=True)] * 20)
     directory = plant.follow(Backoff(0.002, 0.01))
     wait_until(lambda: plant.server.count("watch") > 40 and directory.status().is_current)
-    wait_until(lambda: len(os.listdir("/proc/self/fd")) <= before + 1)
+    wait_until(lambda: descriptors() <= before + 1)

@@ -6,31 +6,20 @@ Software events stand in for the hardware ones that this machine may lack; they 
 from __future__ import annotations
 
 import contextlib
-import os
-import struct
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from ebpf.counters import CACHE_MISSES, CYCLES, INSTRUCTIONS, CounterSource
-from ebpf.cpus import online_cpus
-from ebpf.perf_events import TYPE_SOFTWARE, Event, open_event
+from ebpf.counters import CounterSource
+from ebpf.perf_events import TYPE_SOFTWARE, Event
 from ebpf.program import ProgramOptions
 from ebpf.source import open_source
 from tests.live import loads
-from tests.live.sandbox import BUSY, Cgroup, cgroup, hierarchies, stop
+from tests.live.perf import STAND_INS, our_counts, perf_counts, perf_of
+from tests.live.sandbox import BUSY, cgroup, hierarchies, stop
 
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("require_root_bpf")]
-
-CPU_CLOCK, PAGE_FAULTS, MINOR_FAULTS = 0, 2, 5
-STAND_INS = {
-    "cycles": Event(TYPE_SOFTWARE, CPU_CLOCK),
-    "instructions": Event(TYPE_SOFTWARE, PAGE_FAULTS),
-    "cache_misses": Event(TYPE_SOFTWARE, MINOR_FAULTS),
-}
-FIELD_INDEX = {"cycles": CYCLES, "instructions": INSTRUCTIONS, "cache_misses": CACHE_MISSES}
 
 
 @pytest.fixture(params=["core", "bcc"])
@@ -39,31 +28,6 @@ def source(request: pytest.FixtureRequest) -> Iterator[CounterSource]:
     opened = open_source(request.param, ProgramOptions(hierarchies()["v2"], events=STAND_INS))
     yield opened
     opened.close()
-
-
-@contextlib.contextmanager
-def perf_of(group: Cgroup) -> Iterator[dict[str, list[int]]]:
-    """Descriptors of perf's own counters for one cgroup, every CPU."""
-    folder = os.open(group.folder("v2"), os.O_RDONLY | os.O_DIRECTORY)
-    cpus = online_cpus(Path("/sys"))
-    opened = {field: [open_event(event, cpu, folder) for cpu in cpus] for field, event in STAND_INS.items()}
-    try:
-        yield opened
-    finally:
-        for fd in [folder, *(fd for fds in opened.values() for fd in fds)]:
-            os.close(fd)
-
-
-def perf_counts(opened: dict[str, list[int]]) -> dict[str, int]:
-    return {
-        field: sum(struct.unpack("QQQ", os.read(fd, 24))[0] for fd in fds) for field, fds in opened.items()
-    }
-
-
-def our_counts(source: CounterSource, group: Cgroup) -> dict[str, int]:
-    snapshot = source.read()
-    rows = snapshot.values[snapshot.cgroup_id == group.cgroup_id("v2")].sum(axis=(0, 1))
-    return {field: int(rows[index]) for field, index in FIELD_INDEX.items()}
 
 
 def test_counts_agree_with_perf_for_two_cgroups_that_share_the_cpus(source: CounterSource) -> None:

@@ -118,8 +118,13 @@ def truth(cluster: Cluster) -> Truth:
 
 
 @pytest.fixture(scope="session")
-def workloads(cluster: Cluster, prometheus: DiscoveringPrometheus, truth: Truth) -> Iterator[Workloads]:
+def workloads(
+    cluster: Cluster,
+    prometheus: DiscoveringPrometheus,
+    truth: Truth,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Workloads]:
     """The pods that are measured, made while everything looks on."""
-    with Workloads(cluster) as workloads:
+    with Workloads(cluster, tmp_path_factory.mktemp("shared")) as workloads:
         truth.look()
         yield workloads

@@ -11,6 +11,9 @@ from tests.e2e.cluster.images import BUSYBOX_IMAGE
 
 Manifest = dict[str, Any]
 _LOAD = (Path(__file__).parent / "load.sh").read_text()
+_PREFERRED = {"resources": {"requests": {"cpu": "500m"}}}
+_TOLD = "/shared/used-us"
+_MOUNT = {"name": "shared", "mountPath": "/shared"}
 
 
 def container(name: str, millicores: int, seconds: int | None = None) -> Manifest:
@@ -20,15 +23,33 @@ def container(name: str, millicores: int, seconds: int | None = None) -> Manifes
         "name": name,
         "image": BUSYBOX_IMAGE,
         "imagePullPolicy": "Never",
-        "command": ["sh", "-c", _LOAD, "load.sh", *arguments],
+        "command": _load(*arguments),
         "resources": {"requests": {"cpu": f"{millicores}m"}},
     }
 
 
-def pod_spec(*containers: Manifest, init: Sequence[Manifest] = (), restart: str = "Always") -> Manifest:
+def telling(container: Manifest) -> Manifest:
+    """The same, and it tells its CPU time to who follows it; both in pods with the same `shared` folder.
+
+    Both ask for more than they use: on a busy machine neither is to fall behind.
+    """
+    return {**container, **_PREFERRED, "env": [{"name": "TELL", "value": _TOLD}], "volumeMounts": [_MOUNT]}
+
+
+def following(container: Manifest) -> Manifest:
+    """The same, but it uses half of what the telling one does, whatever the machine allows that."""
+    return {**container, **_PREFERRED, "command": _load("half-of", _TOLD), "volumeMounts": [_MOUNT]}
+
+
+def pod_spec(
+    *containers: Manifest, init: Sequence[Manifest] = (), restart: str = "Always", shared: Path | None = None
+) -> Manifest:
+    """shared: a folder of the node's, for containers that mount it."""
+    path = {"name": "shared", "hostPath": {"path": str(shared), "type": "Directory"}}
     return {
         "containers": list(containers),
         "initContainers": list(init),
+        "volumes": [path] if shared else [],
         "restartPolicy": restart,
         "terminationGracePeriodSeconds": 0,
         "automountServiceAccountToken": False,
@@ -59,6 +80,10 @@ def cron_job(namespace: str, name: str, spec: Manifest) -> Manifest:
 def listed(manifests: Sequence[Manifest]) -> str:
     """As `kubectl apply -f -` takes them."""
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)})
+
+
+def _load(*arguments: str) -> list[str]:
+    return ["sh", "-c", _LOAD, "load.sh", *arguments]
 
 
 def _controlled(name: str, spec: Manifest) -> Manifest:

@@ -11,9 +11,9 @@ _EVER = "15m"
 
 
 def wrong_names(prometheus: DiscoveringPrometheus, truth: Truth, release: Release) -> list[str]:
-    """What is wrong with any series of pods that a release has ever shown, in words; of the truth's pods.
+    """What is wrong with any series that a release has ever shown of a pod that the cluster knows, in words.
 
-    Pods that somebody else made and deleted meanwhile cannot be judged: they are left out.
+    Whoever else makes cgroups like a kubelet's on this machine meanwhile is left out.
     """
     selector = f'{{release="{release.name}", zone="package", pod_id!=""}}'
     pods = prometheus.query(f"last_over_time({_POD}{selector}[{_EVER}])")
@@ -28,9 +28,9 @@ def wrong_names(prometheus: DiscoveringPrometheus, truth: Truth, release: Releas
 def _wrong_pod(labels: dict[str, str], truth: Truth) -> str:
     pod = truth.pods.get(labels["pod_id"])
     told = (labels.get("pod_namespace", ""), labels.get("pod_name", ""))
-    if pod is None:
-        return "" if all(told) else f"{labels['pod_id']} has no name"
-    return "" if told == (pod.namespace, pod.name) else f"{pod.namespace}/{pod.name} is shown as {told}"
+    if pod is None or told == (pod.namespace, pod.name):
+        return ""
+    return f"{pod.namespace}/{pod.name} is shown as {told}"
 
 
 def _wrong_container(labels: dict[str, str], truth: Truth) -> str:

@@ -53,7 +53,7 @@ class Release:
     def wait(self) -> None:
         """Until its pod is ready. Raises ClusterError with what the pod says where it does not get there."""
         try:
-            self.cluster.rollout(NAMESPACE, f"daemonset/{self.workload}")
+            self.cluster.rollout(NAMESPACE, f"daemonset/{self.workload}", seconds=120)
         except ClusterError as error:
             raise ClusterError(f"{error}\n{self._describe()}") from error
 

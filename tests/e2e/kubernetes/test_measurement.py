@@ -11,7 +11,7 @@ from tests.e2e.kubernetes.conftest import WATTS
 from tests.e2e.kubernetes.discovery import DiscoveringPrometheus
 from tests.e2e.kubernetes.names import wrong_names
 from tests.e2e.kubernetes.releases import Release
-from tests.e2e.kubernetes.truth import SeenPod, Truth, kill_container
+from tests.e2e.kubernetes.truth import Truth, kill_container, last_words_ns
 from tests.e2e.kubernetes.workloads import NAMESPACE, Workloads
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(900)]
@@ -49,7 +49,7 @@ CONTAINERS = {
 class Window:
     """start, end: unix seconds. used_ns: what the kernel counted for a pod between the two, by its name.
 
-    last_words_ns: of the pod that was deleted, all of it up to that moment.
+    last_words_ns: all that it ever counted for the pod that was deleted.
     """
 
     prometheus: DiscoveringPrometheus
@@ -59,9 +59,13 @@ class Window:
     used_ns: dict[str, int]
     last_words_ns: int
 
+    def total(self, release: Release, family: str, selector: str = "", by: str = "zone") -> dict[str, float]:
+        """What counters have counted from the exporter's start to the end, by one label."""
+        return dict(self._values(_summed(release, family, selector, by), by, self.end))
+
     def gained(self, release: Release, family: str, selector: str = "", by: str = "zone") -> dict[str, float]:
-        """What counters gained over the window, by one label; those that began within it began at nothing."""
-        promql = f'sum by ({by}) ({family}{{release="{release.name}", {selector}}})'
+        """What counters gained over the window, by one label."""
+        promql = _summed(release, family, selector, by)
         before, after = (dict(self._values(promql, by, at)) for at in (self.start, self.end))
         return {key: value - before.get(key, 0.0) for key, value in after.items()}
 
@@ -72,37 +76,32 @@ class Window:
         return [(labels.get(by, ""), value) for labels, value in self.prometheus.query(promql, at)]
 
 
+def _summed(release: Release, family: str, selector: str, by: str) -> str:
+    return f'sum by ({by}) ({family}{{release="{release.name}", {selector}}})'
+
+
 @pytest.fixture(scope="module")
 def window(workloads: Workloads, prometheus: DiscoveringPrometheus, truth: Truth) -> Window:
     """One minute in which a pod is deleted, one is replaced and one's container is killed."""
     workloads.wait_for_cron_job()
     measured = {name: truth.pod(NAMESPACE, name) for name in ("double-", "single-")}
-    before = {name: _used_ns(pod) for name, pod in measured.items()}
+    before = {name: pod.used_ns() for name, pod in measured.items()}
     start = time.time()
     time.sleep(WINDOW_SECONDS / 4)
     last_words_ns = _disturb(workloads, truth)
     time.sleep(max(0.0, start + WINDOW_SECONDS - time.time()))
-    used_ns = {name: _used_ns(pod) - before[name] for name, pod in measured.items()}
+    used_ns = {name: pod.used_ns() - before[name] for name, pod in measured.items()}
     end = time.time()
     truth.look()
     return Window(prometheus, truth, start, end, used_ns, last_words_ns)
 
 
 def _disturb(workloads: Workloads, truth: Truth) -> int:
-    """What the kernel counted for the doomed pod until it is deleted."""
+    """All that the kernel counted for the doomed pod until its end."""
     truth.look()
     kill_container(truth.pod(NAMESPACE, "crashing"), "main")
-    doomed = _used_ns(truth.pod(NAMESPACE, "doomed"))
     workloads.delete("doomed", "ordered-0")
-    workloads.wait("pod/ordered-0", "condition=Ready")
-    workloads.wait("pod/crashing", "condition=Ready")
-    truth.look()
-    return doomed
-
-
-def _used_ns(pod: SeenPod) -> int:
-    """By the kernel's own accounting in the first hierarchy there is."""
-    return pod.cgroup.used_ns(next(iter(pod.cgroup.mounts)))
+    return last_words_ns(truth.pod(NAMESPACE, "doomed"))
 
 
 def test_the_programs_count_in_the_kernel(window: Window, release: Release) -> None:
@@ -153,19 +152,23 @@ def test_two_pods_stand_two_to_one(window: Window, release: Release) -> None:
     assert double / single == pytest.approx(2, rel=0.05)
 
 
+def test_the_node_draws_what_its_meter_counts(window: Window, release: Release) -> None:
+    gained = window.gained(release, "kepler_node_cpu_joules_total")
+    assert gained == {zone: pytest.approx(watts * WINDOW_SECONDS, rel=0.06) for zone, watts in WATTS.items()}
+
+
 def test_the_parts_add_up_to_the_node(window: Window, release: Release) -> None:
-    node = window.gained(release, "kepler_node_cpu_joules_total")
-    parts = [window.gained(release, family, selector) for family, selector in PARTS]
+    node = window.total(release, "kepler_node_cpu_joules_total")
+    parts = [window.total(release, family, selector) for family, selector in PARTS]
     assert set(node) == set(WATTS)
     for zone, joules in node.items():
-        assert joules == pytest.approx(WATTS[zone] * WINDOW_SECONDS, rel=0.06)
         assert sum(part.get(zone, 0.0) for part in parts) == pytest.approx(joules, rel=0.005)
 
 
 def test_a_pod_holds_what_its_containers_hold(window: Window, release: Release) -> None:
-    by_pod = window.gained(release, "kepler_pod_cpu_joules_total", by="pod_id")
-    by_container = window.gained(release, "kepler_container_cpu_joules_total", 'pod_id!=""', by="pod_id")
-    for name in ("double-", "staged", "doomed", "crashing"):
+    by_pod = window.total(release, "kepler_pod_cpu_joules_total", by="pod_id")
+    by_container = window.total(release, "kepler_container_cpu_joules_total", 'pod_id!=""', by="pod_id")
+    for name in ("double-", "staged", "doomed", "crashing", "static-"):
         uid = window.truth.pod(NAMESPACE, name).uid
         assert by_pod[uid] == pytest.approx(by_container[uid], rel=0.005)
 
@@ -173,10 +176,8 @@ def test_a_pod_holds_what_its_containers_hold(window: Window, release: Release) 
 def test_a_pod_that_was_deleted_keeps_all_it_used(window: Window, release: Release) -> None:
     uid = window.truth.pod(NAMESPACE, "doomed").uid
     selector = f'release="{release.name}", pod_id="{uid}"'
-    seconds = f"kepler_container_cpu_seconds_total{{{selector}}}"
-    whole = window.prometheus.value(f"sum({seconds})", window.end)
-    assert whole * 1e9 == pytest.approx(window.last_words_ns, rel=0.05)
-    assert whole * 1e9 >= window.last_words_ns * 0.995
+    seconds = window.prometheus.value(f"sum(kepler_container_cpu_seconds_total{{{selector}}})", window.end)
+    assert seconds == pytest.approx(window.last_words_ns / 1e9, rel=0.005)
     joules = f'kepler_pod_cpu_joules_total{{{selector}, zone="package"}}'
     assert window.prometheus.value(joules, window.end) > 5
     assert window.prometheus.value(f"resets({joules}[{WINDOW_SECONDS:.0f}s])", window.end) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,11 @@ class SeenPod:
     namespace: str
     owner_kind: str
     containers: dict[str, str]
+
+    def used_ns(self) -> int:
+        """Its CPU time by the kernel's own accounting, in the first hierarchy that there is."""
+        cgroup = self.cgroup
+        return cgroup.used_ns(next(iter(cgroup.mounts)))
 
     @property
     def cgroup(self) -> Cgroup:
@@ -62,6 +68,21 @@ class Truth:
         ]
         assert found, f"no pod {namespace}/{name} among {sorted(pod.name for pod in self.pods.values())}"
         return found[-1]
+
+
+def last_words_ns(pod: SeenPod, seconds: float = 60) -> int:
+    """All the CPU time that a pod has used when the kubelet takes its cgroup away, after its end."""
+    cgroup = pod.cgroup
+    version = next(iter(cgroup.mounts))
+    used_ns = 0
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            used_ns = cgroup.used_ns(version)
+        except OSError:
+            return used_ns
+        time.sleep(0.01)
+    raise TimeoutError(f"{cgroup.path} is still there after {seconds:g} s")
 
 
 def kill_container(pod: SeenPod, container: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from tests.e2e.cluster.cluster import Cluster
 from tests.e2e.cluster.place import NODE_NAME
@@ -11,30 +12,33 @@ from tests.e2e.kubernetes.manifests import (
     container,
     cron_job,
     deployment,
+    following,
     listed,
     pod,
     pod_spec,
     stateful_set,
+    telling,
 )
 
 NAMESPACE = "e2e-work"
 STATIC = "static"
 BARE = ("staged", "doomed", "crashing", f"{STATIC}-{NODE_NAME}")
-# Two to one, by load.sh.
-MILLICORES = {"double": 200, "single": 100}
 
 
 class Workloads:
-    """`with Workloads(cluster):` makes them and waits until they run; all are gone afterwards."""
+    """`with Workloads(cluster, shared):` makes them and waits until they run; all are gone afterwards.
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+    shared: a folder through which the double load tells the single one what it uses.
+    """
+
+    def __init__(self, cluster: Cluster, shared: Path) -> None:
+        self._cluster, self._shared = cluster, shared
         self._static = cluster.place.static_pods / "e2e.json"
 
     def __enter__(self) -> Workloads:
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
         try:
-            self._cluster.kubectl("apply", "-f", "-", stdin=listed([namespace, *_manifests()]))
+            self._cluster.kubectl("apply", "-f", "-", stdin=listed([namespace, *_manifests(self._shared)]))
             self._static.write_text(json.dumps(pod(NAMESPACE, STATIC, pod_spec(container("main", 50)))))
             for workload in ("deployment/double", "deployment/single", "statefulset/ordered"):
                 self._cluster.rollout(NAMESPACE, workload)
@@ -59,8 +63,8 @@ class Workloads:
         self._kubectl("wait", f"--for={completions}", "cronjob/minutely", "--timeout=100s")
 
     def delete(self, *pods: str) -> None:
-        """Delete pods at once."""
-        self._kubectl("delete", "pod", *pods, "--wait=true")
+        """Have pods deleted; they may still be on their way out."""
+        self._kubectl("delete", "pod", *pods, "--wait=false")
 
     def restart(self, workload: str) -> None:
         """`kubectl rollout restart`, to its end."""
@@ -76,9 +80,11 @@ class Workloads:
         self._cluster.kubectl("-n", NAMESPACE, *arguments)
 
 
-def _manifests() -> Sequence[dict[str, object]]:
+def _manifests(shared: Path) -> Sequence[dict[str, object]]:
+    double, single = telling(container("main", 200)), following(container("main", 100))
     return [
-        *(deployment(NAMESPACE, name, pod_spec(container("main", m))) for name, m in MILLICORES.items()),
+        deployment(NAMESPACE, "double", pod_spec(double, shared=shared)),
+        deployment(NAMESPACE, "single", pod_spec(single, shared=shared)),
         stateful_set(NAMESPACE, "ordered", pod_spec(container("main", 50))),
         cron_job(NAMESPACE, "minutely", pod_spec(container("main", 100, seconds=4), restart="Never")),
         pod(

@@ -1,0 +1,108 @@
+"""The loads whose CPU time is known, and reading ours between two of the kernel's figures.
+
+Without pytest: the machines of tests/vm have none.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ebpf.counters import CPU_NS, SWITCHES, CounterSnapshot, CounterSource
+from tests.live import loads
+from tests.live.sandbox import BUSY, Cgroup
+
+
+@dataclass
+class Measured:
+    """What one source counted in the window, by cgroup path.
+
+    The kernel's own figures are read before and after each reading of ours: at least and at most this much
+    was used between our two readings, however long the machine kept us from running in between.
+    """
+
+    counted_ns: dict[str, int]
+    least_ns: dict[str, int]
+    most_ns: dict[str, int]
+    switches: dict[str, int]
+
+
+def total(snapshot: CounterSnapshot, source: CounterSource, field: int) -> dict[str, int]:
+    sums = snapshot.values[:, :, field].sum(axis=1)
+    ids = snapshot.cgroup_id.tolist()
+    return {source.directory.path(i) or f"unknown {i}": int(ns) for i, ns in zip(ids, sums, strict=True)}
+
+
+def start_busy(group: Cgroup) -> list[subprocess.Popen[bytes]]:
+    return [group.python(BUSY, cpu=0)]
+
+
+def start_short(group: Cgroup) -> list[subprocess.Popen[bytes]]:
+    return [group.python(loads.SHORT_PROCESSES)]
+
+
+def start_threads(group: Cgroup) -> list[subprocess.Popen[bytes]]:
+    first, second = group.child("first").make(), group.child("second").make()
+    for each in (first, second):
+        if "v2" in each.mounts:
+            (each.folder("v2") / "cgroup.type").write_text("threaded")
+    names = {"v1": "tasks", "v2": "cgroup.threads"}
+    files = [":".join(str(g.folder(v) / names[v]) for v in g.mounts) for g in (first, second)]
+    return [group.python(loads.TWO_THREADS, *files, cpu=1)]
+
+
+def start_ping_pong(group: Cgroup) -> list[subprocess.Popen[bytes]]:
+    ping, pong = group.child("ping").make(), group.child("pong").make()
+    files = [str(pong.folder(version) / "cgroup.procs") for version in pong.mounts]
+    return [ping.python(loads.PING_PONG, *files, cpu=1)]
+
+
+STARTERS = {"busy": start_busy, "short": start_short, "threads": start_threads, "ping-pong": start_ping_pong}
+LEAVES = {"busy": [""], "short": [""], "threads": ["first", "second"], "ping-pong": ["ping", "pong"]}
+
+
+def leaves(groups: dict[str, Cgroup]) -> list[Cgroup]:
+    return [
+        groups[name].child(leaf) if leaf else groups[name] for name, below in LEAVES.items() for leaf in below
+    ]
+
+
+@dataclass
+class Bracketed:
+    """A reading of ours between two of the kernel's figures."""
+
+    snapshot: CounterSnapshot
+    earlier_ns: dict[str, int]
+    later_ns: dict[str, int]
+
+
+def bracketed(source: CounterSource, groups: Iterable[Cgroup], version: str) -> Bracketed:
+    groups = list(groups)
+    earlier = {group.path: group.used_ns(version) for group in groups}
+    snapshot = source.read()
+    return Bracketed(snapshot, earlier, {group.path: group.used_ns(version) for group in groups})
+
+
+def compare(source: CounterSource, before: Bracketed, after: Bracketed) -> Measured:
+    start, end = total(before.snapshot, source, CPU_NS), total(after.snapshot, source, CPU_NS)
+    paths = after.later_ns
+    return Measured(
+        counted_ns={path: end.get(path, 0) - start.get(path, 0) for path in paths},
+        least_ns={path: after.earlier_ns[path] - before.later_ns[path] for path in paths},
+        most_ns={path: after.later_ns[path] - before.earlier_ns[path] for path in paths},
+        switches=total(after.snapshot, source, SWITCHES),
+    )
+
+
+def is_within(counted_ns: int, least_ns: int, most_ns: int) -> bool:
+    """Within 1 % or 20 ms, whichever is more, of what the kernel says."""
+    slack = max(0.01 * most_ns, 20e6)
+    return least_ns - slack <= counted_ns <= most_ns + slack
+
+
+def counters_of(snapshot: CounterSnapshot, cgroup_id: int) -> np.ndarray | None:
+    rows = np.flatnonzero(snapshot.cgroup_id == cgroup_id)
+    return snapshot.values[rows[0]].sum(axis=0) if len(rows) else None

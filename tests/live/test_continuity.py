@@ -1,0 +1,473 @@
+"""Restarts under load: what the kernel counted meanwhile is not lost, and no counter goes down."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ebpf import libbpf
+from ebpf.counters import CPU_NS, INSTRUCTIONS, SWITCHES, CounterSource
+from ebpf.pins import layouts, remove_pins
+from ebpf.program import ProgramOptions
+from ebpf.source import open_source
+from tests.e2e.servers import ROOT, Plant, Podjoule, get
+from tests.estimator.meters.rapl_tree import RaplTree
+from tests.live import loads
+from tests.live.sandbox import BUSY, Cgroup, cgroup, hierarchies, stop
+from tests.live.test_events import STAND_INS, perf_counts, perf_of
+
+pytestmark = [pytest.mark.live, pytest.mark.usefixtures("require_root_bpf")]
+
+WATTS = 60.0
+UP_SECONDS, DOWN_SECONDS = 5.0, 1.5
+_COUNTER = re.compile(r"# TYPE (\S+) counter")
+
+
+@pytest.fixture
+def bpffs(tmp_path: Path) -> Iterator[Path]:
+    """A bpffs of this test's own."""
+    mount = tmp_path / "bpf"
+    mount.mkdir()
+    subprocess.run(["mount", "-t", "bpf", "bpf", mount], check=True)
+    yield mount
+    subprocess.run(["umount", mount], check=True)
+
+
+def container(group: Cgroup, number: int) -> Cgroup:
+    return group.child(f"{number:064x}").make()
+
+
+def seconds_of(page: str, group: Cgroup) -> float:
+    found = re.search(rf'kepler_container_cpu_seconds_total{{.*"{Path(group.path).name}".*}} (\S+)', page)
+    return float(found[1]) if found else 0.0
+
+
+def joules_of(page: str, group: Cgroup) -> float:
+    found = re.search(rf'kepler_container_cpu_joules_total{{.*"{Path(group.path).name}".*}} (\S+)', page)
+    return float(found[1]) if found else 0.0
+
+
+def ping_pong(ping: Cgroup, pong: Cgroup) -> subprocess.Popen[bytes]:
+    """Two processes on one CPU that wake each other, each in its own cgroup."""
+    files = [str(pong.folder(version) / "cgroup.procs") for version in pong.mounts]
+    return ping.python(loads.PING_PONG, *files, cpu=1)
+
+
+def value_of(page: str, series: str) -> float:
+    found = re.search(rf"^{series}.*}} (\S+)$", page, re.MULTILINE)
+    assert found, f"no {series} on the page"
+    return float(found[1])
+
+
+def counters_on(page: str) -> dict[str, float]:
+    """Every series of every counter but the process's own."""
+    names = {name for name in _COUNTER.findall(page) if not name.startswith("process_")}
+    rows = (line.rpartition(" ") for line in page.splitlines() if not line.startswith("#"))
+    return {series: float(value) for series, _, value in rows if series.partition("{")[0] in names}
+
+
+class Watch:
+    """Scrapes whatever process is there, and notes every counter that goes down."""
+
+    def __init__(self) -> None:
+        self.url = "http://127.0.0.1:1"
+        self.pages = 0
+        self.fallen: list[str] = []
+        self._last: dict[str, float] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    def look(self, page: str) -> None:
+        found = counters_on(page)
+        self.fallen += [
+            f"{name}: {self._last[name]} -> {n}" for name, n in found.items() if n < self._last.get(name, 0)
+        ]
+        self._last |= found
+        self.pages += bool(found)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(0.1):
+            with contextlib.suppress(OSError):  # nobody is there
+                self.look(get(f"{self.url}/metrics", timeout=2)[1])
+
+
+class Restarted:
+    """One exporter after another, over the same directories."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self._folder = folder
+        self._arguments = (
+            "--monitor.interval=500ms",
+            "--kube.enabled=false",
+            "--model.calibration=off",
+            f"--host.sysfs={folder}/sys",
+            f"--state.dir={folder}/state",
+            *arguments,
+        )
+        self._n = 0
+
+    def start(self, build: Path | None = None) -> Podjoule:
+        self._n += 1
+        environment = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(build or ROOT)}
+        log = self._folder / f"log-{self._n}"
+        return Podjoule(*self._arguments, log=log, environment=environment).__enter__()
+
+    @property
+    def logs(self) -> str:
+        return "".join(path.read_text() for path in sorted(self._folder.glob("log-*")))
+
+
+def rapl(folder: Path) -> RaplTree:
+    tree = RaplTree(folder / "sys")
+    tree.add_zone("intel-rapl:0", "package-0", 5_000_000)
+    shutil.copytree(
+        "/sys/devices/system/cpu", folder / "sys/devices/system/cpu", ignore=_all_but_topology, symlinks=True
+    )
+    return tree
+
+
+def _all_but_topology(folder: str, names: list[str]) -> list[str]:
+    keep = re.compile(r"cpu\d+|topology|physical_package_id|core_id|online|possible|present")
+    return [name for name in names if not keep.fullmatch(name)]
+
+
+def another_build(folder: Path) -> Path:
+    """The same package with a kernel program whose code is another and whose layout is the same."""
+    build = folder / "build"
+    for package in ("ebpf", "estimator", "exporter", "models"):
+        shutil.copytree(ROOT / package, build / package, ignore=shutil.ignore_patterns("__pycache__"))
+    source = build / "ebpf/sched_switch.bpf.c"
+    more = "\tvolatile __u64 another_build = bpf_ktime_get_ns();\n\n\t(void)another_build;\n"
+    text = source.read_text()
+    begin = text.index("\tstruct cpu_state *cpu = this_cpu();", text.index("BPF_PROG(on_switch"))
+    source.write_text(text[:begin] + more + text[begin:])
+    made = subprocess.run(
+        ["make", "-f", ROOT / "Makefile", "-B", "-o", ".venv/.set-up-for-run", "ebpf/sched_switch.bpf.o"],
+        cwd=build,
+        capture_output=True,
+        text=True,
+    )
+    assert made.returncode == 0, made.stderr
+    return build
+
+
+def in_kernel(pid: int) -> set[tuple[str, int]]:
+    """What a process has of BPF, by the kernel's numbers: ("prog", 7), ("link", 3), ("map", 12)."""
+    found = set()
+    for descriptor in Path(f"/proc/{pid}/fdinfo").iterdir():
+        with contextlib.suppress(OSError):
+            text = descriptor.read_text()
+            found |= {
+                (kind, int(n)) for kind, n in re.findall(r"^(prog|link|map)_id:\s*(\d+)", text, re.MULTILINE)
+            }
+    return found
+
+
+def still_there(objects: set[tuple[str, int]]) -> set[tuple[str, int]]:
+    """Those that the kernel still has; what nobody holds goes a little later."""
+    opened = set()
+    for kind, number in objects:
+        descriptor = getattr(libbpf.library(), f"bpf_{kind}_get_fd_by_id")(number)
+        if descriptor >= 0:
+            os.close(descriptor)
+            opened.add((kind, number))
+    return opened
+
+
+def assert_gone(objects: set[tuple[str, int]]) -> None:
+    assert {"prog", "link", "map"} <= {kind for kind, _ in objects}, "the test sees nothing of ours"
+    deadline = time.monotonic() + 5
+    while left := still_there(objects):
+        assert time.monotonic() < deadline, f"left in the kernel: {sorted(left)}"
+        time.sleep(0.05)
+
+
+def end(process: Podjoule, number: int) -> None:
+    process.process.send_signal(number)
+    process.process.wait(timeout=20)
+
+
+def test_five_restarts_under_load_lose_nothing(tmp_path: Path, bpffs: Path) -> None:
+    tree, build = rapl(tmp_path), another_build(tmp_path)
+    restarted = Restarted(tmp_path, f"--ebpf.pin={bpffs}/podjoule", "--host.procfs=/proc")
+    ends = [signal.SIGTERM, signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGTERM]
+    builds = [None, build, None, build, None]  # of the one that comes after
+    with cgroup("continuity") as parent, Watch() as watch:
+        groups = [container(parent, number) for number in (1, 2, 3, 4)]
+        first, second, ping, pong = groups
+        process = restarted.start()
+        watch.url = process.url
+        started_uj, began = tree.energy_uj("intel-rapl:0"), time.monotonic()
+        tags = set()
+        with Plant(tree, {"intel-rapl:0": WATTS}):
+            running = [first.python(BUSY, cpu=0), second.python(loads.STEADY, "0.2", cpu=1)]
+            running.append(ping_pong(ping, pong))
+            for number, other in zip(ends, builds, strict=True):
+                time.sleep(UP_SECONDS)
+                tags.add(switch_program(process.process.pid))
+                end(process, number)
+                time.sleep(DOWN_SECONDS)
+                process = restarted.start(other)
+                watch.url = process.url
+            time.sleep(UP_SECONDS)
+            stop(*running)
+        seconds = time.monotonic() - began
+        drawn = (tree.energy_uj("intel-rapl:0") - started_uj) / 1e6
+        time.sleep(2)
+        page = process.metrics()
+        watch.look(page)
+        try:
+            used = {group.path: group.used_ns("v2") / 1e9 for group in groups}
+            left = remove_while_running(process, bpffs / "podjoule")
+        finally:
+            process.stop()
+        assert_gone(left)
+    assert len(tags) == 2, "both builds counted"
+    assert watch.fallen == []
+    assert watch.pages > 50
+    per_second = drawn / seconds / (os.cpu_count() or 1)
+    for group in groups:
+        true_seconds, true_joules = used[group.path], per_second * used[group.path]
+        told, joules = seconds_of(page, group), joules_of(page, group)
+        print(f"{group.path[-2:]}: {told:.4f} of {true_seconds:.4f} s, {joules:.3f} of {true_joules:.3f} J")
+    node = value_of(page, "kepler_node_cpu_joules_total")
+    print(f"node {node:.3f} J, drawn {drawn:.3f}; {watch.pages} pages")
+    assert node == pytest.approx(drawn, rel=0.005)
+    for group in groups:
+        assert seconds_of(page, group) == pytest.approx(used[group.path], rel=0.005, abs=0.02)
+        assert joules_of(page, group) == pytest.approx(per_second * used[group.path], rel=0.005, abs=1.0)
+    assert value_of(page, r'podjoule_downtime_seconds_total{.*counted="true"') > 5 * DOWN_SECONDS
+    assert value_of(page, r'podjoule_downtime_seconds_total{.*counted="false"') == 0
+
+
+def switch_program(pid: int) -> str:
+    """The tag of the program on sched_switch: the hash of its instructions."""
+    ids = [number for kind, number in in_kernel(pid) if kind == "prog"]
+    shown = [
+        subprocess.run(["bpftool", "prog", "show", "id", str(n)], capture_output=True, text=True).stdout
+        for n in ids
+    ]
+    (tag,) = {found[1] for text in shown if (found := re.search(r"name on_switch\s+tag (\S+)", text))}
+    return tag
+
+
+def remove_while_running(process: Podjoule, directory: Path) -> set[tuple[str, int]]:
+    """Unpin with the process still there, and what it will leave behind if that is not all."""
+    objects = in_kernel(process.process.pid)
+    done = subprocess.run(
+        [sys.executable, "-m", "exporter.cli", "unpin", "--ebpf.pin", str(directory)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("removed ") == 12
+    assert "link_on_switch" in done.stdout
+    return objects
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "kill -9"])
+def test_without_pins_nothing_stays_in_the_kernel(tmp_path: Path, number: int) -> None:
+    rapl(tmp_path)
+    process = Restarted(tmp_path).start()
+    objects = in_kernel(process.process.pid)
+    end(process, number)
+    assert_gone(objects)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "kill -9"])
+def test_what_is_pinned_stays_until_it_is_unpinned(tmp_path: Path, bpffs: Path, number: int) -> None:
+    rapl(tmp_path)
+    process = Restarted(tmp_path, f"--ebpf.pin={bpffs}/podjoule").start()
+    objects = in_kernel(process.process.pid)
+    end(process, number)
+    time.sleep(0.5)
+    assert {kind for kind, _ in still_there(objects)} >= {"prog", "link", "map"}
+    remove_pins(bpffs / "podjoule")
+    assert_gone(objects)
+    assert not (bpffs / "podjoule").exists()
+
+
+def test_without_pins_counters_go_on_and_the_downtime_is_a_gap(tmp_path: Path) -> None:
+    rapl(tmp_path)
+    restarted = Restarted(tmp_path)
+    with cgroup("gap") as parent, Watch() as watch:
+        group = container(parent, 7)
+        process = restarted.start()
+        watch.url = process.url
+        busy = group.python(BUSY, cpu=0)
+        time.sleep(2)
+        before = seconds_of(process.metrics(), group)
+        end(process, signal.SIGKILL)
+        time.sleep(DOWN_SECONDS)
+        process = restarted.start()
+        watch.url = process.url
+        time.sleep(2)
+        stop(busy)
+        time.sleep(1.5)
+        page, used = process.metrics(), group.used_ns("v2") / 1e9
+        watch.look(page)
+        process.stop()
+    assert watch.fallen == []
+    assert 0.2 < before < seconds_of(page, group) < used
+    assert value_of(page, r'podjoule_downtime_seconds_total{.*counted="false"') > DOWN_SECONDS
+    assert "are a gap, counters go on after it: the counts ended with the process" in restarted.logs
+
+
+def opened(pin: Path, **more: object) -> CounterSource:
+    return open_source("core", ProgramOptions(hierarchies()["v2"], pin=pin, **more))  # type: ignore[arg-type]
+
+
+def count(source: CounterSource, group: Cgroup, field: int) -> int:
+    snapshot = source.read()
+    return int(snapshot.values[snapshot.cgroup_id == group.cgroup_id("v2"), :, field].sum())
+
+
+def test_taking_over_under_a_ping_pong_leaves_neither_gap_nor_double_count(bpffs: Path) -> None:
+    times = 20
+    with cgroup("handover") as parent:
+        ping, pong = parent.child("ping").make(), parent.child("pong").make()
+        undisturbed = open_source("core", ProgramOptions(hierarchies()["v2"]))
+        source = opened(bpffs / "p")
+        running = ping_pong(ping, pong)
+        for _ in range(times):
+            source.close()
+            time.sleep(0.1)
+            source = opened(bpffs / "p")
+            time.sleep(0.1)
+        stop(running)
+        try:
+            for group in (ping, pong):
+                switches = count(source, group, SWITCHES), count(undisturbed, group, SWITCHES)
+                cpu_ns, kernel_ns = count(source, group, CPU_NS), group.used_ns("v2")
+                print(
+                    f"{group.path}: switches {switches}, {cpu_ns / 1e9:.4f} s, kernel {kernel_ns / 1e9:.4f} s"
+                )
+                assert switches[0] == pytest.approx(switches[1], rel=0.001, abs=2 * times)
+                assert switches[0] > 1000 * times / 5
+                assert cpu_ns == pytest.approx(kernel_ns, rel=0.005, abs=5e6)
+        finally:
+            source.close()
+            undisturbed.close()
+            remove_pins(bpffs / "p")
+
+
+def test_events_go_on_counting_while_nobody_is_there(bpffs: Path) -> None:
+    with cgroup("events") as group, perf_of(group) as descriptors:
+        source = opened(bpffs / "p", events=STAND_INS)
+        source.close()
+        running = group.python(loads.PAGE_FAULTS, cpu=1)
+        time.sleep(2)
+        stop(running)
+        source = opened(bpffs / "p", events=STAND_INS)
+        try:
+            counted, perfs = count(source, group, INSTRUCTIONS), perf_counts(descriptors)["instructions"]
+        finally:
+            source.close()
+            remove_pins(bpffs / "p")
+    print(f"page faults: counted {counted}, perf {perfs}")
+    assert perfs > 1000
+    assert counted == pytest.approx(perfs, rel=0.01)
+
+
+def test_another_layout_is_not_taken_over(bpffs: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first = opened(bpffs / "p")
+    (layout,) = layouts(bpffs / "p")
+    identity = first.kept().identity
+    first.close()
+    second = opened(bpffs / "p", map_entries=1000)
+    try:
+        assert second.kept().identity not in ("", identity)
+        assert layouts(bpffs / "p") != [layout]
+        assert f"{layout} is of another layout and was removed: counts begin anew" in caplog.text
+    finally:
+        second.close()
+        remove_pins(bpffs / "p")
+
+
+def test_the_same_layout_has_the_same_identity(bpffs: Path) -> None:
+    first = opened(bpffs / "p")
+    identity = first.kept().identity
+    first.close()
+    second = opened(bpffs / "p")
+    assert second.kept().identity == identity != ""
+    second.close()
+    remove_pins(bpffs / "p")
+
+
+def test_a_part_of_the_pins_is_not_taken_over(bpffs: Path) -> None:
+    first = opened(bpffs / "p")
+    identity = first.kept().identity
+    first.close()
+    (layout,) = layouts(bpffs / "p")
+    (bpffs / "p" / layout / "link_on_switch").unlink()
+    second = opened(bpffs / "p")
+    assert second.kept().identity != identity
+    second.close()
+    remove_pins(bpffs / "p")
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ebpf import pins
+
+    waiting: Callable[..., int | None] = pins.lock_directory
+    monkeypatch.setattr(pins, "lock_directory", lambda directory, _seconds: waiting(directory, 0.2))
+
+
+def test_pins_that_are_in_use_are_left_alone(
+    bpffs: Path, soon: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = opened(bpffs / "p")
+    with caplog.at_level(logging.ERROR, "ebpf"):
+        second = opened(bpffs / "p")
+    assert "another podjoule is still running there" in caplog.text
+    assert second.kept().identity == ""
+    second.close()
+    assert first.kept().identity
+    first.close()
+    remove_pins(bpffs / "p")
+
+
+def test_elsewhere_than_on_a_bpffs_nothing_is_pinned(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = opened(tmp_path / "p")
+    source.close()
+    assert "is not on a bpffs: mount -t bpf bpf /sys/fs/bpf" in caplog.text
+    assert not (tmp_path / "p").exists()
+
+
+def test_a_cgroup_that_came_and_went_meanwhile_has_its_name(bpffs: Path) -> None:
+    first = opened(bpffs / "p")
+    first.close()
+    with cgroup("meanwhile") as group:
+        path, cgroup_id = group.path, group.cgroup_id("v2")
+        stop(group.python("pass"))
+    second = opened(bpffs / "p")
+    try:
+        assert cgroup_id in second.read().cgroup_id
+        assert second.directory.path(cgroup_id) == path
+    finally:
+        second.close()
+        remove_pins(bpffs / "p")

@@ -1,0 +1,50 @@
+"""What a machine's answers come to: errors in percent, in one place for the tests and for the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+Answer = dict[str, Any]
+
+CPU_SLACK_NS = 20_000_000
+"""cpu.stat itself is brought up to date at ticks: what is allowed whatever the load."""
+
+
+def percent_off(found: float, true: float) -> float:
+    """How far `found` is from `true`, in percent of it; 0 where both are 0."""
+    return abs(found - true) / true * 100 if true else (0.0 if not found else float("inf"))
+
+
+def outside_ns(row: Answer) -> int:
+    """How far our count lies outside the two figures of the kernel that bracket it."""
+    return int(max(row["least_ns"] - row["counted_ns"], row["counted_ns"] - row["most_ns"], 0))
+
+
+def cpu_error_percent(row: Answer) -> float:
+    """The same in percent of what the kernel says."""
+    return outside_ns(row) / row["most_ns"] * 100
+
+
+def loads_of(answers: dict[str, Answer]) -> Iterator[tuple[str, str, Answer]]:
+    """Loader, load and row of every load of a machine."""
+    counting = answers.get("core") or answers.get("core-and-bcc") or {}
+    for loader, rows in counting.get("loads", {}).items():
+        for load, row in rows.items():
+            yield loader, load, row
+
+
+def instruction_errors(answers: dict[str, Answer]) -> dict[str, float]:
+    """By field: the largest difference from perf in percent, over the cgroups that counted enough to tell."""
+    errors: dict[str, float] = {}
+    for rows in answers.get("events", {}).get("counts", {}).values():
+        for field, row in rows.items():
+            if row["perf"] > 20_000:
+                errors[field] = max(errors.get(field, 0), percent_off(row["counted"], row["perf"]))
+    return errors
+
+
+def unbalanced(books: Answer) -> float:
+    """What idle, cgroups and unattributed leave of the whole, relative."""
+    parts = books["idle"] + books["cgroups"] + books["unattributed"]
+    return abs(parts - books["total"]) / books["total"]

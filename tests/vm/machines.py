@@ -1,0 +1,83 @@
+"""The machines of ./kit from outside: what each is asked, and what it answered."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.vm.known_program import known_program
+from tests.vm.probe import MARK
+
+ROOT = Path(__file__).resolve().parents[2]
+KIT = Path(__file__).with_name("kit")
+KNOWN_INSTRUCTIONS = 1_000_000_000
+_EVERYWHERE = [
+    "machine",
+    "doctor",
+    "confined-doctor",
+    "short-lived",
+    "events",
+    "hotplug",
+    "start-up",
+    "killed",
+]
+PROBES = {
+    "5.10": [*_EVERYWHERE, "core"],
+    "6.1": [*_EVERYWHERE, "core-and-bcc", "powercap", "unreadable"],
+    "6.12": [*_EVERYWHERE, "core"],
+    "arm64": [*_EVERYWHERE, "core", "known"],
+}
+_SOURCES = (
+    "ebpf", "estimator", "exporter", "models", "tests/vm", "tests/live", "tests/e2e/servers.py",
+    "tests/estimator/meters/rapl_tree.py",
+)  # fmt: skip
+
+Answers = dict[str, dict[str, Any]]
+
+
+def cache() -> Path:
+    """Where kernels and roots are kept between runs."""
+    return Path(os.environ.get("PODJOULE_VM_DIR") or Path.home() / ".cache/podjoule/vm")
+
+
+def fetch() -> None:
+    """Have everything that machines are made of. Raises CalledProcessError; what was missing is on stderr."""
+    for step in ("fetch", "plant"):
+        subprocess.run([KIT, step, cache()], check=True)
+
+
+def ask(machine: str) -> Answers:
+    """Boot a machine once and run all its probes: name -> finding. The console is kept beside the cache."""
+    with tempfile.TemporaryDirectory(prefix="podjoule-vm-") as folder:
+        _lay_over(Path(folder), PROBES[machine])
+        log = cache() / f"console-{machine}"
+        with log.open("w") as console:
+            subprocess.run(["nice", KIT, "boot", cache(), machine, folder], stdout=console, stderr=console)
+    return answers(log.read_text(errors="replace"))
+
+
+def answers(console: str) -> Answers:
+    """The findings on a console, by probe."""
+    rows = [json.loads(line.partition(MARK)[2]) for line in console.splitlines() if line.startswith(MARK)]
+    return {row.pop("name"): row for row in rows}
+
+
+def _lay_over(folder: Path, probes: list[str]) -> None:
+    folder.chmod(0o755)  # it becomes the machine's "/", which users have to pass
+    code = folder / "podjoule"
+    for source in _SOURCES:
+        target = code / source
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / source).is_dir():
+            shutil.copytree(ROOT / source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / source, target)
+    shutil.copy(cache() / "powercap_plant.ko", folder)
+    (folder / "known").write_bytes(known_program(KNOWN_INSTRUCTIONS)[0])
+    (folder / "known").chmod(0o755)
+    (folder / "run.sh").write_text(f"cd /podjoule && exec python3 -m tests.vm.probe {' '.join(probes)}\n")

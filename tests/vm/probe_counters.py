@@ -1,0 +1,257 @@
+"""The counter path on a machine of ./kit: CPU time against cpu.stat, events against perf."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import struct
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ebpf.counters import CPU_NS, CYCLES, INSTRUCTIONS, CounterSource
+from ebpf.perf_events import HARDWARE, Event, open_event
+from ebpf.program import ProgramOptions
+from ebpf.source import open_source
+from tests.live import loads
+from tests.live.counting import LEAVES, STARTERS, Bracketed, Measured, bracketed, compare, counters_of, leaves
+from tests.live.perf import STAND_INS, our_counts, perf_counts, perf_of
+from tests.live.sandbox import BUSY, Cgroup, cgroup, hierarchies, stop
+
+WINDOW_SECONDS = 12
+KNOWN = Path("/known")
+CPU1 = Path("/sys/devices/system/cpu/cpu1/online")
+
+
+def _open(loader: str, events: Mapping[str, Event] = HARDWARE) -> CounterSource:
+    return open_source(loader, ProgramOptions(hierarchies()["v2"], events=events))
+
+
+def _forks() -> int:
+    return int(Path("/proc/stat").read_text().split("processes ")[1].split()[0])
+
+
+def counting(loaders: Sequence[str]) -> dict[str, object]:
+    """The loads of tests/live/test_counting.py in one window, by every loader at once."""
+    with contextlib.ExitStack() as stack:
+        groups = {name: stack.enter_context(cgroup(name)) for name in STARTERS}
+        sources, attach = {}, {}
+        for loader in loaders:
+            began = time.monotonic()
+            sources[loader] = _open(loader)
+            attach[loader] = time.monotonic() - began
+            stack.callback(sources[loader].close)
+        for name, start in STARTERS.items():
+            stack.callback(stop, *start(groups[name]))
+        time.sleep(3)  # an emulated machine takes its time to start them
+        forks = _forks()
+        before = {loader: bracketed(source, leaves(groups), "v2") for loader, source in sources.items()}
+        time.sleep(WINDOW_SECONDS)
+        after = {loader: bracketed(source, leaves(groups), "v2") for loader, source in sources.items()}
+        processes_per_second = (_forks() - forks) / WINDOW_SECONDS
+        results = {loader: compare(sources[loader], before[loader], after[loader]) for loader in loaders}
+        return {
+            "attach_seconds": attach,
+            "available": {loader: sorted(after[loader].snapshot.available) for loader in loaders},
+            "short_processes_per_second": processes_per_second,
+            "loads": {loader: _by_load(result) for loader, result in results.items()},
+        }
+
+
+def _by_load(result: Measured) -> dict[str, dict[str, int]]:
+    rows = {}
+    for load, below in LEAVES.items():
+        for leaf in below:
+            path = next(p for p in result.most_ns if f"-{load}" in p and p.endswith(leaf))
+            rows[f"{load} {leaf}".strip()] = {
+                "counted_ns": result.counted_ns[path],
+                "least_ns": result.least_ns[path],
+                "most_ns": result.most_ns[path],
+                "switches": result.switches.get(path, 0),
+            }
+    return rows
+
+
+def short_lived() -> dict[str, object]:
+    """A cgroup that is gone before the next reading."""
+    with contextlib.closing(_open("core")) as source:
+        source.read()
+        with cgroup("short-lived") as group:
+            cgroup_id = group.cgroup_id("v2")
+            process = group.python(BUSY)
+            time.sleep(0.05)
+            stop(process)
+            true_ns = group.used_ns("v2")
+        counted = counters_of(source.read(), cgroup_id)
+        return {
+            "counted_ns": None if counted is None else int(counted[CPU_NS]),
+            "true_ns": true_ns,
+            "named": source.directory.path(cgroup_id) == group.path,
+        }
+
+
+def _events_here() -> dict[str, Event]:
+    """The hardware events that can be had, else software ones in their place."""
+    usable = {}
+    for name, event in HARDWARE.items():
+        with contextlib.suppress(OSError):
+            os.close(open_event(event, 0))
+            usable[name] = event
+    return usable or dict(STAND_INS)
+
+
+def events() -> dict[str, object]:
+    """Ours and perf's counts of two cgroups that share a CPU."""
+    wanted = _events_here()
+    with (
+        contextlib.closing(_open("core", wanted)) as source,
+        cgroup("faults") as faults,
+        cgroup("spin") as spin,
+        perf_of(faults, wanted) as at_faults,
+        perf_of(spin, wanted) as at_spin,
+    ):
+        processes = [
+            faults.python(loads.PAGE_FAULTS, cpu=1),
+            spin.python(BUSY, cpu=1),
+            spin.python(BUSY, cpu=0),
+        ]
+        time.sleep(3)
+        pairs = {"faults": (faults, at_faults), "spin": (spin, at_spin)}
+        _signal(processes, signal.SIGSTOP)  # ours and perf's are not read at the same time: nothing may move
+        before = {name: _pair(source, *pair) for name, pair in pairs.items()}
+        _signal(processes, signal.SIGCONT)
+        time.sleep(5)
+        _signal(processes, signal.SIGSTOP)
+        after = {name: _pair(source, *pair) for name, pair in pairs.items()}
+        stop(*processes)
+    grown = {
+        name: {
+            field: {"counted": after[name][0][field] - before[name][0][field], "perf": grown}
+            for field, grown in _difference(before[name][1], after[name][1]).items()
+        }
+        for name in pairs
+    }
+    return {"stand_ins": wanted.keys() == STAND_INS.keys() and "cache_misses" in wanted, "counts": grown}
+
+
+def _signal(processes: Sequence[subprocess.Popen[bytes]], number: signal.Signals) -> None:
+    for process in processes:
+        process.send_signal(number)
+    time.sleep(1)
+
+
+def _pair(
+    source: CounterSource, group: Cgroup, descriptors: Mapping[str, list[int]]
+) -> tuple[dict[str, int], dict[str, int]]:
+    return our_counts(source, group), perf_counts(dict(descriptors))
+
+
+def _difference(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    return {field: after[field] - before[field] for field in before}
+
+
+def _idle_ticks(cpu: int) -> int:
+    line = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith(f"cpu{cpu} "))
+    return int(line.split()[4]) + int(line.split()[5])
+
+
+def known() -> dict[str, object]:
+    """A program of a known number of instructions, counted by us and by `perf stat`, against a second cgroup.
+
+    CPU 1 never idles meanwhile: what its counter counts is what the cgroups did.
+    """
+    wanted = {name: HARDWARE[name] for name in ("cycles", "instructions")}
+    with (
+        contextlib.ExitStack() as stack,
+        contextlib.closing(_open("core", wanted)) as source,
+        cgroup("known") as group,
+        cgroup("rival") as rival,
+    ):
+        cpu_wide = {name: open_event(event, 1) for name, event in wanted.items()}
+        for fd in cpu_wide.values():
+            stack.callback(os.close, fd)
+        stack.callback(stop, rival.python(BUSY, cpu=1), rival.python(_SHIFTY, cpu=1))
+        time.sleep(2)
+        idle, before, wide = _idle_ticks(1), source.read(), _read(cpu_wide)
+        perf = _perf_stat(group)
+        after, wide_after = source.read(), _read(cpu_wide)
+        counts = counters_of(after, group.cgroup_id("v2"))
+        assert counts is not None
+        switches = counters_of(after, rival.cgroup_id("v2"))
+        on_cpu1 = after.values[:, 1].sum(axis=0) - before.values[:, 1].sum(axis=0)
+        return {
+            "perf": perf,
+            "counted": {"cycles": int(counts[CYCLES]), "instructions": int(counts[INSTRUCTIONS])},
+            "cpu1_counter": {name: wide_after[name] - wide[name] for name in wide},
+            "cpu1_cgroups": {"cycles": int(on_cpu1[CYCLES]), "instructions": int(on_cpu1[INSTRUCTIONS])},
+            "cpu1_idle_ticks": _idle_ticks(1) - idle,
+            "rival_switches": 0 if switches is None else int(switches[-1]),
+        }
+
+
+_SHIFTY = """
+import time
+while True:
+    time.sleep(0.002)
+"""
+
+
+def _read(descriptors: Mapping[str, int]) -> dict[str, int]:
+    return {name: struct.unpack("QQQ", os.read(fd, 24))[0] for name, fd in descriptors.items()}
+
+
+def _perf_stat(group: Cgroup) -> dict[str, int]:
+    """What `perf stat` counts for the program; the shell that enters the cgroup for it is in both counts."""
+    enter = f"echo $$ > {group.folder('v2')}/cgroup.procs && exec {KNOWN}"
+    command = ["perf", "stat", "-x,", "-e", "cycles,instructions", "/bin/busybox", "sh", "-c", enter]
+    done = subprocess.run(
+        ["/bin/busybox", "taskset", "2", *command], capture_output=True, text=True, check=True
+    )
+    rows = [line.split(",") for line in done.stderr.splitlines() if line.count(",") > 3]
+    return {row[2].partition(":")[0]: int(row[0]) for row in rows}
+
+
+def hotplug() -> dict[str, object]:
+    """CPU 1 goes and comes back while a load counts; what is counted of it afterwards."""
+    wanted = _events_here()
+    with (
+        contextlib.closing(_open("core", wanted)) as source,
+        cgroup("roaming") as group,
+        cgroup("returned") as returned,
+    ):
+        process = group.python(BUSY, cpu=1)
+        time.sleep(2)
+        source.read()
+        CPU1.write_text("0")
+        time.sleep(1)
+        offline = bracketed(source, [group], "v2")
+        CPU1.write_text("1")
+        time.sleep(1)
+        source.read()
+        with perf_of(returned, wanted) as perf:
+            late = returned.python(BUSY, cpu=1)
+            time.sleep(4)
+            source.read()
+            stop(late, process)
+            end = bracketed(source, [group, returned], "v2")
+            truth = perf_counts(perf)
+        ours = counters_of(end.snapshot, returned.cgroup_id("v2"))
+        assert ours is not None
+        return {
+            "while_offline": _row(offline, group),
+            "roaming": _row(end, group),
+            "returned": _row(end, returned),
+            "cycles_after_return": {"counted": int(ours[CYCLES]), "perf": truth["cycles"]},
+        }
+
+
+def _row(reading: Bracketed, group: Cgroup) -> dict[str, int]:
+    snapshot, earlier, later = reading.snapshot, reading.earlier_ns, reading.later_ns
+    counted = counters_of(snapshot, group.cgroup_id("v2"))
+    return {
+        "counted_ns": 0 if counted is None else int(counted[CPU_NS]),
+        "least_ns": earlier[group.path],
+        "most_ns": later[group.path],
+    }

@@ -1,0 +1,145 @@
+"""The page of kernels, from what the machines answered: `python -m tests.vm.table` after `make kernels`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.vm.findings import (
+    Answer,
+    cpu_error_percent,
+    instruction_errors,
+    loads_of,
+    outside_ns,
+    percent_off,
+    unbalanced,
+)
+from tests.vm.machines import ROOT, cache
+
+PAGE = ROOT / "docs/kernels.md"
+_HEAD = """# Kernels
+
+Made by `make kernels` from its own findings; do not edit. Each row is a machine that `tests/vm/kit` boots by
+software emulation: Debian's kernel, nothing but cgroup v2, two CPUs. Emulated machines are slow: no time is
+stated as a speed; attaching includes reading the object, verifying and, for bcc, compiling.
+
+"""
+_COLUMNS = (
+    "kernel",
+    "loader",
+    "attached",
+    "counters",
+    "CPU time, worst load",
+    "events against perf",
+    "books",
+    "start-up",
+    "left behind",
+)
+_NOTES = """
+- **CPU time**: how far our count lies outside the two readings of `cpu.stat` around it, for a busy loop,
+  short processes, threads in two cgroups and a ping-pong across cgroups; allowed are 1 % or 20 ms.
+- **events against perf**: the worst of two cgroups that share a CPU, against perf's own counters for the
+  same cgroups. On amd64 no PMU is emulated: software events (CPU clock, page faults) go the same way instead.
+- **books**: what idle, every cgroup and `unattributed` leave of the node's joules, relative.
+"""
+
+
+def store(machine: str, answers: Mapping[str, Answer]) -> None:
+    """Keep a machine's answers, for the page."""
+    (cache() / f"answers-{machine}.json").write_text(json.dumps(answers, indent=1))
+
+
+def stored() -> dict[str, dict[str, Answer]]:
+    """Every machine's kept answers, in the page's order."""
+    paths = {machine: cache() / f"answers-{machine}.json" for machine in ("5.10", "6.1", "6.12", "arm64")}
+    return {machine: json.loads(path.read_text()) for machine, path in paths.items() if path.exists()}
+
+
+def page(machines: Mapping[str, dict[str, Answer]]) -> str:
+    """The whole page."""
+    rows = [row for answers in machines.values() for row in _rows(answers)]
+    notes = [text for answers in machines.values() for text in (_known(answers), _powercap(answers)) if text]
+    return (
+        _HEAD
+        + _line(_COLUMNS)
+        + _line(["---"] * len(_COLUMNS))
+        + "".join(rows)
+        + _NOTES
+        + "".join(f"- {text}\n" for text in notes)
+    )
+
+
+def _rows(answers: dict[str, Answer]) -> list[str]:
+    counting = answers.get("core") or answers["core-and-bcc"]
+    return [_row(answers, loader, counting) for loader in counting["loads"]]
+
+
+def _row(answers: dict[str, Answer], loader: str, counting: Answer) -> str:
+    rows = [row for by, _, row in loads_of(answers) if by == loader]
+    worst = max(rows, key=outside_ns)
+    events = ", ".join(f"{name} {error:.2g} %" for name, error in _named_errors(answers).items())
+    start = answers["start-up"]
+    cells = [
+        str(answers["machine"]["release"]),
+        loader,
+        f"in {counting['attach_seconds'][loader]:.1f} s",
+        ", ".join(counting["available"][loader]),
+        f"{cpu_error_percent(worst):.2g} % ({outside_ns(worst) / 1e6:.2g} ms)",
+        events,
+        f"{unbalanced(start['books']):.0e}",
+        f"{start['families']} families, exit {start['exit_code']}",
+        _left(answers),
+    ]
+    return _line(cells)
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _named_errors(answers: dict[str, Answer]) -> dict[str, float]:
+    names = {"cycles": "CPU clock", "instructions": "page faults", "cache_misses": "minor faults"}
+    software = answers["events"]["stand_ins"]
+    return {names[f] if software else f: error for f, error in instruction_errors(answers).items()}
+
+
+def _left(answers: dict[str, Answer]) -> str:
+    left = {what for finding in answers.values() for what in finding["left_behind"]}
+    return ", ".join(sorted(left)) or "nothing"
+
+
+def _known(answers: dict[str, Answer]) -> str:
+    if "known" not in answers:
+        return ""
+    found: Any = answers["known"]
+    off = {n: percent_off(found["counted"][n], found["perf"][n]) for n in ("instructions", "cycles")}
+    whole = percent_off(found["cpu1_cgroups"]["instructions"], found["cpu1_counter"]["instructions"])
+    return (
+        f"**A known program** on {answers['machine']['release']}, {found['rival_switches']} switches of a"
+        f" rival on its CPU: instructions {off['instructions']:.2g} % and cycles {off['cycles']:.2g} % from"
+        f" what `perf stat` counts for it; all cgroups together {whole:.2g} % from the CPU's own counter."
+    )
+
+
+def _powercap(answers: dict[str, Answer]) -> str:
+    if "powercap" not in answers:
+        return ""
+    found = answers["powercap"]
+    books, true = found["books"], found["true_joules"]
+    total = books["idle"] + books["cgroups"] + books["unattributed"]
+    return (
+        f"**Powercap zones with a known truth** on {answers['machine']['release']}, a wrap in the middle of"
+        f" {found['window_seconds']:.0f} s: {total:.1f} J exported of {true:.1f} J drawn"
+        f" ({percent_off(total, true):.2g} % off); idle learned as {found['idle_watts']:.2f} W of"
+        f" {found['plant_idle_watts']:g} W."
+    )
+
+
+def main() -> None:
+    Path(PAGE).write_text(page(stored()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""The counters, the exporter and the doctor on other kernels and on another CPU; `make kernels`.
+
+Each machine is booted once and asked everything in that boot; see machines.PROBES.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from tests.vm import machines, table
+from tests.vm.findings import (
+    CPU_SLACK_NS,
+    Answer,
+    instruction_errors,
+    loads_of,
+    outside_ns,
+    percent_off,
+    unbalanced,
+)
+
+pytestmark = [pytest.mark.e2e, pytest.mark.kernels, pytest.mark.timeout(900)]
+
+MACHINES = list(machines.PROBES)
+NEEDED = ("qemu-system-x86_64", "qemu-system-aarch64", "mmdebstrap", "cpio", "make", "gcc")
+HOOKS = {"charge_running", "on_attach", "on_mkdir", "on_rename", "on_rmdir", "on_switch"}
+
+
+@functools.cache
+def asked() -> dict[str, Future[dict[str, Answer]]]:
+    """All machines, two at a time: each waits for its own clock as long as it works."""
+    pool = ThreadPoolExecutor(2)
+    return {machine: pool.submit(machines.ask, machine) for machine in reversed(MACHINES)}
+
+
+def ask(machine: str) -> dict[str, Answer]:
+    found = asked()[machine].result()
+    table.store(machine, found)
+    return found
+
+
+@functools.cache
+def fetched() -> bool:
+    machines.fetch()
+    return True
+
+
+@pytest.fixture
+def needs_the_kit(require_root: None, require_command: Callable[[str], str]) -> None:
+    for command in NEEDED:
+        require_command(command)
+    fetched()
+
+
+@pytest.fixture(params=MACHINES)
+def machine(request: pytest.FixtureRequest, needs_the_kit: None) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def answers(machine: str) -> dict[str, Answer]:
+    return ask(machine)
+
+
+def test_every_probe_ran_and_left_nothing_in_the_kernel(machine: str, answers: dict[str, Answer]) -> None:
+    assert list(answers) == machines.PROBES[machine], "the machine did not get to its end: see its console"
+    for name, finding in answers.items():
+        assert "error" not in finding, f"{name}: {finding['error']}"
+        assert finding["left_behind"] == [], name
+
+
+def test_cpu_time_agrees_with_the_kernel(answers: dict[str, Answer]) -> None:
+    rows = list(loads_of(answers))
+    assert {load for _, load, _ in rows} == {
+        "busy", "short", "threads first", "threads second", "ping-pong ping", "ping-pong pong"
+    }  # fmt: skip
+    for loader, load, row in rows:
+        assert row["most_ns"] > 0.1e9, f"{load} hardly ran: the load is broken"
+        assert outside_ns(row) <= max(0.01 * row["most_ns"], CPU_SLACK_NS), f"{loader} {load}: {row}"
+        if load.startswith("ping-pong"):
+            assert row["switches"] > 500, load
+
+
+def test_bcc_and_co_re_count_the_same(needs_the_kit: None) -> None:
+    by = {(loader, load): row["counted_ns"] for loader, load, row in loads_of(ask("6.1"))}
+    for loader, load in by:
+        core, bcc = by["core", load], by["bcc", load]
+        assert abs(core - bcc) <= max(0.01 * core, CPU_SLACK_NS), f"{loader} {load}: {core} and {bcc} ns"
+
+
+def test_a_cgroup_that_lived_50_ms_is_counted_and_named(answers: dict[str, Answer]) -> None:
+    found = answers["short-lived"]
+    assert found["named"]
+    assert abs(found["counted_ns"] - found["true_ns"]) <= CPU_SLACK_NS
+
+
+def test_events_agree_with_perf(machine: str, answers: dict[str, Answer]) -> None:
+    errors = instruction_errors(answers)
+    assert {"cycles", "instructions"} <= errors.keys()
+    assert answers["events"]["stand_ins"] == (machine != "arm64")
+    assert all(error <= 2 for error in errors.values()), errors
+
+
+def test_arm64_counts_the_instructions_of_a_known_program(needs_the_kit: None) -> None:
+    found = ask("arm64")["known"]
+    counted, perf = found["counted"], found["perf"]
+    assert found["rival_switches"] > 100
+    assert percent_off(counted["instructions"], machines.KNOWN_INSTRUCTIONS) <= 1
+    assert percent_off(counted["instructions"], perf["instructions"]) <= 1
+    assert percent_off(counted["cycles"], perf["cycles"]) <= 2
+
+
+def test_arm64_cgroups_add_up_to_the_cpus_own_counter(needs_the_kit: None) -> None:
+    found = ask("arm64")["known"]
+    assert found["cpu1_idle_ticks"] <= 2, "the CPU idled: its counter holds more than the cgroups' work"
+    for name in ("cycles", "instructions"):
+        assert percent_off(found["cpu1_cgroups"][name], found["cpu1_counter"][name]) <= 1
+
+
+def test_cpu_time_stays_right_when_a_cpu_goes_and_comes_back(answers: dict[str, Answer]) -> None:
+    for name in ("while_offline", "roaming", "returned"):
+        row = answers["hotplug"][name]
+        assert row["most_ns"] > 0.1e9
+        assert outside_ns(row) <= max(0.01 * row["most_ns"], CPU_SLACK_NS), f"{name}: {row}"
+
+
+def test_the_exporter_starts_balances_its_books_and_ends(answers: dict[str, Answer]) -> None:
+    found = answers["start-up"]
+    assert set(found["programs"]) == HOOKS
+    assert found["books"]["total"] > 0
+    assert unbalanced(found["books"]) <= 1e-9
+    assert found["exit_code"] == 0
+    assert "Traceback" not in found["log"]
+
+
+def test_kill_9_leaves_nothing_in_the_kernel(answers: dict[str, Answer]) -> None:
+    assert set(answers["killed"]["programs"]) == HOOKS
+    assert answers["killed"]["exit_code"] == -9
+    assert answers["killed"]["left_behind"] == []
+
+
+def test_the_doctor_names_each_difference(machine: str, answers: dict[str, Answer]) -> None:
+    found = answers["doctor"]
+    assert found["counters"]["found"] == "from core"
+    assert found["kernel"]["found"].startswith("6.1" if machine == "arm64" else machine)
+    assert found["cgroups"]["found"] == "v2 at /sys/fs/cgroup"
+    if machine == "arm64":
+        assert found["pmu"]["found"] == "armv8_pmuv3 without cache_misses; they are not exported"
+    else:
+        assert found["pmu"]["found"] == "no hardware counters; they are not exported"
+    assert found["rapl"]["status"] == "warn"
+    assert found["rapl"]["found"].startswith("no ")
+
+
+def test_the_doctor_says_what_locked_memory_takes_before_5_11(
+    machine: str, answers: dict[str, Answer]
+) -> None:
+    found = answers["confined-doctor"]["capabilities"]
+    if machine == "5.10":
+        assert found["status"] == "warn"
+        assert found["found"].startswith("without CAP_SYS_RESOURCE")
+        assert "CAP_SYS_RESOURCE" in found["mend"]
+    else:
+        assert found["status"] == "ok"
+
+
+def test_what_is_exported_is_what_the_powercap_zones_drew(needs_the_kit: None) -> None:
+    found = ask("6.1")["powercap"]
+    books = found["books"]
+    exported = books["idle"] + books["cgroups"] + books["unattributed"]
+    assert found["mode"] == "400"
+    assert found["window_seconds"] >= 60
+    assert found["wrapped"]
+    assert percent_off(exported, found["true_joules"]) <= 0.5
+    assert percent_off(found["idle_watts"], found["plant_idle_watts"]) <= 5
+
+
+def test_energy_that_may_not_be_read_is_named_and_a_model_stands_in(needs_the_kit: None) -> None:
+    found = ask("6.1")["unreadable"]
+    assert found["exit_code"] == 0, found["log"]
+    assert "CAP_DAC_READ_SEARCH" in found["log"]
+    assert '"source": "model"' in found["output"]
+    assert "Traceback" not in found["log"]
