@@ -116,8 +116,12 @@ def path() -> Kind[Path]:
 
 
 def optional_path() -> Kind[Path | None]:
-    """A path, or None where it is left out."""
-    return Kind("a path", lambda found: Path(_string(found)), _last, lambda value: value and str(value))
+    """A path, or None where it is left out or empty, as Kepler's sample configuration has it."""
+
+    def parse(found: object) -> Path | None:
+        return None if found == "" else Path(_string(found))
+
+    return Kind("a path, or empty", parse, _last, lambda value: value and str(value))
 
 
 def text(allowed: str) -> Kind[str]:

@@ -67,6 +67,7 @@ class Client:
         self._socket: socket.socket | None = None
         self._sent: Mapping[str, str] = {}
         self._is_aborted = False
+        self._poll = select.poll()
 
     @contextmanager
     def get(self, path: str, query: Mapping[str, str], timeouts: Timeouts) -> Iterator[Iterator[bytes]]:
@@ -84,7 +85,7 @@ class Client:
         """Read the credentials anew after they were refused; whether they are others now."""
         before = self._sent
         self.close()
-        with contextlib.suppress(Failure):
+        with contextlib.suppress(Failure), self._failures():
             self._open()
             return self._endpoint.access.headers(self._configuration) != before
         return False
@@ -149,12 +150,14 @@ class Client:
         self._forget_socket()
         # A duplicate: TLS takes the socket itself over, and shutting one down shuts down both.
         self._socket = socket.socket(fileno=os.dup(made.fileno()))
+        self._poll.register(self._socket, select.POLLIN)
         if self._is_aborted:
             self.abort()
 
     def _forget_socket(self) -> None:
         connection, self._socket = self._socket, None
         if connection is not None:
+            self._poll.unregister(connection)
             connection.close()
 
     def _chunks(self, response: Any) -> Iterator[bytes]:
@@ -168,11 +171,7 @@ class Client:
             yield chunk
 
     def _is_readable(self) -> bool:
-        if self._socket is None:
-            return False
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        return bool(poll.poll(0))
+        return bool(self._poll.poll(0))
 
     @contextmanager
     def _failures(self) -> Iterator[None]:

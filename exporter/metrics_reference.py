@@ -22,7 +22,7 @@ _GROUPS = (
     (
         "kepler_",
         "Kepler's",
-        "Names, labels and units are Kepler 0.11's: its dashboards work unchanged.",
+        "Names, labels and units are Kepler 0.11's: queries on them work unchanged.",
     ),
     ("podjoule_", "podjoule's own", "What Kepler does not have, and what podjoule says of itself."),
     ("process_", "The process's", "What every Prometheus client has."),

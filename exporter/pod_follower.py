@@ -92,16 +92,21 @@ class FollowedPods:
         while not self._stopping.is_set():
             began = self._clock()
             try:
-                seconds = self._source.step(self._store, self._health)
-            except Failure as failure:
-                self._failed(failure, began)
+                self._exchange(began)
             except Exception as error:  # noqa: BLE001  a mistake of ours costs names, not the thread
                 mistake = Failure("internal", f"{type(error).__name__}: {error}")
                 mistake.__cause__ = error
                 self._failed(mistake, began)
-            else:
-                self._backoff.reset()
-                self._wait(seconds, began)
+
+    def _exchange(self, began: float) -> None:
+        try:
+            seconds = self._source.step(self._store, self._health)
+        except Failure as failure:
+            is_renewed = failure.reason == "unauthorized" and self._source.renew()
+            self._failed(failure, began, is_renewed=is_renewed)
+        else:
+            self._backoff.reset()
+            self._wait(seconds, began)
 
     def _wait(self, seconds: float, began: float) -> None:
         """Until the next look is due, or wanted."""
@@ -111,12 +116,11 @@ class FollowedPods:
                 self._wanted.wait(max(0.0, began + seconds - self._clock()))
             self._wanted.clear()
 
-    def _failed(self, failure: Failure, began: float) -> None:
+    def _failed(self, failure: Failure, began: float, *, is_renewed: bool = False) -> None:
         if self._stopping.is_set():
             return
         if self._clock() - began >= self._times.worked:
             self._backoff.reset()
-        is_renewed = failure.reason == "unauthorized" and self._source.renew()
         delay = 0.0 if is_renewed else self._backoff.delay(failure.retry_after_seconds)
         self._health.failed(failure, delay)
         self._stopping.wait(delay)

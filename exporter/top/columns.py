@@ -9,7 +9,7 @@ from exporter.top.frame import Row
 from exporter.top.units import GRAMS, JOULES, UNKNOWN, WATTS, digits, hundredths, money, percent, scaled
 
 NAME = "name"
-_GAP, _LEAST_NAME, _TEXT = 2, 20, 18
+_GAP, _LEAST_NAME, _TEXT = 2, 20, 15
 _LAST = 100  # the rank of what says nothing
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ctypes as ct
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ebpf import cgroups, counters, libbpf, perf_events, program
+from ebpf import cgroups, counters, libbpf, perf_events, pins, program
 from ebpf.cgroups import CgroupTree
 from ebpf.hierarchy import Hierarchy
 from ebpf.program import ProgramOptions, settings_of
@@ -215,3 +215,37 @@ def test_the_options_of_a_test_run_are_those_of_libbpf(tmp_path: Path) -> None:
     ours = layout_of_ctypes(libbpf._TestRun)
     found = compiled_layouts({"bpf_test_run_opts": list(ours.members)}, ["<bpf/bpf.h>"], tmp_path)
     assert found["bpf_test_run_opts"].members == ours.members
+
+
+def test_the_version_of_the_layout_is_that_of_the_header() -> None:
+    version = re.search(r"#define LAYOUT_VERSION (\d+)", HEADER)
+    assert version
+    assert int(version[1]) == program.LAYOUT_VERSION
+
+
+LAYOUT_OPTIONS = ProgramOptions(Hierarchy(2, Path("/cg")))
+
+
+@pytest.mark.parametrize(
+    ("options", "n_cpu", "mask"),
+    [
+        (replace(LAYOUT_OPTIONS, by_process=True), 4, 7),
+        (replace(LAYOUT_OPTIONS, map_entries=64), 4, 7),
+        (replace(LAYOUT_OPTIONS, hierarchy=Hierarchy(1, Path("/cg"), 8, "cpuacct")), 4, 7),
+        (replace(LAYOUT_OPTIONS, events={}), 4, 7),
+        (LAYOUT_OPTIONS, 8, 7),
+        (LAYOUT_OPTIONS, 4, 0),
+    ],
+    ids=["by process", "map entries", "hierarchy", "events", "CPUs", "mask"],
+)
+def test_programs_that_count_differently_share_no_maps(
+    options: ProgramOptions, n_cpu: int, mask: int
+) -> None:
+    assert program.layout_of(options, n_cpu, mask) != program.layout_of(LAYOUT_OPTIONS, 4, 7)
+
+
+def test_a_layout_is_a_name_that_a_bpffs_takes() -> None:
+    name = program.layout_of(LAYOUT_OPTIONS, 4, 7)
+    assert pins._LAYOUT.fullmatch(name)
+    assert "." not in name, "kernel/bpf/inode.c keeps names with dots for itself"
+    assert name == program.layout_of(replace(LAYOUT_OPTIONS, pin=Path("/elsewhere")), 4, 7)

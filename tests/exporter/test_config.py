@@ -310,3 +310,8 @@ def test_an_address_is_kept_as_it_is_written(address):
 @pytest.mark.parametrize("address", ["80", "::1:80", "[::1]", ":-1", ":65536", "http://a:1"])
 def test_anything_else_is_no_address(address):
     assert repr(address) in refused("--web.listen-address", address)
+
+
+def test_an_empty_path_is_none_as_in_keplers_sample(write):
+    config = load(file=write('web: {configFile: ""}\nkube: {config: ""}\n'))
+    assert (config.web.config_file, config.kube.config) == (None, None)

@@ -110,14 +110,14 @@ def test_every_counter_stands_where_it_stood(tmp_path: Path, pinned: bool) -> No
     first, before = begun(life)
     life.end(first)
     life.source.statistics_now = KernelStatistics({"on_switch": 10}, {"on_switch": 5_000}, 3, 250, 1)
-    after = life.start().tick(0.0)
+    after = life.start().tick(1e-6)
     own = {"podjoule_ticks_total", "podjoule_bpf_runs_total", "podjoule_bpf_run_seconds_total"}
     own |= set() if pinned else {"podjoule_bpf_dropped_seconds_total", "podjoule_bpf_lost_events_total"}
     assert len(counters(before)) > 40
     assert_never_down(before, after)
     for key, n in counters(before).items():
         if key[0] not in own:
-            assert after[key] == pytest.approx(n, abs=1e-9), key
+            assert after[key] == pytest.approx(n, abs=1e-5), key
     assert of(after, "podjoule_ticks_total") == of(before, "podjoule_ticks_total") + 1
     assert of(after, "podjoule_bpf_runs_total") == 20, "programs are new ones"
     assert of(after, "podjoule_bpf_lost_events_total") == (1 if pinned else 2), "pinned maps go on counting"
@@ -148,12 +148,11 @@ def test_without_the_kernels_counts_the_downtime_is_a_gap(
 ) -> None:
     life = Life(tmp_path, pinned=False)
     first, before = begun(life)
-    life.end(first)
     work(first)
     life.source.advance(20.0)
     life.end(first)
     second = life.start()
-    after = second.tick(0.0)
+    after = second.tick()
     assert_never_down(before, after)
     assert of(after, "kepler_container_cpu_seconds_total") == of(before, "kepler_container_cpu_seconds_total")
     assert of(after, "kepler_node_cpu_joules_total") == of(before, "kepler_node_cpu_joules_total")

@@ -16,21 +16,13 @@ from tests.vm.probe import MARK
 ROOT = Path(__file__).resolve().parents[2]
 KIT = Path(__file__).with_name("kit")
 KNOWN_INSTRUCTIONS = 1_000_000_000
-_EVERYWHERE = [
-    "machine",
-    "doctor",
-    "confined-doctor",
-    "short-lived",
-    "events",
-    "hotplug",
-    "start-up",
-    "killed",
-]
+_FIRST = ["machine", "doctor", "confined-doctor", "short-lived", "events", "start-up", "killed"]
+# hotplug comes last: a CPU that came back under emulation is not what the other claims are about
 PROBES = {
-    "5.10": [*_EVERYWHERE, "core"],
-    "6.1": [*_EVERYWHERE, "core-and-bcc", "powercap", "unreadable"],
-    "6.12": [*_EVERYWHERE, "core"],
-    "arm64": [*_EVERYWHERE, "core", "known"],
+    "5.10": [*_FIRST, "core", "hotplug"],
+    "6.1": [*_FIRST, "core-and-bcc", "powercap", "unreadable", "hotplug"],
+    "6.12": [*_FIRST, "core", "hotplug"],
+    "arm64": [*_FIRST, "core", "known", "hotplug"],
 }
 _SOURCES = (
     "ebpf", "estimator", "exporter", "models", "tests/vm", "tests/live", "tests/e2e/servers.py",

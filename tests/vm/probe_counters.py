@@ -8,7 +8,7 @@ import signal
 import struct
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from ebpf.counters import CPU_NS, CYCLES, INSTRUCTIONS, CounterSource
@@ -46,9 +46,12 @@ def counting(loaders: Sequence[str]) -> dict[str, object]:
         for name, start in STARTERS.items():
             stack.callback(stop, *start(groups[name]))
         time.sleep(3)  # an emulated machine takes its time to start them
+        _freeze(groups.values(), frozen=True)  # loaders are read one after the other: nothing may move
         forks = _forks()
         before = {loader: bracketed(source, leaves(groups), "v2") for loader, source in sources.items()}
+        _freeze(groups.values(), frozen=False)
         time.sleep(WINDOW_SECONDS)
+        _freeze(groups.values(), frozen=True)
         after = {loader: bracketed(source, leaves(groups), "v2") for loader, source in sources.items()}
         processes_per_second = (_forks() - forks) / WINDOW_SECONDS
         results = {loader: compare(sources[loader], before[loader], after[loader]) for loader in loaders}
@@ -58,6 +61,17 @@ def counting(loaders: Sequence[str]) -> dict[str, object]:
             "short_processes_per_second": processes_per_second,
             "loads": {loader: _by_load(result) for loader, result in results.items()},
         }
+
+
+def _freeze(groups: Collection[Cgroup], *, frozen: bool) -> None:
+    """Stop whole cgroups, or let them go on. Raises TimeoutError."""
+    for group in groups:
+        (group.folder("v2") / "cgroup.freeze").write_text(f"{int(frozen)}")
+    deadline = time.monotonic() + 30
+    while frozen and not all("frozen 1" in (g.folder("v2") / "cgroup.events").read_text() for g in groups):
+        if time.monotonic() > deadline:
+            raise TimeoutError("a cgroup does not freeze")
+        time.sleep(0.05)
 
 
 def _by_load(result: Measured) -> dict[str, dict[str, int]]:

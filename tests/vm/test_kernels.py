@@ -127,6 +127,12 @@ def test_cpu_time_stays_right_when_a_cpu_goes_and_comes_back(answers: dict[str, 
         assert outside_ns(row) <= max(0.01 * row["most_ns"], CPU_SLACK_NS), f"{name}: {row}"
 
 
+@pytest.mark.xfail(reason="events are opened on the CPUs that are online at the start, and on no later one")
+def test_events_go_on_where_a_cpu_came_back(answers: dict[str, Answer]) -> None:
+    found = answers["hotplug"]["cycles_after_return"]
+    assert percent_off(found["counted"], found["perf"]) <= 2
+
+
 def test_the_exporter_starts_balances_its_books_and_ends(answers: dict[str, Answer]) -> None:
     found = answers["start-up"]
     assert set(found["programs"]) == HOOKS

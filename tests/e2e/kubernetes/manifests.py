@@ -11,7 +11,7 @@ from tests.e2e.cluster.images import BUSYBOX_IMAGE
 
 Manifest = dict[str, Any]
 _LOAD = (Path(__file__).parent / "load.sh").read_text()
-_PREFERRED = {"resources": {"requests": {"cpu": "500m"}}}
+_PREFERRED = {"resources": {"requests": {"cpu": "300m"}}}
 _TOLD = "/shared/used-us"
 _MOUNT = {"name": "shared", "mountPath": "/shared"}
 

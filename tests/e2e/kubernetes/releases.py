@@ -44,6 +44,7 @@ class Release:
             "kube": {"mode": self.mode},
             "hostPaths": {"powercap": str(self.powercap)},
             "config": {"monitor": {"interval": "1s"}, "ebpf": {"cgroupHierarchy": self.hierarchy}},
+            "resources": {"requests": {"cpu": "100m"}},
             **self.values,
         }
         options = ("--namespace", NAMESPACE, "--create-namespace", "--values", "-")
