@@ -17,7 +17,7 @@ AS_ROOT = $(shell if [ "$$(id -u)" != 0 ] && sudo -n true 2>/dev/null; then echo
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: $(RUN_STAMP) $(CORE_OBJECT) ## run the exporter (ARGS='--monitor.interval 1s' passes flags)
@@ -25,7 +25,7 @@ run: $(RUN_STAMP) $(CORE_OBJECT) ## run the exporter (ARGS='--monitor.interval 1
 
 .PHONY: test
 test: $(DEV_STAMP) $(CORE_OBJECT) ## run every test, the live and end-to-end ones included
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -m "not kernels" $(ARGS)
 
 .PHONY: live
 live: $(DEV_STAMP) $(CORE_OBJECT) ## run the tests that need root and a real kernel
@@ -34,6 +34,23 @@ live: $(DEV_STAMP) $(CORE_OBJECT) ## run the tests that need root and a real ker
 .PHONY: e2e
 e2e: $(DEV_STAMP) $(CORE_OBJECT) ## run the tests with real Prometheus and podman
 	$(BIN)/pytest -m e2e $(ARGS)
+
+.PHONY: kernels
+kernels: $(DEV_STAMP) $(CORE_OBJECT) ## try other kernels and arm64 in emulation, and make docs/kernels.md
+	$(BIN)/pytest -m kernels $(ARGS)
+	$(BIN)/python -m tests.vm.table
+
+.PHONY: cluster
+cluster: $(DEV_STAMP) ## start a one-node Kubernetes (compiled where it is not yet)
+	$(BIN)/python -m tests.e2e.cluster up
+
+.PHONY: cluster-down
+cluster-down: $(DEV_STAMP) ## end it; nothing is left
+	$(BIN)/python -m tests.e2e.cluster down
+
+.PHONY: e2e-kubernetes
+e2e-kubernetes: $(DEV_STAMP) $(CORE_OBJECT) ## run the tests in that Kubernetes
+	$(BIN)/pytest -m kubernetes $(ARGS)
 
 .PHONY: check
 check: lint types layers c-check ## everything that needs no run: format, lint, types, layers, C warnings

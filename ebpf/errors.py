@@ -8,7 +8,7 @@ PodjouleError
 │   └── ModelUnavailable    no model fits this machine
 ├── ModelInvalid            a model file that must not be used: names the file and the field
 ├── StateInvalid            a state file that must not be used (exporter.state_file)
-├── GridError               a provider of carbon intensity gave no usable value (exporter.grid_http)
+├── GridError               a provider of carbon intensity gave no usable value (exporter.grid.http)
 └── UsageError              wrong command line or configuration; the command exits with 2
 
 A message says what was wanted, where, what was found, and how to mend it, in one line.

@@ -11,13 +11,13 @@ from ebpf.hierarchy import find_hierarchy
 from ebpf.program import ProgramOptions
 from ebpf.source import open_source
 from estimator.cpu_topology import read_topology
-from exporter.carbon import open_tariffs
 from exporter.config import Config
 from exporter.container_names import ContainerNames, host_root
 from exporter.continuity import open_keeper
+from exporter.grid.choice import open_tariffs
+from exporter.kube.directory import open_pods
 from exporter.ledger import Ledger
 from exporter.measurement import Keeper, KeepsNothing, Measurement
-from exporter.pod_directory import open_pods
 from exporter.power import choose_power
 from exporter.processes import ProcessLedger
 from exporter.register import Lifetimes

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 
-from exporter import carbon_families as c
 from exporter import families as f
 from exporter.exposition import Family, Labels
+from exporter.grid import families as c
 
 Key = tuple[str, Labels]
 

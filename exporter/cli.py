@@ -211,7 +211,7 @@ def _config_check(_arguments: argparse.Namespace, config: Config) -> int:
     import yaml
 
     if config.web.config_file is not None:
-        from exporter.web_security import check_web_config
+        from exporter.web.security import check_web_config
 
         check_web_config(config.web.config_file)
     sys.stdout.write(yaml.safe_dump(to_plain(config), sort_keys=False))

@@ -12,13 +12,13 @@ import numpy as np
 from ebpf.version import VERSION
 from estimator.cpuinfo import Processor, read_processors
 from estimator.energy import ZoneShare
-from exporter import carbon_families as c
 from exporter import families as f
 from exporter.accounts import Account
-from exporter.collect_carbon import CarbonFamilies
 from exporter.exposition import Family, Labels
 from exporter.families import Spec
 from exporter.floats import Floats
+from exporter.grid import families as c
+from exporter.grid.collect import CarbonFamilies
 from exporter.ledger import Balances
 from exporter.measurement import Measurement, Tick, conservation_error
 from exporter.pod_families import PodFamilies

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exporter.carbon_sections import Carbon, Cost
+from exporter.grid.sections import Carbon, Cost
 from exporter.kinds import choice, text
 from exporter.options import (
     CONFIG_FILE_DEST,

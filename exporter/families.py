@@ -5,7 +5,7 @@ What Kepler 0.11 defines keeps its name, labels and unit; what only podjoule has
 
 from __future__ import annotations
 
-from exporter.carbon_families import CARBON_SPECS
+from exporter.grid.families import CARBON_SPECS
 from exporter.specs import CONTAINER, NODE, POD, PROCESS, VM
 from exporter.specs import Spec as Spec
 

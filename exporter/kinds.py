@@ -12,8 +12,8 @@ from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
 from ebpf.errors import UsageError
-from exporter.day_schedule import DayPart, parse_day_parts
 from exporter.durations import format_duration, parse_duration
+from exporter.grid.day_schedule import DayPart, parse_day_parts
 from exporter.nearest import nearest
 
 T = TypeVar("T")
@@ -176,7 +176,7 @@ def time_zone() -> Kind[str]:
     """A time zone's name in the IANA database."""
 
     def parse(found: object) -> str:
-        from exporter.time_zones import find_zone  # costs start-up time
+        from exporter.grid.time_zones import find_zone  # costs start-up time
 
         find_zone(_string(found))
         return _string(found)
@@ -243,7 +243,7 @@ def _strings(found: object) -> list[str]:
 
 
 def _check_address(address: str) -> None:
-    from exporter.listen import parse_address  # sockets: start-up pays for them only where one is named
+    from exporter.web.listen import parse_address  # sockets: start-up pays for them only where one is named
 
     try:
         parse_address(address)

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from ebpf.counters import CACHE_MISSES, CPU_NS, CYCLES, INSTRUCTIONS
 from estimator.energy import FloatArray, Usage, ZoneShare
 from exporter.accounts import Account, Rename, Resolver, unchanged
+from exporter.grid.tariffs import FREE, Tariff
 from exporter.node_totals import NodeTotals
 from exporter.register import IndexArray, Lifetimes, Register
 from exporter.rows import KeptRows, RowTable
-from exporter.tariffs import FREE, Tariff
 from exporter.workloads import Kind
 
 IdArray = npt.NDArray[np.uint64]

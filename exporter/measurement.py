@@ -18,13 +18,13 @@ from estimator.usage import UsageTracker
 from exporter.carried import Carried
 from exporter.components import Components
 from exporter.config import Config
+from exporter.grid.tariffs import Tariffs
 from exporter.ledger import IdArray, Ledger
 from exporter.pods import PodDirectory
 from exporter.power import Power
 from exporter.processes import ProcessLedger
 from exporter.register import Lifetimes
 from exporter.resolver import WorkloadResolver
-from exporter.tariffs import Tariffs
 
 
 @dataclass(frozen=True, slots=True)

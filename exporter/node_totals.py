@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from estimator.energy import FloatArray, ZoneShare
-from exporter.tariffs import FREE, Tariff
+from exporter.grid.tariffs import FREE, Tariff
 
 _NOT_MEASURED = (math.nan, math.nan, math.nan)
 

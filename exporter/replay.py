@@ -22,8 +22,8 @@ from typing import NoReturn
 
 from ebpf.errors import UsageError
 from estimator.cpu_topology import CpuTopology
-from exporter.carbon import known_tariffs
 from exporter.config import Config
+from exporter.grid.choice import known_tariffs
 from exporter.ledger import Ledger
 from exporter.measurement import Measurement, Tick
 from exporter.model_watch import CurrentCoefficients
@@ -36,8 +36,8 @@ from exporter.register import Lifetimes
 from exporter.sections import Host
 from exporter.snapshot import describe, table
 from exporter.ticker import Ticker
-from exporter.web import Application
-from exporter.web_server import build_server
+from exporter.web.application import Application
+from exporter.web.opening import build_server
 
 log = logging.getLogger("exporter.replay")
 

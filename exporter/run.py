@@ -16,8 +16,8 @@ from exporter.page import RenderedPage
 from exporter.privileges import give_up, still_needed
 from exporter.reload import Reload
 from exporter.ticker import Ticker
-from exporter.web import Application
-from exporter.web_server import build_server
+from exporter.web.application import Application
+from exporter.web.opening import build_server
 
 log = logging.getLogger("exporter.run")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from exporter.api_view import View
+from exporter.api.view import View
 from exporter.exposition import Block
 from exporter.page import RenderedPage
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
-from exporter.api_observer import Observer, Round
+from exporter.api.observer import Observer, Round
 from exporter.collect import Collector
 from exporter.config import Config
 from exporter.exposition import Renderer

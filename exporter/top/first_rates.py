@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from estimator.energy import FloatArray
-from exporter.api_view import VALUES, Rows
+from exporter.api.view import VALUES, Rows
 from exporter.ledger import Balances
 
 _RATES = [VALUES.index(name) for name in ("cores", "instructions_per_cycle", "misses_per_1000_instructions")]

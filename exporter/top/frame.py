@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from exporter.api_view import TOP_KINDS
+from exporter.api.view import TOP_KINDS
 
 Document = Mapping[str, Any]
 Key = tuple[str, str]

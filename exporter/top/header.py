@@ -40,10 +40,9 @@ class Seen:
         said = self.problem or (self.frame.node.problem if self.frame else "")
         if not said and not self.is_stale:
             return ""
-        age = f"this is {self.age_seconds:.0f} s old"
-        if not said:
-            return f"no new measurement; {age}"
-        return f"{said}; {age}" if self.frame and (self.problem or self.is_stale) else said
+        is_old = self.frame is not None and (self.problem or self.is_stale)
+        age = f"{self.age_seconds:.0f} s old: " if is_old else ""
+        return age + (said or "no new measurement")
 
 
 def title(seen: Seen) -> Line:
@@ -96,14 +95,14 @@ def shown_line(state: State, model: Model) -> Line:
     """What the table holds: by what, inside of what, in which order, found by what."""
     direction = "up" if model.ascending else "down"
     pieces = [Piece(f"By {state.showing}", "title")]
+    pieces += [Piece("  PAUSED", "warn")] if state.is_paused else []
     pieces.append(Piece(f"  sort {model.sort} {direction}"))
     if state.filter or state.is_editing:
         pieces += [Piece("  filter "), Piece(state.filter, "warn")]
         pieces.append(Piece(f"  {len(model.rows)} of {model.total}"))
     else:
         pieces.append(Piece(f"  {model.total} rows"))
-    pieces += [Piece("  PAUSED", "warn")] if state.is_paused else []
-    return (*pieces, *(Piece(f"  in {_described(row)}") for row in state.scopes))
+    return (*pieces, *(Piece(f"  in {_described(row)}") for row in reversed(state.scopes)))
 
 
 def _zone(zone: Zone) -> str:

@@ -6,12 +6,12 @@ import json
 import time
 from dataclasses import replace
 
-from exporter.api_observer import Observer, Round
-from exporter.api_query import WorkloadsQuery
-from exporter.api_rows import SHOWN_KINDS
-from exporter.api_status import status
-from exporter.api_view import Rows, View
-from exporter.api_workloads import WorkloadsWriter
+from exporter.api.observer import Observer, Round
+from exporter.api.query import WorkloadsQuery
+from exporter.api.rows import SHOWN_KINDS
+from exporter.api.status import status
+from exporter.api.view import Rows, View
+from exporter.api.workloads import WorkloadsWriter
 from exporter.assembly import assemble
 from exporter.config import Config
 from exporter.measurement import Measurement, Tick

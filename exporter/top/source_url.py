@@ -177,7 +177,8 @@ def _unreachable(url: str, error: Exception) -> str:
         return f"{url} does not answer within {_TIMEOUT_SECONDS:.0f} s"
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"{url}: certificate not trusted: {cause.verify_message}; --ca-file names its authority"
-    return f"{url} cannot be reached: {cause}"
+    why = cause.strerror if isinstance(cause, OSError) and cause.strerror else cause
+    return f"{url} cannot be reached: {why}"
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -13,11 +13,11 @@ import tracemalloc
 import numpy as np
 
 from exporter.accounts import Account
-from exporter.api import Api
-from exporter.history import N_SLOTS, SLOT_SECONDS, History, Spent
+from exporter.api.history import N_SLOTS, SLOT_SECONDS, History, Spent
+from exporter.api.routes import Api
 from exporter.tick_page import TickPage
 from exporter.ticker import Ticker
-from exporter.ui_files import UiFiles
+from exporter.web.ui_files import UiFiles
 from exporter.workloads import Workload
 from tests.exporter.nodes import Node, in_pod
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from exporter.heap import keep_heap_small
-from exporter.pod_directory import open_pods
+from exporter.kube.directory import open_pods
 from exporter.pods import PodDirectory
 from exporter.sections import Kube
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from exporter.exposition import Family, Renderer
 from exporter.page import RenderedPage
-from exporter.server import Server
-from exporter.web import Application
+from exporter.web.application import Application
+from exporter.web.server import Server
 from tests.bench.rows import Row, at_most
 from tests.bench.scraper import scrape_together
 from tests.exporter.reference import Collector, generate, reference

@@ -12,8 +12,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from exporter.server import Server
-from exporter.web import Application
+from exporter.web.application import Application
+from exporter.web.server import Server
 from tests.e2e.chromium import SIZES, browser, find_chromium
 from tests.e2e.page_stage import SHOP, stage
 from tests.e2e.servers import Podjoule

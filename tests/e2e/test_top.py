@@ -78,7 +78,7 @@ def screen(require_command: Callable[[str], str], tmp_path: Path) -> Iterator[Tm
 def start(screen: Tmux, exporter: Podjoule, *flags: str) -> list[str]:
     """Others may run pods on this machine: only the rows of ours, which are few enough for any screen."""
     screen.shell(" ".join([TOP, f"--url={exporter.url}", "--interval=500ms", f"--filter='{OURS}'", *flags]))
-    return screen.wait(r"^web-7d4b9c6f5-x2k8p +pod ", lambda _: screen.state() == TAKEN)
+    return screen.wait(r"^web-7d4b9c6f5-x2k8p ", lambda _: screen.state() == TAKEN)
 
 
 def names(screen: list[str]) -> list[str]:
@@ -161,7 +161,9 @@ def test_it_drills_from_a_namespace_to_a_pod_to_a_container_to_a_process(
     screen.keys("n", "r", "Enter")
     screen.wait("in pod web-", lambda found: set(names(found)) == {"web", "proxy"})
     screen.keys("Enter")
-    found = screen.wait("^By process .*in container web", lambda found: names(found) == ["python"])
+    found = screen.wait(
+        "^By process .*in container web", lambda found: names(found)[:1] in (["python"], ["python3"])
+    )
     (row,) = [line for line in found if line.startswith("python")]
     pid = row.split()[1]
     assert Path(f"/proc/{pid}/comm").read_text().startswith("python")
@@ -271,7 +273,9 @@ def test_colours_by_default_and_none_with_no_color(
         with terminal(tmp_path, environment=environment) as screen:
             start(screen, exporter)
             assert bool(COLOUR.search(screen.coloured())) == coloured
-            assert "\x1b[7m" in screen.coloured()  # the cursor's row is seen without colour, too
+            assert re.search(
+                r"\x1b\[([0-9;]*;)?7m", screen.coloured()
+            )  # the cursor's row is seen without colour, too
             leave(screen)
 
 
@@ -280,10 +284,10 @@ def test_into_a_pipe_goes_one_plain_table(exporter: Podjoule) -> None:
     assert found.returncode == 0
     assert found.stderr == ""
     assert "\x1b" not in found.stdout
-    assert found.stdout.count("NAME") == 1
+    assert found.stdout.count("\nNAME ") == 1
     assert re.search(r"^web-7d4b9c6f5-x2k8p +pod +shop +[0-9.]+ +m?W ", found.stdout, re.MULTILINE)
     found = run("--url", exporter.url, "--count=2", "--interval=1s", "--by=namespace", "--sort=name")
-    assert found.stdout.count("\nNAME") == 2
+    assert found.stdout.count("\nNAME ") == 2
     assert re.search(r"^data .*\n\(?.*^shop ", found.stdout, re.MULTILINE | re.DOTALL)
 
 
@@ -295,15 +299,13 @@ def test_its_own_measurement_shows_pods_and_processes_without_being_asked(
     assert address
     kubelet = address[1] or address[2]
     flags += ["--kube.mode=kubelet", f"--kube.kubelet-address={kubelet}", "--kube.node-name=node-1"]
-    screen.shell(" ".join([TOP, "--interval=1s", *flags]))
+    screen.shell(" ".join([TOP, "--interval=1s", "--filter=web-7d", *flags]))
     found = screen.wait(r"^web-7d4b9c6f5-x2k8p +pod ")
     assert "measured by rapl" in found[0]
-    screen.keys("/")
-    screen.type("web-7d")
-    screen.keys("Enter", "Enter")
+    screen.keys("Enter")
     screen.wait("in pod web-", lambda found: "web" in names(found))
     screen.keys("n", "r", "Enter")
-    screen.wait("^By process .*in container web", lambda found: "python" in names(found))
+    screen.wait("^By process .*in container web", lambda found: names(found)[:1] in (["python"], ["python3"]))
     leave(screen)
 
 
@@ -322,10 +324,10 @@ def test_an_exporter_that_goes_away_is_said_to_and_its_figures_stay(
     with Podjoule("--monitor.interval=1s", log=tmp_path / "podjoule.log") as podjoule:
         screen.shell(f"{TOP} --url={podjoule.url} --interval=500ms")
         screen.wait("^kernel +kernel")
-    found = screen.wait(r"cannot be reached: .*; this is [0-9]+ s old")
+    found = screen.wait(r"^[0-9]+ s old: http://.* cannot be reached: Connection refused")
     assert any(line.startswith("kernel") for line in found)
-    ages = [int(re.search(r"this is (\d+) s old", "\n".join(found))[1])]  # type: ignore[index]
-    screen.wait(rf"this is (?!{ages[0]} )\d+ s old")
+    ages = [int(re.search(r"(\d+) s old", "\n".join(found))[1])]  # type: ignore[index]
+    screen.wait(rf"^(?!{ages[0]} )\d+ s old")
     leave(screen)
 
 

@@ -8,9 +8,9 @@ from unittest.mock import patch
 
 from ebpf.counters import KernelStatistics
 from estimator.cpuinfo import Processor
-from exporter.carbon_sections import Cost
 from exporter.components import Components
 from exporter.exposition import Renderer
+from exporter.grid.sections import Cost
 from tests.exporter.nodes import FIXTURES, NODE, Node, container, in_pod, write_process
 
 PAGES = FIXTURES / "pages"

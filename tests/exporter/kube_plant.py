@@ -8,14 +8,14 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from exporter.kube_access import Access, ServiceAccount
-from exporter.kube_backoff import Backoff
-from exporter.kube_client import Client, Endpoint
-from exporter.pod_follower import FollowedPods, FollowTimes
-from exporter.pod_health import PodHealth
-from exporter.pod_poll import PolledPods
-from exporter.pod_source import PodSource
-from exporter.pod_watch import WatchedPods, WatchTimes
+from exporter.kube.access import Access, ServiceAccount
+from exporter.kube.backoff import Backoff
+from exporter.kube.client import Client, Endpoint
+from exporter.kube.follower import FollowedPods, FollowTimes
+from exporter.kube.health import PodHealth
+from exporter.kube.poll import PolledPods
+from exporter.kube.source import PodSource
+from exporter.kube.watch import WatchedPods, WatchTimes
 from tests.exporter.kube_server import TOKEN, KubeServer, pod, write_ca
 
 WAIT_SECONDS = 10.0

@@ -14,10 +14,11 @@ from estimator.energy import EnergySource
 from estimator.metered import MeteredEnergy
 from estimator.meters.fake import FakeMeter
 from estimator.meters.port import MeterError, ZoneReading
-from exporter.carbon import known_tariffs
-from exporter.carbon_sections import Carbon, Cost
 from exporter.config import Config
 from exporter.container_names import ContainerNames
+from exporter.grid.choice import known_tariffs
+from exporter.grid.sections import Carbon, Cost
+from exporter.grid.tariffs import Tariffs
 from exporter.ledger import Ledger
 from exporter.measurement import Measurement, Tick
 from exporter.pods import PodDirectory
@@ -26,7 +27,6 @@ from exporter.processes import ProcessLedger
 from exporter.register import Lifetimes
 from exporter.resolver import WorkloadResolver
 from exporter.sections import Exporters, Host, Kube, Monitor, Prometheus
-from exporter.tariffs import Tariffs
 from exporter.ticker import Ticker
 
 UID = "7e44ee88-1e65-4a16-8cdf-9a90c819180e"

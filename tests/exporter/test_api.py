@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 import exporter
-from exporter.api import Api
-from exporter.api_grid import Grid
-from exporter.api_query import KINDS, SORTS
-from exporter.api_view import VALUES, View
+from exporter.api.grid import Grid
+from exporter.api.query import KINDS, SORTS
+from exporter.api.routes import Api
+from exporter.api.view import VALUES, View
 from exporter.pods import ContainerInfo, DirectoryStatus, PodInfo
-from exporter.responses import Response
 from exporter.tick_page import TickPage
 from exporter.ticker import Ticker
-from exporter.ui_files import UiFiles
+from exporter.web.responses import Response
+from exporter.web.ui_files import UiFiles
 from tests.exporter.nodes import NODE, UID, Node, container, in_pod, write_process
 
 DOCUMENT = json.loads((Path(exporter.__file__).parent / "ui/openapi.json").read_text())

@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 
 from ebpf.errors import UsageError
 from estimator.energy import SourceInfo, Usage, ZoneEnergy
-from exporter.carbon import known_tariffs, open_tariffs
-from exporter.carbon_sections import Carbon, Cost
-from exporter.country_table import configured_country, countries, country_of
-from exporter.day_schedule import DayPart
 from exporter.families import SPECS
-from exporter.grid_feed import GridFeed
-from exporter.grid_http import GridClient
-from exporter.grid_providers import ElectricityMaps, Reading
-from exporter.intensity import Constant, KnownIntensity
+from exporter.grid.choice import known_tariffs, open_tariffs
+from exporter.grid.country_table import configured_country, countries, country_of
+from exporter.grid.day_schedule import DayPart
+from exporter.grid.feed import GridFeed
+from exporter.grid.http import GridClient
+from exporter.grid.intensity import Constant, KnownIntensity
+from exporter.grid.providers import ElectricityMaps, Reading
+from exporter.grid.sections import Carbon, Cost
+from exporter.grid.tariffs import Price, Tariffs
 from exporter.power import NoEnergy
-from exporter.tariffs import Price, Tariffs
 from tests.exporter.grid_server import Answer, serving
 from tests.exporter.nodes import Node, Samples, container, in_pod, labels_of, of, series
 

@@ -17,10 +17,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from exporter.grid_feed import GridFeed
-from exporter.grid_http import MAX_BYTES, GridClient, GridError
-from exporter.grid_providers import TOKEN_SECONDS, ElectricityMaps, Provider, Reading, WattTime
-from exporter.intensity import Constant, Intensity, KnownIntensity
+from exporter.grid.feed import GridFeed
+from exporter.grid.http import MAX_BYTES, GridClient, GridError
+from exporter.grid.intensity import Constant, Intensity, KnownIntensity
+from exporter.grid.providers import TOKEN_SECONDS, ElectricityMaps, Provider, Reading, WattTime
 from tests.exporter.grid_server import Answer, Asked, GridServer, serving
 
 SECRET = "s3cr3t-t0ken"

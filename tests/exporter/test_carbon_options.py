@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from ebpf.errors import UsageError
-from exporter.carbon_sections import Carbon, Cost
 from exporter.config import OPTIONS, Config, load_config, to_plain
-from exporter.day_schedule import DayPart
+from exporter.grid.day_schedule import DayPart
+from exporter.grid.sections import Carbon, Cost
 from exporter.options import add_flags
 
 FILE = """

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.day_schedule import MINUTES, DayPart, DaySchedule, open_part, parse_day_parts
+from exporter.grid.day_schedule import MINUTES, DayPart, DaySchedule, open_part, parse_day_parts
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from ebpf.counters import KernelStatistics
 from ebpf.fake import FakeCounterSource
-from exporter.carbon_sections import Carbon, Cost
 from exporter.carried import BOOKED, Carried
 from exporter.continuity import FILE, Clocks, Continuity, open_keeper
 from exporter.exposition import Family
 from exporter.families import SPECS
+from exporter.grid.sections import Carbon, Cost
 from exporter.sections import State
 from exporter.state_file import State as StateOfFile
 from exporter.state_file import read_state, write_state

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.accounts import Account
-from exporter.history import N_SLOTS, SLOT_SECONDS, History, Spent, Window
+from exporter.api.history import N_SLOTS, SLOT_SECONDS, History, Spent, Window
 from exporter.workloads import Workload
 
 HOUR = N_SLOTS * SLOT_SECONDS

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter import kube_lines
-from exporter.kube_errors import Failure
-from exporter.kube_lines import LineSplitter, ListSplitter
+from exporter.kube import lines as kube_lines
+from exporter.kube.errors import Failure
+from exporter.kube.lines import LineSplitter, ListSplitter
 
 ITEMS = st.lists(
     st.dictionaries(st.text(max_size=5), st.text(max_size=20) | st.just('"items":[{}],')), max_size=5

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from exporter.responses import Response
 from exporter.tick_page import TickPage
-from exporter.ui_files import UiFiles
-from exporter.ui_landing import landing
+from exporter.web.landing import landing
+from exporter.web.responses import Response
+from exporter.web.ui_files import UiFiles
 from tests.exporter.nodes import Node, in_pod
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ebpf.errors import UsageError
-from exporter.kube_backoff import Backoff
-from exporter.pod_directory import open_pods
+from exporter.kube.backoff import Backoff
+from exporter.kube.directory import open_pods
 from exporter.pods import NoPods, PodDirectory
 from exporter.sections import Kube
 from tests.exporter.kube_plant import LEFT_BY_SSL, Plant, wait_until
@@ -109,7 +109,7 @@ def test_waiting_doubles_and_is_spread() -> None:
 
 IMPORTS = """
 import sys
-from exporter.kube_imports import client_parts
+from exporter.kube.imports import client_parts
 configuration, rest = client_parts()
 assert (configuration, rest) == client_parts()
 heavy = {"pydantic", "oauthlib", "requests", "websocket", "kubernetes"} & set(sys.modules)
@@ -129,7 +129,7 @@ def test_the_client_is_imported_without_what_is_not_needed_and_whole_for_others(
 
 FALLBACK = """
 import sys, importlib.util
-from exporter import kube_imports
+from exporter.kube import imports as kube_imports
 kube_imports._empty_package = lambda: (_ for _ in ()).throw(ImportError("as another version might"))
 configuration, rest = kube_imports.client_parts()
 assert "kubernetes" in sys.modules and configuration(host="https://x").host == "https://x"
@@ -142,5 +142,5 @@ def test_where_it_cannot_be_it_is_imported_as_usual() -> None:
 
 
 def test_without_kubernetes_the_client_is_not_imported() -> None:
-    code = "import exporter.pod_directory, sys; assert not {'kubernetes', 'urllib3'} & set(sys.modules)"
+    code = "import exporter.kube.directory, sys; assert not {'kubernetes', 'urllib3'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter import pod_events
-from exporter.kube_errors import Failure, of_event, of_status
-from exporter.pod_events import PodEvents, without_managed_fields
-from exporter.pod_store import PodStore
+from exporter.kube import events as pod_events
+from exporter.kube.errors import Failure, of_event, of_status
+from exporter.kube.events import PodEvents, without_managed_fields
+from exporter.kube.store import PodStore
 from tests.exporter.kube_server import Json, event_line, pod, uid
 
 MANAGED = [{"manager": "kubelet", "fieldsV1": {'k:{"uid":"]},\\"spec\\":"}': {}}, "subresource": "status"}]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.kube_quantity import cores
-from exporter.pod_parse import Malformed, pod_info
+from exporter.kube.parse import Malformed, pod_info
+from exporter.kube.quantity import cores
 from exporter.pods import ContainerInfo, PodInfo
 
 HASH = "0123456789abcdef0123456789abcdef"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter import pod_follower
-from exporter.kube_access import ServiceAccount
-from exporter.kube_client import Endpoint
+from exporter.kube import follower as pod_follower
+from exporter.kube.access import ServiceAccount
+from exporter.kube.client import Endpoint
 from tests.exporter.kube_plant import LEFT_BY_SSL, Plant, errors, name_of, wait_until
 from tests.exporter.kube_server import TOKEN, Exchange, hang, pod, pod_list, status, stream, uid, write_ca
 
@@ -183,7 +183,7 @@ def test_a_mistake_of_ours_is_counted_and_the_thread_goes_on(
     plant: Plant, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(exchange: Exchange) -> None:
-        monkeypatch.setattr("exporter.pod_poll.read_list", lambda *_: 1 / 0)
+        monkeypatch.setattr("exporter.kube.poll.read_list", lambda *_: 1 / 0)
         exchange.answer(200)
 
     plant.add(1)

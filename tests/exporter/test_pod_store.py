@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from exporter import pod_store
-from exporter.pod_parse import pod_info
-from exporter.pod_store import KEEP_SECONDS, PodStore
+from exporter.kube import store as pod_store
+from exporter.kube.parse import pod_info
+from exporter.kube.store import KEEP_SECONDS, PodStore
 from exporter.pods import PodInfo
 from tests.exporter.kube_server import pod, uid
 

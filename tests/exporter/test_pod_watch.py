@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.kube_access import Kubeconfig, ServiceAccount
-from exporter.kube_backoff import Backoff
-from exporter.kube_errors import REASONS
+from exporter.kube.access import Kubeconfig, ServiceAccount
+from exporter.kube.backoff import Backoff
+from exporter.kube.errors import REASONS
 from tests.exporter.kube_plant import LEFT_BY_SSL, Plant, errors, name_of, wait_until
 from tests.exporter.kube_server import (
     TOKEN,

@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ebpf.errors import UsageError
-from exporter.api import Api
-from exporter.api_query import WorkloadsQuery
-from exporter.api_status import status
-from exporter.api_workloads import WorkloadsWriter
+from exporter.api.query import WorkloadsQuery
+from exporter.api.routes import Api
+from exporter.api.status import status
+from exporter.api.workloads import WorkloadsWriter
 from exporter.top import keys
 from exporter.top.columns import columns, fitting, ordered, shown_name
 from exporter.top.frame import Frame, Node, Row, Unanswered, Zone, make_frame
@@ -35,7 +35,7 @@ from exporter.top.state import Shown, State, press, settled
 from exporter.top.text import Piece, clipped, padded, plain, printable, shortened, width
 from exporter.top.units import GRAMS, JOULES, WATTS, money, scaled
 from exporter.top.view import Size, draw, lay_out
-from exporter.ui_files import UiFiles
+from exporter.web.ui_files import UiFiles
 from tests.exporter import nodes
 
 POD_UID = nodes.UID
@@ -393,12 +393,12 @@ def test_zones_that_lie_in_others_are_not_among_those_that_count() -> None:
 @pytest.mark.parametrize(
     ("seen", "said"),
     [
-        (Seen(FRAME, 3.0, "http://n1 cannot be reached"), "http://n1 cannot be reached; this is 3 s old"),
+        (Seen(FRAME, 3.0, "http://n1 cannot be reached"), "3 s old: http://n1 cannot be reached"),
         (
             Seen(replace(FRAME, node=replace(NODE, problem="the last tick failed: x"))),
             "the last tick failed: x",
         ),
-        (Seen(FRAME, 40.0), "no new measurement; this is 40 s old"),
+        (Seen(FRAME, 40.0), "40 s old: no new measurement"),
         (Seen(None, 0.0, "no exporter"), "no exporter"),
     ],
 )

@@ -13,9 +13,9 @@ import pytest
 
 from ebpf.errors import UsageError
 from ebpf.version import VERSION
-from exporter.listen import parse_address
-from exporter.server import Limits, Server
-from exporter.web import Application
+from exporter.web.application import Application
+from exporter.web.listen import parse_address
+from exporter.web.server import Limits, Server
 from tests.exporter.reference import reference
 from tests.exporter.web_kit import FAMILIES, Client, Tick, serving
 

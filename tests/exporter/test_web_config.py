@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from ebpf.errors import UsageError
-from exporter.web_config import Rate
-from exporter.web_security import WebSecurity, check_web_config
-from exporter.web_tls import build_context
+from exporter.web.config_file import Rate
+from exporter.web.security import WebSecurity, check_web_config
+from exporter.web.tls import build_context
 from tests.exporter.web_kit import Authority, Client, hashed, serving_securely
 
 TLS = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n"

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exporter.listen import parse_address
-from exporter.server import Server
-from exporter.web_reply import Peers, answer
-from exporter.web_request import BadRequest, Request, head_length, parse_request
+from exporter.web.listen import parse_address
+from exporter.web.reply import Peers, answer
+from exporter.web.request import BadRequest, Request, head_length, parse_request
+from exporter.web.server import Server
 from tests.exporter.web_kit import Tick, n_open, serving
 
 LIMIT = 16_384

@@ -15,8 +15,8 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from exporter.web_guard import credentials
-from exporter.web_passwords import Passwords, Verdict
+from exporter.web.guard import credentials
+from exporter.web.passwords import Passwords, Verdict
 from tests.exporter.web_kit import Client, Tick, hashed, serving_securely
 
 USERS = {"prometheus": hashed("right").encode(), "second": hashed("other", cost=5).encode()}

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from exporter.listen import parse_address
-from exporter.server import Limits, Server
-from exporter.web import Application
-from exporter.web_security import WebSecurity
+from exporter.web.application import Application
+from exporter.web.listen import parse_address
+from exporter.web.security import WebSecurity
+from exporter.web.server import Limits, Server
 from tests.exporter.web_kit import Authority, Client, Tick, ask_tls, serving, serving_securely, trusting
 
 # More than the connections that are kept, so that places are fought for.

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from exporter import web_tls
-from exporter.listen import parse_address
-from exporter.server import Server
-from exporter.web import Application
-from exporter.web_security import WebSecurity
+from exporter.web import tls as web_tls
+from exporter.web.application import Application
+from exporter.web.listen import parse_address
+from exporter.web.security import WebSecurity
+from exporter.web.server import Server
 from tests.exporter.reference import reference
 from tests.exporter.web_kit import (
     FAMILIES,

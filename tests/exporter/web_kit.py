@@ -20,12 +20,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from exporter.exposition import Family, Renderer
-from exporter.listen import parse_address
 from exporter.page import RenderedPage
 from exporter.sections import Web
-from exporter.server import Limits, Server
-from exporter.web import Application
-from exporter.web_server import build_server
+from exporter.web.application import Application
+from exporter.web.listen import parse_address
+from exporter.web.opening import build_server
+from exporter.web.server import Limits, Server
 
 FAMILIES = [
     Family("watts", "Watts", "gauge", ("zone",), [(f"zone-{n}",) for n in range(20_000)], [1.5] * 20_000)

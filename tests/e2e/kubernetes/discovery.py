@@ -66,6 +66,10 @@ class DiscoveringPrometheus(servers.Prometheus):
             super().__enter__()
         return self
 
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._cluster.kubectl("delete", "--ignore-not-found", "-f", "-", stdin=yaml.safe_dump_all(_RIGHTS))
+
     def wait_for(self, promql: str, enough: Callable[[float], bool], seconds: float = 60) -> float:
         """The one value of a query once it is enough. Raises TimeoutError with the last one."""
         deadline = time.monotonic() + seconds

@@ -34,12 +34,11 @@ class SeenPod:
 
     @property
     def cgroup(self) -> Cgroup:
-        """Where the cgroupfs driver put it."""
+        """Wherever the kubelet put it."""
         mounts = hierarchies()
         mount = Path(next(iter(mounts.values())).mount)
-        below = ("kubepods/burstable", "kubepods/besteffort", "kubepods")
-        path = next(f"/{each}/pod{self.uid}" for each in below if (mount / each / f"pod{self.uid}").exists())
-        return Cgroup(path, mounts)
+        found = next(mount.rglob(f"pod{self.uid}"))
+        return Cgroup(f"/{found.relative_to(mount)}", mounts)
 
 
 @dataclass

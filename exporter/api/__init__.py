@@ -1,0 +1,1 @@
+"""The last hour in memory, and /api/v1."""

@@ -1,0 +1,1 @@
+"""The web server, its security and its pages."""
