@@ -40,8 +40,12 @@ kernels: $(DEV_STAMP) $(CORE_OBJECT) ## try other kernels and arm64 in emulation
 	$(BIN)/pytest -m kernels $(ARGS)
 	$(BIN)/python -m tests.vm.table
 
+.PHONY: cluster-binaries
+cluster-binaries: $(DEV_STAMP) ## compile that Kubernetes, helm and Prometheus (Go; minutes the first time)
+	$(BIN)/python -m tests.e2e.cluster build
+
 .PHONY: cluster
-cluster: $(DEV_STAMP) ## start a one-node Kubernetes (compiled where it is not yet)
+cluster: cluster-binaries ## start a one-node Kubernetes (compiled where it is not yet)
 	$(BIN)/python -m tests.e2e.cluster up
 
 .PHONY: cluster-down
@@ -49,7 +53,7 @@ cluster-down: $(DEV_STAMP) ## end it; nothing is left
 	$(BIN)/python -m tests.e2e.cluster down
 
 .PHONY: e2e-kubernetes
-e2e-kubernetes: $(DEV_STAMP) $(CORE_OBJECT) ## run the tests in that Kubernetes
+e2e-kubernetes: cluster-binaries $(CORE_OBJECT) ## run the tests in that Kubernetes
 	$(BIN)/pytest -m kubernetes $(ARGS)
 
 .PHONY: check

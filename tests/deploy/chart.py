@@ -32,7 +32,7 @@ class Refused(Exception):
 @functools.cache
 def helm() -> str:
     """Where helm is: the cluster kit's, else the machine's; skips where there is none."""
-    kit = os.environ.get("PODJOULE_CLUSTER_BIN") or str(ROOT / ".cluster/bin")
+    kit = os.environ.get("CLUSTER_BIN") or str(ROOT / ".cluster/bin")
     found = shutil.which("helm", path=f"{kit}:{os.environ.get('PATH', '')}")
     if found is None:
         pytest.skip("needs the command helm: make cluster-binaries builds it")

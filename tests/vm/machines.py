@@ -34,7 +34,7 @@ Answers = dict[str, dict[str, Any]]
 
 def cache() -> Path:
     """Where kernels and roots are kept between runs."""
-    return Path(os.environ.get("PODJOULE_VM_DIR") or Path.home() / ".cache/podjoule/vm")
+    return Path(os.environ.get("VM_DIR") or Path.home() / ".cache/podjoule/vm")
 
 
 def fetch() -> None:

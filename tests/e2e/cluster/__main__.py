@@ -21,7 +21,7 @@ load ARCHIVE...        bring image archives to the node
 image NAME [TARGET]    build a target of deploy/Dockerfile and bring it to the node as NAME
 down                   end every process, container, mount, cgroup and namespace that `up` made
 
-PODJOULE_CLUSTER_BIN (.cluster/bin) says where the programs are, PODJOULE_CLUSTER_STATE
+CLUSTER_BIN (.cluster/bin) says where the programs are, CLUSTER_STATE
 (/var/lib/podjoule-cluster) what the running cluster writes to.
 """
 

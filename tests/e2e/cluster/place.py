@@ -22,11 +22,11 @@ class ClusterError(Exception):
 
 
 def _binaries() -> Path:
-    return Path(os.environ.get("PODJOULE_CLUSTER_BIN") or ROOT / ".cluster/bin").absolute()
+    return Path(os.environ.get("CLUSTER_BIN") or ROOT / ".cluster/bin").absolute()
 
 
 def _state() -> Path:
-    return Path(os.environ.get("PODJOULE_CLUSTER_STATE") or "/var/lib/podjoule-cluster").absolute()
+    return Path(os.environ.get("CLUSTER_STATE") or "/var/lib/podjoule-cluster").absolute()
 
 
 @dataclass(frozen=True, slots=True)
