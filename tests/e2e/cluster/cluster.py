@@ -16,8 +16,13 @@ from tests.e2e.cluster import binaries, components, containers, images, network,
 from tests.e2e.cluster.place import NODE_NAME, ClusterError, Place
 
 PROGRAMS = ("etcd", "containerd", "ctr", "runc", "ip", "nsenter", "busybox")
+_FOREIGN = (
+    "the network namespace {namespace} is there, but nothing of it in {state}: a cluster with another"
+    " CLUSTER_STATE is up; end it, or `ip netns delete {namespace}` if nothing is in there"
+)
 _CGROUPS = Path("/sys/fs/cgroup")
 _PARENT = "kubepods"
+_CONTAINER_LOGS = Path("/var/log/containers")
 
 
 class Cluster:
@@ -97,6 +102,8 @@ class Cluster:
             return
         if lacking := self.lacking():
             raise ClusterError(lacking)
+        if network.exists(self.place.namespace) and not self.place.kubeconfig.exists():
+            raise ClusterError(_FOREIGN.format(namespace=self.place.namespace, state=self.place.state))
         self.down()
         settings.write_all(self.place)
         network.make(self.place.namespace)
@@ -129,6 +136,7 @@ class Cluster:
         network.remove(self.place.namespace)
         _unmount(self.place.state)
         _remove_cgroups(self.place.cgroup_root)
+        _remove_links(_CONTAINER_LOGS, self.place.pod_logs)
         _forget(self.place.state)
 
     def _wait(self, name: str, seconds: float, done: Callable[[], bool]) -> None:
@@ -181,6 +189,13 @@ def _remove_cgroup(folder: Path, seconds: float = 5.0) -> None:
             if time.monotonic() > deadline:
                 return
             time.sleep(0.05)
+
+
+def _remove_links(folder: Path, target: Path) -> None:
+    """Those that the kubelet made there to its pods' logs."""
+    for path in folder.iterdir() if folder.exists() else ():
+        if path.is_symlink() and path.readlink().is_relative_to(target):
+            path.unlink()
 
 
 def _forget(state: Path) -> None:

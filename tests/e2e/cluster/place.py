@@ -58,6 +58,11 @@ class Place:
         return self.state / "static"
 
     @property
+    def pod_logs(self) -> Path:
+        """What containers print."""
+        return self.state / "pods"
+
+    @property
     def containerd_socket(self) -> Path:
         """Where containerd answers."""
         return self.state / "containerd.sock"

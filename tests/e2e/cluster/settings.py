@@ -64,6 +64,7 @@ def _kubelet(place: Place) -> dict[str, object]:
         "failCgroupV1": False,
         "containerRuntimeEndpoint": f"unix://{place.containerd_socket}",
         "staticPodPath": str(place.static_pods),
+        "podLogsDir": str(place.pod_logs),
         "fileCheckFrequency": "1s",
         "resolvConf": "",
         "evictionHard": {"memory.available": "10Mi"},

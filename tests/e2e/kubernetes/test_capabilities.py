@@ -26,7 +26,6 @@ class Expected:
 
 # The table of docs/kubernetes.md, as far as a kernel of 5.11 or later can show it.
 EXPECTED = {
-    "all": Expected(("BPF", "PERFMON"), "core", r"counting .*core|core"),
     "no-bpf": Expected(("PERFMON",), "cpu.stat", r"not effective here: CAP_BPF\b"),
     "no-perfmon": Expected(("BPF",), "cpu.stat", r"not effective here: CAP_PERFMON\b"),
     "none": Expected((), "cpu.stat", r"not effective here: CAP_BPF, CAP_PERFMON\b"),

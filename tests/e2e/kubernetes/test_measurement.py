@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from dataclasses import dataclass
 
@@ -11,7 +13,7 @@ from tests.e2e.kubernetes.conftest import WATTS
 from tests.e2e.kubernetes.discovery import DiscoveringPrometheus
 from tests.e2e.kubernetes.names import wrong_names
 from tests.e2e.kubernetes.releases import Release
-from tests.e2e.kubernetes.truth import Truth, kill_container, last_words_ns
+from tests.e2e.kubernetes.truth import Truth, last_words_ns
 from tests.e2e.kubernetes.workloads import NAMESPACE, Workloads
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(900)]
@@ -99,7 +101,8 @@ def window(workloads: Workloads, prometheus: DiscoveringPrometheus, truth: Truth
 def _disturb(workloads: Workloads, truth: Truth) -> int:
     """All that the kernel counted for the doomed pod until its end."""
     truth.look()
-    kill_container(truth.pod(NAMESPACE, "crashing"), "main")
+    for pid in truth.pod(NAMESPACE, "crashing").pids("main"):
+        os.kill(pid, signal.SIGKILL)
     workloads.delete("doomed", "ordered-0")
     return last_words_ns(truth.pod(NAMESPACE, "doomed"))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +29,15 @@ class SeenPod:
         """Its CPU time by the kernel's own accounting, in the first hierarchy that there is."""
         cgroup = self.cgroup
         return cgroup.used_ns(next(iter(cgroup.mounts)))
+
+    def pids(self, container: str) -> list[int]:
+        """The processes of a container, as the node knows them."""
+        cgroup = self.cgroup
+        version = next(iter(cgroup.mounts))
+        ids = [container_id for container_id, name in self.containers.items() if name == container]
+        folders = [cgroup.child(container_id).folder(version) for container_id in ids]
+        files = [folder / "cgroup.procs" for folder in folders if folder.exists()]
+        return [int(pid) for file in files for pid in file.read_text().split()]
 
     @property
     def cgroup(self) -> Cgroup:
@@ -82,17 +89,6 @@ def last_words_ns(pod: SeenPod, seconds: float = 60) -> int:
             return used_ns
         time.sleep(0.01)
     raise TimeoutError(f"{cgroup.path} is still there after {seconds:g} s")
-
-
-def kill_container(pod: SeenPod, container: str) -> None:
-    """End a container's processes, as the OOM killer would; the kubelet starts it anew."""
-    mounts = pod.cgroup.mounts
-    version = next(iter(mounts))
-    for container_id, name in pod.containers.items():
-        folder = pod.cgroup.child(container_id).folder(version)
-        if name == container and folder.exists():
-            for pid in (folder / "cgroup.procs").read_text().split():
-                os.kill(int(pid), signal.SIGKILL)
 
 
 def _seen(item: dict[str, Any]) -> SeenPod:
