@@ -127,17 +127,25 @@ class Cluster:
         components.stop(self.place, "apiserver")
 
     def down(self) -> None:
-        """End everything that `up` began, however far it came; the logs stay in the state directory."""
+        """End everything that `up` began, however far it came; the logs stay in the state directory.
+
+        A cluster with another state directory is left alone.
+        """
+        if self.place.kubeconfig.exists():
+            self._end()
+        _forget(self.place.state)
+
+    def _end(self) -> None:
         for name in ("kubelet", "scheduler", "controller-manager"):
             components.stop(self.place, name)
         containers.remove_all(self.place)
         for name in ("containerd", "apiserver", "etcd"):
             components.stop(self.place, name)
+        containers.end_shims(self.place)
         network.remove(self.place.namespace)
         _unmount(self.place.state)
         _remove_cgroups(self.place.cgroup_root)
         _remove_links(_CONTAINER_LOGS, self.place.pod_logs)
-        _forget(self.place.state)
 
     def _wait(self, name: str, seconds: float, done: Callable[[], bool]) -> None:
         """Until it is done, as long as the component it hangs on is alive."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -36,6 +39,15 @@ def remove_all(place: Place) -> None:
         network.remove(name)
     for left in [path for each in ids for path in _CNI_RESULTS.glob(f"*-{each}-*")]:
         left.unlink()
+
+
+def end_shims(place: Place) -> None:
+    """End the shims of tasks that containerd lost sight of; containerd must be gone before."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = path.read_bytes().decode().split("\0")
+            if "containerd-shim" in words[0] and str(place.containerd_socket) in words:
+                os.kill(int(path.parent.name), signal.SIGKILL)
 
 
 def _network_namespaces(place: Place, container: str) -> list[str]:
