@@ -107,6 +107,10 @@ def test_podjoule_takes_what_the_chart_tells_it(
         monkeypatch.setenv(name, value)
     command, *flags = rendered.container["args"]
     assert command == "run"
+    web = tmp_path / "web-config.yml"
+    web.write_text("http_server_config: {http2: false}\n")  # the Secret's own file is in the cluster
+    mounted = "--web.config.file="
+    flags = [f"{mounted}{web}" if flag.startswith(mounted) else flag for flag in flags]
     assert main(["config", "check", *flags]) == 0
     printed = capsys.readouterr()
     assert "WARNING" not in printed.err.upper()

@@ -99,7 +99,8 @@ def settings(screen: Tmux, mark: str) -> str:
 
 
 def test_it_starts_in_80_columns_with_all_that_was_asked_for(screen: Tmux, exporter: Podjoule) -> None:
-    found = start(screen, exporter)
+    start(screen, exporter)
+    found = screen.wait(r"^NAME .* CPU ")  # how much of a CPU is known from the exporter's second tick on
     assert re.match(r"podjoule top  node-1  measured by rapl  every 1s  last tick ok", found[0])
     assert re.match(r"Node [0-9.]+ W  idle .*W  active [0-9.]+ m?W  nobody's .* CPU [0-9.]+%", found[1])
     assert re.match(r"Zones package [0-9.]+ W \(idle .*\)  dram [0-9.]+ W \(idle ", found[2])

@@ -149,8 +149,12 @@ def test_a_fault_is_logged_when_it_begins_and_when_it_is_over_and_not_in_between
 ) -> None:
     plant.server.faults["list"].extend([status(403)] * 5 + [status(500)] * 5)
     directory = plant.follow()
-    wait_until(lambda: directory.status().is_current)
-    told = [record.message for record in caplog.records if record.name == "exporter.pods"]
+
+    def told_lines() -> list[str]:
+        return [record.message for record in caplog.records if record.name == "exporter.pods"]
+
+    wait_until(lambda: len(told_lines()) >= 3)
+    told = told_lines()
     assert len(told) == 3
     assert "forbidden: GET /api/v1/pods was answered with 403" in told[0]
     assert "server: GET /api/v1/pods was answered with 500" in told[1]
