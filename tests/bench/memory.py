@@ -57,7 +57,7 @@ def bench_memory() -> list[Row]:
         first, half = _churn(churn, parent), _settled(process.pid, port)
         second, end = _churn(churn, parent), _settled(process.pid, port)
     done = f"{first + second:,} cgroups with a process each"
-    name = f"resident memory, CO-RE, {CONTAINERS:,} containers, Kubernetes not there yet"
+    name = f"resident memory, CO-RE, {CONTAINERS:,} containers, Kubernetes off"
     return [
         at_most(name, f"after {TICKS} ticks: {rest}", rest.rss, RESIDENT_MB, "MB"),
         note(f"… after {first:,} short-lived cgroups", str(half), half.rss, "MB"),
