@@ -52,7 +52,7 @@ class Collector:
         if "container" in wanted:
             found += self._containers(tick)
         if "pod" in wanted:
-            found += [*self._pods(), *self._pod_families.families(self._pod_accounts())]
+            found += self._pods()
         if "vm" in wanted:
             found += self._vms()
         if "process" in wanted and self._measurement.processes is not None:
@@ -111,10 +111,8 @@ class Collector:
             _known(f.POD_WATTS, zoned, balances.watts.ravel()),
             *self._idle(f.POD_IDLE_JOULES, zoned, balances),
             *self._carbon.of_workloads(c.POD_GRAMS, c.POD_COST, labels, balances),
+            *self._pod_families.families(balances.accounts),
         ]
-
-    def _pod_accounts(self) -> Sequence[Account]:
-        return self._measurement.ledger.balances("pod").accounts
 
     def _idle(self, spec: Spec, zoned: Sequence[Labels], balances: Balances) -> list[Family]:
         if self._measurement.idle_policy == "none":

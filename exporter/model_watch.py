@@ -15,6 +15,7 @@ from estimator.energy import EnergySource, SourceInfo, Usage, ZoneEnergy
 from estimator.model_file import load_model
 from estimator.modelled import ModelledEnergy
 from estimator.power_model import PowerModel
+from exporter.file_signature import Signature, signature_of
 
 log = logging.getLogger("exporter.model")
 
@@ -23,7 +24,6 @@ MAX_BYTES = 64 * 1024 * 1024
 _MAX_NAMED = 1_000
 
 Coefficients = Mapping[str, Mapping[str, float]]
-_Signature = tuple[int, int, int, int]
 
 
 class ModelWatch:
@@ -36,7 +36,7 @@ class ModelWatch:
     def __init__(self, path: Path, model: PowerModel) -> None:
         self.model = model
         self._path = path
-        self._seen: _Signature | None = None
+        self._seen: Signature | None = None
         self._refused = 0
         self._named: set[str] = set()
 
@@ -49,7 +49,7 @@ class ModelWatch:
         """Look at the file; True where another model is in force from now on. Never raises."""
         try:
             status = os.stat(self._path)  # noqa: PTH116  half of what Path.stat costs, every tick
-            if _signature(status) == self._seen:
+            if signature_of(status) == self._seen:
                 return False
             return self._take_over(_load(self._path, status), status)
         except (OSError, ModelUnavailable) as error:  # not marked as seen: looked at again in the next tick
@@ -59,7 +59,7 @@ class ModelWatch:
         return False
 
     def _take_over(self, model: PowerModel, status: os.stat_result) -> bool:
-        self._seen = _signature(status)
+        self._seen = signature_of(status)
         before, self.model = self.model, model
         if model.sha256 == before.sha256:
             return False
@@ -67,7 +67,7 @@ class ModelWatch:
         return True
 
     def _refuse(self, status: os.stat_result, error: ModelInvalid) -> None:
-        self._seen = _signature(status)
+        self._seen = signature_of(status)
         self._refused += 1
         self._name(_digest(self._path, status), error)
 
@@ -136,11 +136,6 @@ class CurrentCoefficients(Mapping[str, Mapping[str, float]]):
         return len(self._current())
 
 
-def _signature(status: os.stat_result) -> _Signature:
-    """What changes with the content."""
-    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
 def _load(path: Path, status: os.stat_result) -> PowerModel:
     """Raises ModelInvalid also for what cannot be a model by its kind or size: it is not read at all."""
     if not _is_readable(status):
@@ -158,7 +153,7 @@ def _is_readable(status: os.stat_result) -> bool:
 
 def _digest(path: Path, status: os.stat_result) -> str:
     if not _is_readable(status):
-        return str(_signature(status))
+        return str(signature_of(status))
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

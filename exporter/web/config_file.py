@@ -7,7 +7,6 @@ docs/web.md.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from ebpf.errors import UsageError
 from exporter.config_file import read_config_file
+from exporter.file_signature import Signature, signature
 from exporter.web.keys import HEADER_KEYS, OPTIONS, RATE, TLS, UNVERIFIED, USERS
 from exporter.web.tls import CURVES, Pem, TlsSettings
 
@@ -25,18 +25,6 @@ class Rate:
 
     interval_seconds: float
     burst: int
-
-
-Signature = tuple[int, ...]
-
-
-def signature(file: Path) -> Signature:
-    """What changes with a file's content; empty where the file is not there."""
-    try:
-        status = os.stat(file)  # noqa: PTH116  half of what Path.stat costs
-    except OSError:
-        return ()
-    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 @dataclass(frozen=True, slots=True)

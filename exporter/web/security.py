@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ebpf.errors import UsageError
-from exporter.web.config_file import Signature, WebConfig, read_web_config, signature
+from exporter.file_signature import Signature, signature
+from exporter.web.config_file import WebConfig, read_web_config
 from exporter.web.tls import TlsGate
 
 log = logging.getLogger("exporter.web")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
@@ -17,18 +14,6 @@ from tests.exporter.kube_plant import LEFT_BY_SSL, Plant, errors, name_of, wait_
 from tests.exporter.kube_server import TOKEN, Exchange, hang, pod, pod_list, status, stream, uid, write_ca
 
 pytestmark = pytest.mark.filterwarnings(f"ignore:{LEFT_BY_SSL}:ResourceWarning")
-
-
-@pytest.fixture
-def plant(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Plant]:
-    """Whatever a test does, no part of a token is logged."""
-    caplog.set_level(logging.DEBUG)
-    made = Plant(tmp_path)
-    try:
-        yield made
-    finally:
-        made.close()
-    assert "not-for-any-log" not in caplog.text
 
 
 def test_a_pod_that_is_asked_for_is_looked_for_before_its_time(plant: Plant) -> None:

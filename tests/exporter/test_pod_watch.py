@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import logging
 import select
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,18 +31,6 @@ from tests.exporter.kube_server import (
 )
 
 pytestmark = pytest.mark.filterwarnings(f"ignore:{LEFT_BY_SSL}:ResourceWarning")
-
-
-@pytest.fixture
-def plant(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Plant]:
-    """Whatever a test does, no part of a token is logged."""
-    caplog.set_level(logging.DEBUG)
-    made = Plant(tmp_path)
-    try:
-        yield made
-    finally:
-        made.close()
-    assert "not-for-any-log" not in caplog.text
 
 
 def test_pods_are_listed_page_by_page_and_found_by_uid_and_container(plant: Plant) -> None:

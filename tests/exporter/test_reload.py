@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,19 +14,6 @@ from exporter.config import Config
 from exporter.reload import FileWatch
 from exporter.sections import Log, Monitor
 from tests.exporter.nodes import NODE, Node, with_levels
-
-
-@pytest.fixture
-def handlers() -> Iterator[None]:
-    """The signals' handlers and the logging are afterwards as they were before."""
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    before = [signal.getsignal(number) for number in numbers]
-    root = logging.getLogger()
-    logging_before = root.handlers[:], root.level
-    yield
-    for number, handler in zip(numbers, before, strict=True):
-        signal.signal(number, handler)
-    root.handlers[:], root.level = logging_before
 
 
 class Reload:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import socket
@@ -188,19 +187,6 @@ def test_a_port_that_is_taken_is_wrong_usage(start: Callable[..., Running]) -> N
     second = start(f"--web.listen-address={address}")
     assert second.process.wait(timeout=SECONDS) == 2
     assert f"cannot listen on '{address}'" in second.log.read_text()
-
-
-@pytest.fixture
-def handlers() -> Iterator[None]:
-    """The signals' handlers and the logging are afterwards as they were before."""
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    before = [signal.getsignal(number) for number in numbers]
-    root = logging.getLogger()
-    logging_before = root.handlers[:], root.level
-    yield
-    for number, handler in zip(numbers, before, strict=True):
-        signal.signal(number, handler)
-    root.handlers[:], root.level = logging_before
 
 
 ON_LOOPBACK = Config(web=Web(("127.0.0.1:0",)))

@@ -69,13 +69,8 @@ class Client:
 def serving(
     tick: Tick, limits: Limits | None = None, addresses: Sequence[str] = ("127.0.0.1:0",)
 ) -> Iterator[Server]:
-    server = Server(addresses, Application(tick), limits)
-    server.bind()
-    try:
-        server.start()
+    with _running(Server(addresses, Application(tick), limits)) as server:
         yield server
-    finally:
-        server.stop()
 
 
 @contextmanager
@@ -83,7 +78,14 @@ def serving_securely(
     path: Path, tick: Tick | None = None, addresses: Sequence[str] = ("127.0.0.1:0",), max_requests: int = 40
 ) -> Iterator[Server]:
     """A server as `run` builds it, with a web configuration file."""
-    server = build_server(Web(tuple(addresses), path, max_requests), Application(tick or Tick()))
+    with _running(
+        build_server(Web(tuple(addresses), path, max_requests), Application(tick or Tick()))
+    ) as server:
+        yield server
+
+
+@contextmanager
+def _running(server: Server) -> Iterator[Server]:
     server.bind()
     try:
         server.start()

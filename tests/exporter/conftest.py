@@ -1,0 +1,37 @@
+"""What several tests of the exporter start from."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.exporter.kube_plant import Plant
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """The signals' handlers and the logging are afterwards as they were before."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
+    root = logging.getLogger()
+    logging_before = root.handlers[:], root.level
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+    root.handlers[:], root.level = logging_before
+
+
+@pytest.fixture
+def plant(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Plant]:
+    """Whatever a test does, no part of a token is logged."""
+    caplog.set_level(logging.DEBUG)
+    made = Plant(tmp_path)
+    try:
+        yield made
+    finally:
+        made.close()
+    assert "not-for-any-log" not in caplog.text
