@@ -8,6 +8,7 @@
  * The dialect that includes this has defined event_mask and by_process, and
  *	__u64 css_set_of(task), __u64 cgroup_id_of(task)	of a task that is not idle
  *	__u64 cgroup_id_by_copy(task)				the same where it is rare: see below
+ *	__u64 slice_start_by_copy(task)			its clock when the scheduler picked it; 0: not known
  *	struct counters *counters_of(cpu)			the owner's, or cpu->dropped
  *	long read_value(event, bpf_perf_event_value *)		on this CPU; 0 when it worked
  *	SELDOM	a function of its own where the dialect has such, so that what is rare costs the rest no registers
@@ -33,6 +34,8 @@ INLINE void settle_event(int event, struct cpu_state *cpu, struct counters *to, 
 
 	if (!(event_mask & (1 << event)) || read_value(event, &value))
 		return;
+	if (value.counter < start->count) /* opened anew: its CPU went and came back */
+		*start = (struct event_reading){};
 	now.count = value.counter - per_1024(value.counter - start->count, keep);
 	now.enabled_ns = value.enabled - per_1024(value.enabled - start->enabled_ns, keep);
 	now.running_ns = value.running - per_1024(value.running - start->running_ns, keep);
@@ -66,17 +69,32 @@ INLINE void take_over(struct cpu_state *cpu, __u64 css_set, __u64 cgroup_id, __u
 	cpu->owner.tgid = by_process ? tgid : 0;
 }
 
-/*
- * Bring the running task's clock into pending_ns. A task that is not the one this CPU was seen to start
- * (the first switch after attaching) has no known start and is charged from now on.
- */
-INLINE __u64 advance(struct cpu_state *cpu, __u32 pid, __u64 runtime_ns)
+/* Bring the running task's clock into pending_ns. */
+INLINE __u64 advance(struct cpu_state *cpu, __u64 runtime_ns)
 {
-	__u64 ran_ns = pid && pid == cpu->pid ? runtime_ns - cpu->runtime_ns : 0;
+	__u64 ran_ns = cpu->pid ? runtime_ns - cpu->runtime_ns : 0;
 
 	cpu->runtime_ns = runtime_ns;
 	cpu->pending_ns += ran_ns;
 	return ran_ns;
+}
+
+/*
+ * A task runs that this CPU was not seen to start: nobody watched until now, or the kernel did not tell (some
+ * threads' going is not traced everywhere). What it ran since it was picked is charged to it all the same, as
+ * far back as this CPU was watched; the events since the last boundary stay with the owner that was known.
+ */
+SELDOM void meet(struct cpu_state *cpu, struct task_struct *task, __u32 pid, __u32 tgid, __u64 runtime_ns)
+{
+	__u64 watched_ns = cpu->watched_since_ns ? bpf_ktime_get_ns() - cpu->watched_since_ns : 0;
+	__u64 start_ns = pid && watched_ns ? slice_start_by_copy(task) : 0;
+	__u64 ran_ns = start_ns && start_ns < runtime_ns ? runtime_ns - start_ns : 0;
+
+	settle(cpu, 0);
+	take_over(cpu, pid ? UNKNOWN_CSS_SET : 0, pid ? cgroup_id_by_copy(task) : 0, tgid);
+	cpu->pid = pid;
+	cpu->runtime_ns = runtime_ns - (ran_ns < watched_ns ? ran_ns : watched_ns);
+	cpu->moved_ns = 0;
 }
 
 /*
@@ -121,15 +139,22 @@ SELDOM void change_owner(struct cpu_state *cpu, struct task_struct *next, __u32 
 	cpu->css_set = css_set;
 }
 
-INLINE void account_switch(struct cpu_state *cpu, struct task_struct *prev, __u32 prev_pid, __u64 prev_runtime_ns,
-			   struct task_struct *next, __u32 pid, __u32 tgid, __u64 runtime_ns)
+INLINE void account_switch(struct cpu_state *cpu, struct task_struct *prev, __u32 prev_pid, __u32 prev_tgid,
+			   __u64 prev_runtime_ns, struct task_struct *next, __u32 pid, __u32 tgid, __u64 runtime_ns)
 {
-	/* While one program takes over from another, both run at each switch: the second sees another pid. */
-	int is_first = prev_pid == cpu->pid;
-	__u64 ran_ns = advance(cpu, prev_pid, prev_runtime_ns);
-	__u64 css_set = pid ? css_set_of(next) : 0;
+	__u64 css_set, ran_ns;
 
-	cpu->pending_switches += is_first;
+	if (prev_pid != cpu->pid) {
+		/* While one program takes over from another both run at each switch: this is the second of them. */
+		if (pid == cpu->pid && prev_runtime_ns == cpu->left_runtime_ns)
+			return;
+		meet(cpu, prev, prev_pid, prev_tgid, prev_runtime_ns);
+	}
+	ran_ns = advance(cpu, prev_runtime_ns);
+	css_set = pid ? css_set_of(next) : 0;
+
+	cpu->pending_switches++;
+	cpu->left_runtime_ns = prev_runtime_ns;
 	if (cpu->moved_ns)
 		split_at_move(cpu, prev_pid, ran_ns, prev);
 	cpu->pid = pid;
@@ -143,16 +168,17 @@ INLINE void account_switch(struct cpu_state *cpu, struct task_struct *prev, __u3
 INLINE void account_running(struct cpu_state *cpu, struct task_struct *task, __u32 pid, __u32 tgid,
 			    __u64 runtime_ns)
 {
-	__u64 ran_ns = advance(cpu, pid, runtime_ns);
+	__u64 ran_ns;
 
+	if (pid != cpu->pid)
+		meet(cpu, task, pid, tgid, runtime_ns);
+	ran_ns = advance(cpu, runtime_ns);
 	if (cpu->moved_ns)
 		split_at_move(cpu, pid, ran_ns, task);
 	settle(cpu, 0);
-	cpu->pid = pid;
 	if (pid)
 		take_over(cpu, UNKNOWN_CSS_SET, cgroup_id_by_copy(task), tgid);
-	else
-		take_over(cpu, 0, 0, 0);
+	cpu->watched_since_ns = bpf_ktime_get_ns();
 }
 
 #endif

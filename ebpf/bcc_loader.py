@@ -31,6 +31,8 @@ _STRUCT_MEMBERS = {
     "TASK_PID": ("task_struct", "pid"),
     "TASK_TGID": ("task_struct", "tgid"),
     "TASK_RUNTIME": ("task_struct", "se.sum_exec_runtime"),
+    "TASK_SLICE_START": ("task_struct", "se.prev_sum_exec_runtime"),
+    "TASK_PRIO": ("task_struct", "prio"),
     "TASK_CSS_SET": ("task_struct", "cgroups"),
     "CSS_SET_CGROUP": ("css_set", "dfl_cgrp"),
     "CSS_CGROUP": ("cgroup_subsys_state", "cgroup"),

@@ -4,9 +4,10 @@
 #define PODJOULE_COUNTERS_H
 
 /* Goes up when a struct below or what it means changes: maps pinned by another version are not taken over. */
-#define LAYOUT_VERSION 1
+#define LAYOUT_VERSION 2
 
 #define N_EVENTS 3 /* cycles, instructions, cache misses */
+#define RT_PRIORITIES 100 /* a task's prio below this: a realtime or deadline task */
 #define PATH_BYTES 2048 /* the tracepoints themselves cut paths at 1024 */
 
 /* What user space sets before loading. event_mask: bit i, event i was opened on every CPU. hierarchy: 0 for
@@ -46,10 +47,12 @@ struct cpu_state {
 	struct counters_key owner;
 	__u64 css_set;		/* of the running task; 0 when idle */
 	__u64 runtime_ns;	/* the running task's own clock when it was last looked at */
+	__u64 left_runtime_ns;	/* the clock of the task before it, when it left */
 	__u64 pending_ns;
 	__u64 pending_switches;
 	__u64 moved_ns;		/* when the running task was moved to another cgroup; 0: it was not */
 	__u64 moved_runtime_ns;	/* its own clock then; 0 where only the time is known */
+	__u64 watched_since_ns;	/* no task's running before this is known; 0: since nobody knows when */
 	__u32 pid;
 	__u32 moved_pid;
 	struct event_reading events[N_EVENTS];

@@ -27,7 +27,7 @@ HOOKS = {
 PINNED_MAPS = ("counts", "cpus", *EVENT_FIELDS, "cgroup_events", "lost_events")
 MAPS = ("counts", "cpus", "cgroup_events", "lost_events")
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 # The numpy side of counters.h, held together by tests/ebpf/test_layout.py.
 KEY = np.dtype([("cgroup_id", "<u8"), ("tgid", "<u4"), ("pad", "<u4")])
 COUNTERS = np.dtype(
@@ -39,10 +39,12 @@ CPU_STATE = np.dtype(
         ("owner", KEY),
         ("css_set", "<u8"),
         ("runtime_ns", "<u8"),
+        ("left_runtime_ns", "<u8"),
         ("pending_ns", "<u8"),
         ("pending_switches", "<u8"),
         ("moved_ns", "<u8"),
         ("moved_runtime_ns", "<u8"),
+        ("watched_since_ns", "<u8"),
         ("pid", "<u4"),
         ("moved_pid", "<u4"),
         ("events", EVENT_READING, 3),

@@ -15,6 +15,8 @@
 #define TASK_PID offsetof(struct task_struct, pid)
 #define TASK_TGID offsetof(struct task_struct, tgid)
 #define TASK_RUNTIME offsetof(struct task_struct, se.sum_exec_runtime)
+#define TASK_SLICE_START offsetof(struct task_struct, se.prev_sum_exec_runtime)
+#define TASK_PRIO offsetof(struct task_struct, prio)
 #define TASK_CSS_SET offsetof(struct task_struct, cgroups)
 #define CSS_SET_CGROUP offsetof(struct css_set, dfl_cgrp)
 #define CSS_SET_CPU offsetof(struct css_set, subsys[cpu_cgrp_id])
@@ -75,6 +77,12 @@ static inline __attribute__((always_inline)) u64 cgroup_id_of(struct task_struct
 
 #define cgroup_id_by_copy cgroup_id_of
 
+static inline __attribute__((always_inline)) u64 slice_start_by_copy(struct task_struct *task)
+{
+	/* The realtime classes do not keep it. */
+	return half_at((u64)task, TASK_PRIO) < RT_PRIORITIES ? 0 : word_at((u64)task, TASK_SLICE_START);
+}
+
 static inline __attribute__((always_inline)) long read_value(int event, struct bpf_perf_event_value *value)
 {
 	if (event == 0)
@@ -107,9 +115,9 @@ int on_switch(struct bpf_raw_tracepoint_args *ctx)
 	struct cpu_state *cpu = cpus.lookup(&index);
 
 	if (cpu)
-		account_switch(cpu, prev, half_at((u64)prev, TASK_PID), word_at((u64)prev, TASK_RUNTIME), next,
-			       half_at((u64)next, TASK_PID), half_at((u64)next, TASK_TGID),
-			       word_at((u64)next, TASK_RUNTIME));
+		account_switch(cpu, prev, half_at((u64)prev, TASK_PID), half_at((u64)prev, TASK_TGID),
+			       word_at((u64)prev, TASK_RUNTIME), next, half_at((u64)next, TASK_PID),
+			       half_at((u64)next, TASK_TGID), word_at((u64)next, TASK_RUNTIME));
 	return 0;
 }
 

@@ -33,12 +33,14 @@ struct css_set {
 
 struct sched_entity {
 	__u64 sum_exec_runtime;
+	__u64 prev_sum_exec_runtime;
 };
 
 struct task_struct {
 	struct sched_entity se;
 	int pid;
 	int tgid;
+	int prio;
 	struct css_set *cgroups;
 };
 
@@ -132,6 +134,12 @@ static __always_inline __u64 cgroup_id_by_copy(struct task_struct *task)
 	return BPF_CORE_READ(state, cgroup, kn, id);
 }
 
+static __always_inline __u64 slice_start_by_copy(struct task_struct *task)
+{
+	/* The realtime classes do not keep it. */
+	return BPF_CORE_READ(task, prio) < RT_PRIORITIES ? 0 : BPF_CORE_READ(task, se.prev_sum_exec_runtime);
+}
+
 static __always_inline __u64 css_set_of(struct task_struct *task)
 {
 	return (__u64)task->cgroups;
@@ -169,8 +177,8 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
 	struct cpu_state *cpu = this_cpu();
 
 	if (cpu)
-		account_switch(cpu, prev, prev->pid, prev->se.sum_exec_runtime, next, next->pid, next->tgid,
-			       next->se.sum_exec_runtime);
+		account_switch(cpu, prev, prev->pid, prev->tgid, prev->se.sum_exec_runtime, next, next->pid,
+			       next->tgid, next->se.sum_exec_runtime);
 	return 0;
 }
 
