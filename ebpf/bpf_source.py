@@ -55,12 +55,12 @@ class BpfCounterSource:
 
     def read(self) -> CounterSnapshot:
         """Count everything up to now; see the CounterSource port."""
-        self._follow_cgroups()
         self._delete_doomed()
         self._charge_cpus(self._busy_cpus())
         now_ns = time.monotonic_ns()
         keys, values = self._counts.read()
         dropped = self._dropped()
+        self._follow_cgroups()  # after the counts: a cgroup is told of before anything runs in it
         self._entries = len(keys)
         self._mark_dead(keys)
         return CounterSnapshot(
