@@ -1,11 +1,11 @@
 """Known loads, as programs for `python -c`; each runs until it is killed."""
 
 SHORT_PROCESSES = """
-import os, time
-pause = 1 / float(200)
+import os, sys, time
+program, pause = sys.argv[1], 1 / float(200)
 due = time.monotonic()
 while True:
-    pid = os.posix_spawn("/bin/true", ["true"], {})
+    pid = os.posix_spawn(program, [program], {})
     os.waitpid(pid, 0)
     due += pause
     time.sleep(max(0, due - time.monotonic()))

@@ -52,7 +52,7 @@ def by_process(source: CounterSource, group: Cgroup) -> tuple[dict[int, int], in
 
 def test_processes_that_ended_leave_the_kernels_map(source: CounterSource) -> None:
     with cgroup("many") as group:
-        process = group.python(loads.SHORT_PROCESSES)
+        process = group.python(loads.SHORT_PROCESSES, "/bin/true")
         entries = []
         for _ in range(6):
             time.sleep(1)

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.vm.known_program import known_program
+from tests.vm.known_program import known_program, short_program
 from tests.vm.probe import MARK
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,7 +46,7 @@ def fetch() -> None:
 def ask(machine: str) -> Answers:
     """Boot a machine once and run all its probes: name -> finding. The console is kept beside the cache."""
     with tempfile.TemporaryDirectory(prefix="podjoule-vm-") as folder:
-        _lay_over(Path(folder), PROBES[machine])
+        _lay_over(Path(folder), machine)
         log = cache() / f"console-{machine}"
         with log.open("w") as console:
             subprocess.run(["nice", KIT, "boot", cache(), machine, folder], stdout=console, stderr=console)
@@ -59,7 +59,7 @@ def answers(console: str) -> Answers:
     return {row.pop("name"): row for row in rows}
 
 
-def _lay_over(folder: Path, probes: list[str]) -> None:
+def _lay_over(folder: Path, machine: str) -> None:
     folder.chmod(0o755)  # it becomes the machine's "/", which users have to pass
     code = folder / "podjoule"
     for source in _SOURCES:
@@ -70,6 +70,10 @@ def _lay_over(folder: Path, probes: list[str]) -> None:
         else:
             shutil.copy(ROOT / source, target)
     shutil.copy(cache() / "powercap_plant.ko", folder)
-    (folder / "known").write_bytes(known_program(KNOWN_INSTRUCTIONS)[0])
-    (folder / "known").chmod(0o755)
-    (folder / "run.sh").write_text(f"cd /podjoule && exec python3 -m tests.vm.probe {' '.join(probes)}\n")
+    programs = {"known": known_program(KNOWN_INSTRUCTIONS)[0], "short": short_program(machine)}
+    for name, program in programs.items():
+        (folder / name).write_bytes(program)
+        (folder / name).chmod(0o755)
+    (folder / "run.sh").write_text(
+        f"cd /podjoule && SHORT_PROGRAM=/short exec python3 -m tests.vm.probe {' '.join(PROBES[machine])}\n"
+    )

@@ -84,6 +84,12 @@ def test_cpu_time_agrees_with_the_kernel(answers: dict[str, Answer]) -> None:
             assert row["switches"] > 500, load
 
 
+def test_short_processes_were_many(machine: str, answers: dict[str, Answer]) -> None:
+    counting = answers.get("core") or answers["core-and-bcc"]
+    least = 20 if machine == "arm64" else 150  # its clock counts instructions: it gets no further
+    assert counting["short_processes_per_second"] >= least
+
+
 def test_bcc_and_co_re_count_the_same(needs_the_kit: None) -> None:
     by = {(loader, load): row["counted_ns"] for loader, load, row in loads_of(ask("6.1"))}
     for loader, load in by:
@@ -108,7 +114,7 @@ def test_arm64_counts_the_instructions_of_a_known_program(needs_the_kit: None) -
     found = ask("arm64")["known"]
     counted, perf = found["counted"], found["perf"]
     assert found["rival_switches"] > 100
-    assert percent_off(counted["instructions"], machines.KNOWN_INSTRUCTIONS) <= 1
+    assert counted["instructions"] >= machines.KNOWN_INSTRUCTIONS  # and what the kernel does for it
     assert percent_off(counted["instructions"], perf["instructions"]) <= 1
     assert percent_off(counted["cycles"], perf["cycles"]) <= 2
 
