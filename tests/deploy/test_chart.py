@@ -59,6 +59,37 @@ def test_service_links_are_off_since_their_variables_look_like_options() -> None
     assert render(BY_NAME["default"]).pod["enableServiceLinks"] is False
 
 
+def test_continuity_keeps_the_state_on_the_node_and_pins_in_a_directory_of_its_own() -> None:
+    rendered = render(BY_NAME["continuity"])
+    assert rendered.volumes["state"]["hostPath"] == {
+        "path": "/var/lib/metering/podjoule",
+        "type": "DirectoryOrCreate",
+    }
+    assert rendered.volumes["pins"]["hostPath"] == {"path": "/run/bpf/podjoule", "type": "DirectoryOrCreate"}
+    assert rendered.environment["PODJOULE_STATE_DIR"] == rendered.mounts["state"]["mountPath"]
+    assert rendered.environment["PODJOULE_EBPF_PIN"] == rendered.mounts["pins"]["mountPath"]
+
+
+def test_by_default_nothing_is_pinned_and_the_state_ends_with_the_pod() -> None:
+    rendered = render(BY_NAME["default"])
+    assert "emptyDir" in rendered.volumes["state"]
+    assert "pins" not in rendered.volumes
+    assert "PODJOULE_EBPF_PIN" not in rendered.environment
+
+
+def test_pins_are_mounted_where_the_default_apparmor_profile_lets_one_write() -> None:
+    # containerd's and moby's templates deny writing to /sys/fs/[^c]*/**
+    assert render(BY_NAME["continuity"]).mounts["pins"]["mountPath"].startswith("/host/")
+
+
+def test_two_minutes_are_given_for_the_start_and_one_node_at_a_time_is_replaced() -> None:
+    rendered = render(BY_NAME["default"])
+    startup = rendered.container["startupProbe"]
+    assert (startup["periodSeconds"], startup["failureThreshold"]) == (2, 60)
+    strategy = rendered.one("DaemonSet")["spec"]["updateStrategy"]
+    assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}}
+
+
 def test_bcc_has_a_place_to_compile_in() -> None:
     rendered = render(BY_NAME["bcc"])
     assert rendered.volumes["tmp"] == {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}
@@ -116,6 +147,23 @@ CONTRADICTIONS = {
     "host-in-config": ({"config": {"host": {"sysfs": "/x"}}}, "set hostPaths"),
     "kube-in-config": ({"config": {"kube": {"mode": "kubelet"}}}, "config.kube"),
     "state-in-config": ({"config": {"state": {"dir": "/x"}}}, "config.state"),
+    "pin-in-config": ({"config": {"ebpf": {"pin": "/x"}}}, "set continuity"),
+    "pins-without-counters": (
+        {"continuity": {"enabled": True}, "state": {"type": "emptyDir"}},
+        "leave it empty",
+    ),
+    "pins-among-others": (
+        {"continuity": {"enabled": True, "pinPath": "/sys/fs/bpf"}},
+        "name a directory below it",
+    ),
+    "pins-by-bcc": ({"continuity": {"enabled": True}, "bcc": {"enabled": True}}, "bcc cannot pin"),
+    "two-pods-on-one-state": (
+        {
+            "state": {"type": "hostPath"},
+            "updateStrategy": {"rollingUpdate": {"maxSurge": "10%", "maxUnavailable": 0}},
+        },
+        "one pod at a time",
+    ),
     "address-in-config": ({"config": {"web": {"listenAddresses": [":1"]}}}, "set port"),
     "web-file-in-config": ({"config": {"web": {"configFile": "/x"}}}, "set web.config"),
     "two-web-configs": (
@@ -170,6 +218,8 @@ WRONG: dict[str, dict[str, Any]] = {
     "path-with-slash": {"hostPaths": {"powercap": "/sys/devices/virtual/powercap/"}},
     "shallow-path": {"hostPaths": {"powercap": "/powercap"}},
     "state": {"state": {"type": "memory"}},
+    "pin-with-dot": {"continuity": {"pinPath": "/sys/fs/bpf/pod.joule"}},
+    "pin-everywhere": {"continuity": {"pinPath": "/bpf"}},
     "prefixed-capability": {"capabilities": ["CAP_BPF"]},
     "all-capabilities": {"capabilities": ["ALL"]},
     "label-number": {"podLabels": {"a": 1}},

@@ -40,7 +40,7 @@ CHECKS = ("doctor", *sorted(path.stem for path in (ROOT / "exporter").glob("*_ch
 
 # What belongs to other programs and is rightly named: helm, kubectl, Kepler, the demo, openssl and pytest.
 FOREIGN_FLAGS = {
-    *("--create-namespace", "--namespace", "--set", "--seconds", "--simulated"),
+    *("--create-namespace", "--namespace", "--selector", "--set", "--seconds", "--simulated"),
     *("--web.config-file", "--metrics", "--kube.enable", "--monitor.max-terminated"),
 }
 FOREIGN_KEYS = {

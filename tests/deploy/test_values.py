@@ -71,14 +71,16 @@ def test_the_host_is_mounted_read_only_and_no_more_of_it_than_the_values_say(
         expected["powercap"] = str(Path(paths["powercap"]).parent)
     if paths["btf"]:
         expected["btf"] = paths["btf"]
-    if wanted["state"]["type"] == "hostPath":
+    if wanted["state"]["type"] == "hostPath" or wanted["continuity"]["enabled"]:
         expected["state"] = wanted["state"]["hostPath"]
+    if wanted["continuity"]["enabled"]:
+        expected["pins"] = wanted["continuity"]["pinPath"]
     if wanted["bcc"]["enabled"]:
         headers = {"modules": wanted["bcc"]["modulesPath"], "sources": wanted["bcc"]["sourcesPath"]}
         expected |= {name: path for name, path in headers.items() if path}
     assert on_host == expected
     writable = {name for name in on_host if not rendered.mounts[name].get("readOnly")}
-    assert writable <= {"state"}
+    assert writable == {"state", "pins"} & on_host.keys()
 
 
 def test_every_volume_is_mounted_and_every_mount_has_a_volume(rendered: Rendered) -> None:
@@ -152,7 +154,7 @@ def test_the_role_is_the_smallest_that_the_mode_needs(rendered: Rendered, values
 def test_probes_and_monitors_speak_what_the_server_speaks(rendered: Rendered, values: Path) -> None:
     wanted = values_of(values)
     scheme = "HTTPS" if wanted["web"]["tls"]["enabled"] else "HTTP"
-    probes = {"livenessProbe": "/-/healthy", "readinessProbe": "/-/ready"}
+    probes = {"startupProbe": "/-/healthy", "livenessProbe": "/-/healthy", "readinessProbe": "/-/ready"}
     for name, path in probes.items():
         probe = rendered.container[name]
         if wanted["probes"]["type"] == "http":
@@ -222,7 +224,7 @@ _OPTIONAL = {
     ("global",),
     *(
         ("probes", probe, field)
-        for probe in ("liveness", "readiness")
+        for probe in ("startup", "liveness", "readiness")
         for field in ("successThreshold", "terminationGracePeriodSeconds")
     ),
     *(("affinity", kind) for kind in ("nodeAffinity", "podAffinity", "podAntiAffinity")),

@@ -83,6 +83,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{ toYaml $config }}
 {{- end }}
 
+{{- /* Where the state is kept. */ -}}
+{{- define "podjoule.stateType" -}}
+{{ .Values.state.type | default (ternary "hostPath" "emptyDir" .Values.continuity.enabled) }}
+{{- end }}
+
 {{- /* What the values say that cannot be: one message each, with the mend. */ -}}
 {{- define "podjoule.refuse" -}}
 {{- $values := .Values -}}
@@ -90,6 +95,23 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if hasKey $values.config $key -}}
 {{- fail (printf "config.%s: the chart sets this by the environment, which goes before the file; set %s" $key $instead) -}}
 {{- end -}}
+{{- end -}}
+{{- if hasKey ($values.config.ebpf | default dict) "pin" -}}
+{{- fail "config.ebpf.pin: only what the chart mounts can be pinned in; set continuity" -}}
+{{- end -}}
+{{- $stateType := include "podjoule.stateType" . -}}
+{{- if and $values.continuity.enabled (ne $stateType "hostPath") -}}
+{{- fail (printf "continuity.enabled: with state.type %s nobody knows what was counted; leave it empty" $stateType) -}}
+{{- end -}}
+{{- if and $values.continuity.enabled (eq (clean $values.continuity.pinPath) "/sys/fs/bpf") -}}
+{{- fail "continuity.pinPath: others pin in /sys/fs/bpf, too; name a directory below it, /sys/fs/bpf/podjoule" -}}
+{{- end -}}
+{{- if and $values.continuity.enabled $values.bcc.enabled -}}
+{{- fail "continuity.enabled and bcc.enabled: bcc cannot pin; state.type hostPath keeps the counters at least" -}}
+{{- end -}}
+{{- $maxSurge := ($values.updateStrategy.rollingUpdate | default dict).maxSurge | default 0 | toString -}}
+{{- if and (eq $stateType "hostPath") (not (has $maxSurge (list "0" "0%"))) -}}
+{{- fail "updateStrategy.rollingUpdate.maxSurge: one pod at a time goes on with what is kept on a node; set 0" -}}
 {{- end -}}
 {{- if $values.config.web -}}
 {{- if hasKey $values.config.web "listenAddresses" -}}
@@ -138,8 +160,11 @@ PODJOULE_HOST_CGROUPFS: /host/sys/fs/cgroup
 {{- with .Values.hostPaths.powercap }}
 PODJOULE_HOST_POWERCAP: /host/sys/devices/virtual/{{ base . }}
 {{- end }}
-{{- if ne .Values.state.type "none" }}
+{{- if ne (include "podjoule.stateType" .) "none" }}
 PODJOULE_STATE_DIR: /var/lib/podjoule
+{{- end }}
+{{- if .Values.continuity.enabled }}
+PODJOULE_EBPF_PIN: /host/sys/fs/bpf/podjoule
 {{- end }}
 {{- if .Values.bcc.enabled }}
 PODJOULE_EBPF_LOADER: bcc

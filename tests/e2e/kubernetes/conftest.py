@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -67,13 +68,22 @@ def powercap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
+def bpffs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A bpffs on the node, as systemd mounts one at /sys/fs/bpf; what is pinned in it goes with it."""
+    mount = tmp_path_factory.mktemp("bpf")
+    subprocess.run(["mount", "-t", "bpf", "bpf", mount], check=True)
+    yield mount
+    subprocess.run(["umount", mount], check=True)
+
+
+@pytest.fixture(scope="session")
 def make_release(cluster: Cluster, image: str, powercap: Path) -> Iterator[Callable[..., Release]]:
-    """A function that makes a Release, installs it, and uninstalls it in the end."""
+    """A function that makes a Release, by default one that reads `powercap`; uninstalled in the end."""
     with contextlib.ExitStack() as stack:
         stack.callback(cluster.kubectl, "delete", "namespace", NAMESPACE, "--ignore-not-found")
 
         def make(name: str, **options: object) -> Release:
-            release = Release(cluster, name, powercap, **options)  # type: ignore[arg-type]
+            release = Release(cluster, name, **{"powercap": powercap, **options})  # type: ignore[arg-type]
             stack.callback(release.uninstall)
             release.install()
             return release
