@@ -6,7 +6,7 @@
  * without stolen time, and cheaper than reading a clock at every switch.
  *
  * The dialect that includes this has defined event_mask and by_process, and
- *	__u64 css_set_of(task), __u64 cgroup_id_of(task)	of a task that is not idle
+ *	__u64 cgroup_id_of(task)			of a task that is not idle
  *	__u64 cgroup_id_by_copy(task)				the same where it is rare: see below
  *	__u64 slice_start_by_copy(task)			its clock when the scheduler picked it; 0: not known
  *	struct counters *counters_of(cpu)			the owner's, or cpu->dropped
@@ -34,7 +34,7 @@ INLINE void settle_event(int event, struct cpu_state *cpu, struct counters *to, 
 
 	if (!(event_mask & (1 << event)) || read_value(event, &value))
 		return;
-	if (value.counter < start->count) /* opened anew: its CPU went and came back */
+	if (value.enabled < start->enabled_ns) /* opened anew: its CPU went and came back */
 		*start = (struct event_reading){};
 	now.count = value.counter - per_1024(value.counter - start->count, keep);
 	now.enabled_ns = value.enabled - per_1024(value.enabled - start->enabled_ns, keep);
@@ -140,7 +140,8 @@ SELDOM void change_owner(struct cpu_state *cpu, struct task_struct *next, __u32 
 }
 
 INLINE void account_switch(struct cpu_state *cpu, struct task_struct *prev, __u32 prev_pid, __u32 prev_tgid,
-			   __u64 prev_runtime_ns, struct task_struct *next, __u32 pid, __u32 tgid, __u64 runtime_ns)
+			   __u64 prev_runtime_ns, struct task_struct *next, __u32 pid, __u32 tgid, __u64 runtime_ns,
+			   __u64 next_css_set)
 {
 	__u64 css_set, ran_ns;
 
@@ -151,7 +152,7 @@ INLINE void account_switch(struct cpu_state *cpu, struct task_struct *prev, __u3
 		meet(cpu, prev, prev_pid, prev_tgid, prev_runtime_ns);
 	}
 	ran_ns = advance(cpu, prev_runtime_ns);
-	css_set = pid ? css_set_of(next) : 0;
+	css_set = pid ? next_css_set : 0;
 
 	cpu->pending_switches++;
 	cpu->left_runtime_ns = prev_runtime_ns;

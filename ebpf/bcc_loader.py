@@ -4,43 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import os
 import platform
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ebpf import libbpf
-from ebpf.btf import KernelTypes
+from ebpf import bpf_maps, libbpf
+from ebpf.btf import offsets
 from ebpf.capabilities import kernel_version, lacking, names_in, read_sets, refusal, wanted_for_programs
+from ebpf.cpu_events import CpuEvents
 from ebpf.cpus import online_cpus
-from ebpf.errors import NotPermitted, SourceUnavailable
-from ebpf.perf_events import open_all
-from ebpf.program import HOOKS, MAPS, LoadedProgram, ProgramOptions, event_mask, put_events
+from ebpf.errors import NotPermitted, SourceUnavailable, UsageError
+from ebpf.program import LoadedProgram, Parts, ProgramOptions, event_mask
+from ebpf.type_file import check_against_kernel, usable
+
+log = logging.getLogger("ebpf")
 
 DISTRIBUTION_PACKAGES = Path(
     "/usr/lib/python3/dist-packages"
 )  # Debian's python3-bpfcc; PyPI's bcc is another
 MODULES, SOURCES = Path("/lib/modules"), Path("/usr/src")
-_STRUCT_MEMBERS = {
-    "TASK_PID": ("task_struct", "pid"),
-    "TASK_TGID": ("task_struct", "tgid"),
-    "TASK_RUNTIME": ("task_struct", "se.sum_exec_runtime"),
-    "TASK_SLICE_START": ("task_struct", "se.prev_sum_exec_runtime"),
-    "TASK_PRIO": ("task_struct", "prio"),
-    "TASK_CSS_SET": ("task_struct", "cgroups"),
-    "CSS_SET_CGROUP": ("css_set", "dfl_cgrp"),
-    "CSS_CGROUP": ("cgroup_subsys_state", "cgroup"),
-    "CGROUP_KN": ("cgroup", "kn"),
-    "CGROUP_ROOT": ("cgroup", "root"),
-    "ROOT_HIERARCHY": ("cgroup_root", "hierarchy_id"),
-    "KN_ID": ("kernfs_node", "id"),
-}
 
 
 def import_bcc() -> ModuleType:
@@ -55,17 +45,6 @@ def import_bcc() -> ModuleType:
         raise SourceUnavailable(f"bcc cannot be imported ({error}): install python3-bpfcc") from error
     finally:
         sys.path.remove(str(DISTRIBUTION_PACKAGES))
-
-
-def offsets_from_btf() -> dict[str, int]:
-    """The macros that sched_switch.bcc.c wants, from BTF. Raises OSError where there is none."""
-    with contextlib.closing(KernelTypes()) as types:
-        offsets = {macro: types.offset(*member) for macro, member in _STRUCT_MEMBERS.items()}
-        subsystems = types.offset("css_set", "subsys")
-        for macro, controller in (("CSS_SET_CPU", "cpu"), ("CSS_SET_CPUACCT", "cpuacct")):
-            index = types.enumerator("cgroup_subsys_id", f"{controller}_cgrp_id") or 0
-            offsets[macro] = subsystems + 8 * index
-    return offsets
 
 
 def _version(path: Path) -> list[int]:
@@ -107,7 +86,7 @@ def kernel_headers(offsets_known: bool) -> Iterator[str | None]:
 
 
 def _flags(
-    options: ProgramOptions, n_cpu: int, mask: int, offsets: dict[str, int], include: Path
+    options: ProgramOptions, parts: Parts, n_cpu: int, mask: int, offsets: dict[str, int], include: Path
 ) -> list[str]:
     hierarchy = options.hierarchy
     macros = {
@@ -117,6 +96,7 @@ def _flags(
         "BY_PROCESS": int(options.by_process),
         "HIERARCHY": hierarchy.number,
         "V1_CPUACCT": int(hierarchy.controller == "cpuacct"),
+        "RING": int(parts.has_ring),
         **offsets,
     }
     return [f"-I{include}", "-Wno-everything", *(f"-D{name}={value}" for name, value in macros.items())]
@@ -146,45 +126,64 @@ def _compile(bcc: ModuleType, flags: list[str], source: Path, headers: str | Non
             os.environ["BCC_KERNEL_SOURCE"] = before
 
 
-def _attach(bcc: ModuleType, program: Any) -> dict[str, int]:
-    """Load and attach every program: name -> descriptor."""
+def _load_raw(bcc: ModuleType, program: Any, name: str) -> int:
+    """Load a program that is run when we say so; its descriptor."""
+    return int(program.load_func(name.encode(), bcc.BPF.RAW_TRACEPOINT).fd)
+
+
+def _attach(bcc: ModuleType, program: Any, hooks: Mapping[str, str], types: Path | None) -> dict[str, int]:
+    """Load and attach every program: name -> descriptor. types: the file that offsets came from."""
     try:
-        for hook, tracepoint in HOOKS.items():
+        if types:
+            check_against_kernel(_load_raw(bcc, program, "check_types"), types)
+        for hook, tracepoint in hooks.items():
             program.attach_raw_tracepoint(tp=tracepoint.encode(), fn_name=hook.encode())
-        program.load_func(b"charge_running", bcc.BPF.RAW_TRACEPOINT)
-        return {name: program.funcs[name.encode()].fd for name in (*HOOKS, "charge_running")}
+        charge_running = _load_raw(bcc, program, "charge_running")
+    except UsageError:
+        raise
     except Exception as error:
         raise _explained(f"bcc cannot attach: {error}") from error
+    return {name: program.funcs[name.encode()].fd for name in hooks} | {"charge_running": charge_running}
+
+
+def _offsets(types: Path | None) -> dict[str, int]:
+    """Empty where only headers can tell."""
+    try:
+        return offsets(types)
+    except OSError as error:
+        log.debug("bcc: %s", error)
+        return {}
 
 
 def load(options: ProgramOptions) -> LoadedProgram:
-    """Compile, load and attach. Raises SourceUnavailable, with nothing left behind."""
+    """Compile, load and attach.
+
+    Raises SourceUnavailable, with nothing left behind, UsageError for options.btf.
+    """
+    types = usable(options.btf, by_copy=options.by_copy)
     bcc = import_bcc()
-    try:
-        offsets = offsets_from_btf()
-    except OSError:
-        offsets = {}
+    known = _offsets(types)
     with contextlib.ExitStack() as stack:
         try:
             n_cpu = libbpf.possible_cpus()
-            events = open_all(options.events, online_cpus(options.sysfs), options.sysfs)
+            parts = Parts(has_ring=bpf_maps.has_ring_buffers())
+            events = CpuEvents(options.events, online_cpus(options.sysfs), options.sysfs, options.procfs)
         except OSError as error:
             raise SourceUnavailable(f"bcc programs cannot run: {error}") from error
-        for descriptors in events.values():
-            for fd in descriptors.values():
-                stack.callback(os.close, fd)
-        with resources.as_file(resources.files("ebpf")) as folder, kernel_headers(bool(offsets)) as headers:
-            flags = _flags(options, n_cpu, event_mask(events), offsets, folder)
+        stack.callback(events.close)
+        with resources.as_file(resources.files("ebpf")) as folder, kernel_headers(bool(known)) as headers:
+            flags = _flags(options, parts, n_cpu, event_mask(events.fields), known, folder)
             program = _compile(bcc, flags, folder / "sched_switch.bcc.c", headers)
         stack.callback(program.cleanup)
-        put_events(events, lambda field: int(program[field.encode()].map_fd))
-        programs = _attach(bcc, program)
+        events.put(lambda field: int(program[field.encode()].map_fd))
+        programs = _attach(bcc, program, parts.hooks, types)
         program.free_bcc_memory()
         return LoadedProgram(
-            maps={name: program[name.encode()].map_fd for name in MAPS},
+            maps={name: program[name.encode()].map_fd for name in parts.maps},
             programs=programs,
             charge_running=programs["charge_running"],
             n_cpu=n_cpu,
-            available=frozenset({"cpu_ns", "switches", *events}),
+            available=frozenset({"cpu_ns", "switches", *events.fields}),
             close=stack.pop_all().close,
+            events=events,
         )

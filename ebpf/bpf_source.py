@@ -5,19 +5,24 @@ from __future__ import annotations
 import errno
 import logging
 import time
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 
-from ebpf import libbpf
+from ebpf import bpf_maps, libbpf
 from ebpf.cgroups import CgroupTree, walk
 from ebpf.counters import FIELDS, CounterArray, CounterSnapshot, Kept, KernelStatistics
-from ebpf.cpus import online_cpus, running_processes
+from ebpf.cpus import OnlineCpus, running_processes
 from ebpf.errors import SourceUnavailable
 from ebpf.program import COUNTERS, CPU_STATE, KEY, LoadedProgram, ProgramOptions
 
 log = logging.getLogger("ebpf")
 
+_NO_RING = (
+    "this kernel has no ring buffers: the cgroup tree is walked at each reading instead, and a cgroup that"
+    " ends before it is seen has no name"
+)
 _WORDS = COUNTERS.itemsize // 8
 _FIELD_WORDS = len(FIELDS)  # struct counters begins with FIELDS in their order; blind_ns follows
 
@@ -30,10 +35,10 @@ class BpfCounterSource:
         self._program = program
         self._options = options
         self._charge = libbpf.CpuRunner(program.charge_running)
-        self._counts = libbpf.BatchReader(
+        self._counts = bpf_maps.map_reader(
             program.maps["counts"], KEY, (program.n_cpu, _WORDS), options.map_entries
         )
-        self._cpus = libbpf.BatchReader(
+        self._cpus = bpf_maps.map_reader(
             program.maps["cpus"], np.dtype([("cpu", "<u4")]), (CPU_STATE.itemsize // 8,), program.n_cpu
         )
         self._lost_by_cpu = np.zeros(program.n_cpu, np.uint64)
@@ -47,19 +52,24 @@ class BpfCounterSource:
         # What was known, then what the kernel told while nobody listened, then what is there.
         self.tree = CgroupTree(dict(kept.paths) if goes_on else {})
         self.directory = self.tree
-        self._ring = libbpf.RingReader(program.maps["cgroup_events"], self.tree.apply)
-        self._ring.consume()
+        self._nameless: set[int] = set()
+        self._n_nameless = 0
+        self._ring = self._open_ring()
         self._lost = self._count_lost()
         self.tree.replace(walk(options.hierarchy.mount))
-        self._charge_cpus(online_cpus(options.sysfs))
+        self._online = OnlineCpus(options.sysfs)
+        self._seen = self._states()
+        self._watch_events(self._seen, self._charge_cpus(self._online.cpus))
 
     def read(self) -> CounterSnapshot:
         """Count everything up to now; see the CounterSource port."""
         self._delete_doomed()
-        self._charge_cpus(self._busy_cpus())
+        self._follow_cpus()
+        states = self._states()
+        charged = self._charge_cpus(_busy(states))
         now_ns = time.monotonic_ns()
         keys, values = self._counts.read()
-        dropped = self._dropped()
+        dropped = self._watch_events(states, charged)
         self._follow_cgroups()  # after the counts: a cgroup is told of before anything runs in it
         self._entries = len(keys)
         self._mark_dead(keys)
@@ -82,6 +92,8 @@ class BpfCounterSource:
             map_entries=self._entries,
             dropped_ns=self._dropped_ns,
             lost_events=self._lost,
+            nameless=self._n_nameless,
+            blind_cpus=len(self._program.events.blind),
         )
 
     def kept(self) -> Kept:
@@ -91,10 +103,24 @@ class BpfCounterSource:
 
     def close(self) -> None:
         """Detach everything that is not pinned."""
-        self._ring.close()
+        if self._ring:
+            self._ring.close()
+        self._online.close()
         self._program.close()
 
+    def _open_ring(self) -> bpf_maps.RingReader | None:
+        """What the kernel told while nobody listened is taken in; None where it cannot tell."""
+        if "cgroup_events" not in self._program.maps:
+            log.warning(_NO_RING)
+            return None
+        ring = bpf_maps.RingReader(self._program.maps["cgroup_events"], self.tree.apply)
+        ring.consume()
+        return ring
+
     def _follow_cgroups(self) -> None:
+        if self._ring is None:
+            self.tree.replace(walk(self._options.hierarchy.mount))
+            return
         self._ring.consume()
         lost = self._count_lost()
         if lost != self._lost:
@@ -105,20 +131,16 @@ class BpfCounterSource:
             self.tree.replace(walk(self._options.hierarchy.mount))
 
     def _count_lost(self) -> int:
-        libbpf.lookup(self._program.maps["lost_events"], 0, self._lost_by_cpu)
+        bpf_maps.lookup(self._program.maps["lost_events"], 0, self._lost_by_cpu)
         return int(self._lost_by_cpu.sum())
 
     def _states(self) -> npt.NDArray[np.void]:
         _, words = self._cpus.read()
         return words.view(CPU_STATE).reshape(len(words))
 
-    def _busy_cpus(self) -> list[int]:
-        """CPUs that are not idle as far as is known; an idle one need not be woken, it owes nothing."""
-        states = self._states()
-        busy = (states["pid"] != 0) | (states["pending_ns"] != 0)
-        return [int(cpu) for cpu in np.flatnonzero(busy)]
-
-    def _charge_cpus(self, cpus: list[int]) -> None:
+    def _charge_cpus(self, cpus: Iterable[int]) -> list[int]:
+        """Charge whoever runs there; the CPUs on which that was done."""
+        charged = []
         for cpu in cpus:
             try:
                 self._charge.run(cpu)
@@ -126,9 +148,35 @@ class BpfCounterSource:
                 if error.errno != errno.ENXIO:  # gone offline in between; nothing runs there
                     raise
                 log.debug("CPU %d: %s", cpu, error)
+            else:
+                charged.append(cpu)
+        return charged
 
-    def _dropped(self) -> CounterArray:
-        words = self._states()["dropped"].copy().view(np.uint64).reshape(self._program.n_cpu, _WORDS)
+    def _follow_cpus(self) -> None:
+        came, went = self._online.changes()
+        for cpu in went:
+            self._program.events.remove(cpu)
+        self._renew_events(came)
+
+    def _watch_events(self, uncharged: npt.NDArray[np.void], charged: list[int]) -> CounterArray:
+        """Open those anew that stand still; what the map could not hold up to now.
+
+        On a CPU that was not charged now they are compared with the last time: that it went and came back
+        meanwhile may show no sooner than at the next reading.
+        """
+        before, self._seen = self._seen, self._states()
+        before[charged] = uncharged[charged]
+        settled = _settled(before, self._seen, charged)
+        self._renew_events(self._program.events.standing_still(before, self._seen, settled))
+        return self._dropped(self._seen)
+
+    def _renew_events(self, cpus: Iterable[int]) -> None:
+        """Charged at once: accounting.h knows new events by their being younger than the old ones were."""
+        events = self._program.events
+        self._charge_cpus([cpu for cpu in cpus if events.renew(cpu)])
+
+    def _dropped(self, states: npt.NDArray[np.void]) -> CounterArray:
+        words = states["dropped"].copy().view(np.uint64).reshape(self._program.n_cpu, _WORDS)
         self._dropped_ns = int(words[:, 0].sum())
         return words[:, :_FIELD_WORDS]
 
@@ -140,6 +188,7 @@ class BpfCounterSource:
         for cgroup_id in self._forgettable & self.tree.ended:
             self.tree.forget(cgroup_id)
         ids = keys["cgroup_id"].tolist()
+        self._count_nameless(ids)
         self._forgettable = set(self._dying["cgroup_id"].tolist()) | (self.tree.ended - set(ids))
         dead = np.fromiter((not self.tree.is_alive(i) for i in ids), bool, len(ids))
         if self._options.by_process:
@@ -148,14 +197,33 @@ class BpfCounterSource:
         self._dying = keys[dead]
         self._doomed = before & {key.tobytes() for key in self._dying}
 
+    def _count_nameless(self, ids: list[int]) -> None:
+        nameless = {cgroup_id for cgroup_id in ids if self.tree.path(cgroup_id) is None}
+        self._n_nameless += len(nameless - self._nameless)
+        self._nameless = nameless
+
     def _delete_doomed(self) -> None:
         """Not before the next reading: if we are killed until then, this one may not have been kept."""
         for key in self._doomed:
-            libbpf.delete(self._program.maps["counts"], key)
+            bpf_maps.delete(self._program.maps["counts"], key)
         self._doomed = set()
 
     def _ended_processes(self, tgid: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
         return ~np.isin(tgid, running_processes(self._options.procfs))
+
+
+def _busy(states: npt.NDArray[np.void]) -> list[int]:
+    """CPUs that are not idle as far as is known; an idle one need not be woken, it owes nothing."""
+    return [int(cpu) for cpu in np.flatnonzero((states["pid"] != 0) | (states["pending_ns"] != 0))]
+
+
+def _settled(
+    before: npt.NDArray[np.void], after: npt.NDArray[np.void], charged: list[int]
+) -> npt.NDArray[np.intp]:
+    """CPUs whose events the program has looked at in between: the charged, those that left or found idle."""
+    is_settled = before["left_runtime_ns"] != after["left_runtime_ns"]
+    is_settled[charged] = True
+    return np.flatnonzero(is_settled)
 
 
 def open_program(name: str, program: LoadedProgram, options: ProgramOptions) -> BpfCounterSource:

@@ -1,11 +1,47 @@
-"""The running kernel's type information (BTF), through libbpf."""
+"""Type information (BTF), the running kernel's or a file's, through libbpf; and which of it programs need."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes as ct
 import errno
+import os
+from pathlib import Path
 
 from ebpf.libbpf import checked, failure, library
+
+OWN_TYPES = Path("/sys/kernel/btf/vmlinux")
+"""Where a kernel that knows its own types shows them; libbpf looks there, too, whatever --host.sysfs says."""
+
+# The macros of sched_switch.bcc.c; sched_switch.bpf.c reads the same members.
+STRUCT_MEMBERS = {
+    "TASK_PID": ("task_struct", "pid"),
+    "TASK_TGID": ("task_struct", "tgid"),
+    "TASK_RUNTIME": ("task_struct", "se.sum_exec_runtime"),
+    "TASK_SLICE_START": ("task_struct", "se.prev_sum_exec_runtime"),
+    "TASK_PRIO": ("task_struct", "prio"),
+    "TASK_CSS_SET": ("task_struct", "cgroups"),
+    "CSS_SET_CGROUP": ("css_set", "dfl_cgrp"),
+    "CSS_CGROUP": ("cgroup_subsys_state", "cgroup"),
+    "CGROUP_KN": ("cgroup", "kn"),
+    "CGROUP_ROOT": ("cgroup", "root"),
+    "ROOT_HIERARCHY": ("cgroup_root", "hierarchy_id"),
+    "KN_ID": ("kernfs_node", "id"),
+}
+
+
+def offsets(file: Path | None = None) -> dict[str, int]:
+    """Where the kernel keeps what programs read: bytes by macro, from its own BTF or a file's.
+
+    Raises OSError where there is none, or where a member is missing.
+    """
+    with contextlib.closing(KernelTypes(file)) as types:
+        found = {macro: types.offset(*member) for macro, member in STRUCT_MEMBERS.items()}
+        subsystems = types.offset("css_set", "subsys")
+        for macro, controller in (("CSS_SET_CPU", "cpu"), ("CSS_SET_CPUACCT", "cpuacct")):
+            index = types.enumerator("cgroup_subsys_id", f"{controller}_cgrp_id") or 0
+            found[macro] = subsystems + 8 * index
+    return found
 
 
 class _BtfType(ct.Structure):
@@ -21,18 +57,20 @@ class _BtfMember(ct.Structure):
 
 
 class KernelTypes:
-    """The running kernel's type information (BTF)."""
+    """The type information (BTF) of the running kernel, or in a file: raw, or an ELF file's."""
 
     _STRUCTS, _ENUM = (4, 5), 6
 
-    def __init__(self) -> None:
+    def __init__(self, file: Path | None = None) -> None:
         self._lib = library()
-        for name in ("btf__load_vmlinux_btf", "btf__type_by_id"):
+        for name in ("btf__load_vmlinux_btf", "btf__parse", "btf__type_by_id"):
             getattr(self._lib, name).restype = ct.c_void_p
         self._lib.btf__name_by_offset.restype = ct.c_char_p
-        self._btf = ct.c_void_p(self._lib.btf__load_vmlinux_btf())
+        self._btf = ct.c_void_p(
+            self._lib.btf__parse(os.fsencode(file), None) if file else self._lib.btf__load_vmlinux_btf()
+        )
         if not self._btf:
-            raise failure("loading the kernel's BTF")
+            raise failure(f"loading BTF from {file or 'the kernel'}")
 
     def close(self) -> None:
         """Free the type information."""
@@ -70,7 +108,7 @@ class KernelTypes:
         for member in path.split("."):
             found = self._find(type_id, member.encode())
             if not found:
-                raise OSError(errno.ENOENT, f"struct {struct} has no {path} in this kernel's BTF")
+                raise OSError(errno.ENOENT, f"struct {struct} has no {path} in this BTF")
             total, type_id = total + found[0], found[1]
         return total
 

@@ -11,13 +11,15 @@
 #define PATH_BYTES 2048 /* the tracepoints themselves cut paths at 1024 */
 
 /* What user space sets before loading. event_mask: bit i, event i was opened on every CPU. hierarchy: 0 for
- * cgroup v2, else the v1 hierarchy's number; v1_cpuacct: the v1 controller followed is cpuacct, else cpu. */
+ * cgroup v2, else the v1 hierarchy's number; v1_cpuacct: the v1 controller followed is cpuacct, else cpu.
+ * by_copy: the kernel does not know its own types, so that its pointers cannot be followed, only copied from. */
 struct settings {
 	__u32 n_cpu;
 	__u32 event_mask;
 	__u32 by_process;
 	__u32 hierarchy;
 	__u32 v1_cpuacct;
+	__u32 by_copy;
 };
 
 /* tgid stays 0 unless processes are told apart; cgroup_id 0 is nobody: the idle task */

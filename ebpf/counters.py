@@ -49,9 +49,11 @@ class CgroupDirectory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KernelStatistics:
-    """What our own kernel programs cost and could not do; all cumulative but map_entries.
+    """What our own kernel programs cost and could not do; all cumulative but map_entries and blind_cpus.
 
-    run_count and run_ns stay None where kernel.bpf_stats_enabled is 0 or there is no program.
+    run_count and run_ns stay None where kernel.bpf_stats_enabled is 0 or there is no program. nameless:
+    cgroups that were counted and that nobody told of. blind_cpus: CPUs that came and whose events cannot be
+    opened.
     """
 
     run_count: dict[str, int] = field(default_factory=dict)
@@ -59,6 +61,8 @@ class KernelStatistics:
     map_entries: int = 0
     dropped_ns: int = 0
     lost_events: int = 0
+    nameless: int = 0
+    blind_cpus: int = 0
 
 
 def _no_files() -> CounterArray:

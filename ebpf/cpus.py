@@ -27,6 +27,40 @@ def online_cpus(sysfs: Path) -> list[int]:
         return list(range(os.cpu_count() or 1))
 
 
+class OnlineCpus:
+    """The CPUs that are online, followed by one system call at each asking, through a kept-open file."""
+
+    def __init__(self, sysfs: Path) -> None:
+        self.cpus = frozenset(online_cpus(sysfs))
+        self._text = b""
+        try:
+            self._fd = os.open(sysfs / "devices/system/cpu/online", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self._fd = -1
+        self.changes()
+
+    def changes(self) -> tuple[frozenset[int], frozenset[int]]:
+        """Which came and which went since the last asking; none where this sysfs does not say."""
+        before, self.cpus = self.cpus, self._read()
+        return self.cpus - before, before - self.cpus
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+
+    def _read(self) -> frozenset[int]:
+        try:
+            text = os.pread(self._fd, 4096, 0) if self._fd >= 0 else self._text
+            if text != self._text:
+                self._text = text
+                return frozenset(parse_cpu_list(text.decode()))
+        except (OSError, ValueError):
+            pass
+        return self.cpus
+
+
 def running_processes(procfs: Path) -> list[int]:
     """The process ids that procfs lists."""
     return [int(entry.name) for entry in procfs.iterdir() if entry.name.isdigit()]

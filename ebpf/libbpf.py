@@ -1,4 +1,4 @@
-"""The one door to libbpf, through ctypes: objects, maps, programs, ring buffers. Types: btf.py.
+"""The one door to libbpf, through ctypes: objects, programs. Maps: bpf_maps.py. Types: btf.py.
 
 Every call raises OSError with the kernel's errno. Needs libbpf 1.0 or later (libbpf.so.1).
 """
@@ -10,10 +10,7 @@ import errno
 import functools
 import logging
 import os
-from collections.abc import Callable
-
-import numpy as np
-import numpy.typing as npt
+from pathlib import Path
 
 from ebpf.errors import SourceUnavailable
 
@@ -22,7 +19,6 @@ log = logging.getLogger("ebpf")
 _TEST_RUN_ON_CPU = 1
 
 _Print = ct.CFUNCTYPE(ct.c_int, ct.c_int, ct.c_char_p, ct.c_void_p)
-_OnSample = ct.CFUNCTYPE(ct.c_int, ct.c_void_p, ct.c_void_p, ct.c_size_t)
 
 
 class _TestRun(ct.Structure):
@@ -44,6 +40,20 @@ class _TestRun(ct.Structure):
         ("flags", ct.c_uint32),
         ("cpu", ct.c_uint32),
         ("batch_size", ct.c_uint32),
+    ]
+
+
+class _OpenOptions(ct.Structure):
+    """struct bpf_object_open_opts up to btf_custom_path (libbpf 0.8)."""
+
+    _fields_ = [
+        ("sz", ct.c_size_t),
+        ("object_name", ct.c_char_p),
+        ("relaxed_maps", ct.c_bool),
+        ("pin_root_path", ct.c_char_p),
+        ("no_longer", ct.c_uint32),
+        ("kconfig", ct.c_char_p),
+        ("btf_custom_path", ct.c_char_p),
     ]
 
 
@@ -108,13 +118,21 @@ def possible_cpus() -> int:
 
 
 class Object:
-    """A BPF object file: opened, adjusted, loaded, attached, closed, in that order."""
+    """A BPF object file: opened, adjusted, loaded, attached, closed, in that order.
 
-    def __init__(self, image: bytes) -> None:
+    types: the file that tells where the kernel keeps things, where it does not say so itself.
+    """
+
+    def __init__(self, image: bytes, types: Path | None = None) -> None:
         self._lib = library()
         self._links: dict[str, int] = {}
         self._image = ct.create_string_buffer(image, len(image))
-        self._object = self._lib.bpf_object__open_mem(self._image, ct.c_size_t(len(image)), None)
+        self._options = _OpenOptions(
+            sz=ct.sizeof(_OpenOptions), btf_custom_path=os.fsencode(types) if types else None
+        )
+        self._object = self._lib.bpf_object__open_mem(
+            self._image, ct.c_size_t(len(image)), ct.byref(self._options)
+        )
         if not self._object:
             raise failure("opening the BPF object")
 
@@ -153,6 +171,16 @@ class Object:
         result = self._lib.bpf_map__set_pin_path(self._map(name), os.fsencode(path))
         checked(result, f"the pin of map {name}")
 
+    def leave_out_map(self, name: str) -> None:
+        """Have load() not make a map, which no program that is loaded uses."""
+        checked(self._lib.bpf_map__set_autocreate(self._map(name), ct.c_bool(False)), f"leaving out {name}")
+
+    def leave_out_program(self, name: str) -> None:
+        """Have load() pass a program by."""
+        checked(
+            self._lib.bpf_program__set_autoload(self._program(name), ct.c_bool(False)), f"leaving out {name}"
+        )
+
     def load(self) -> None:
         """Have the kernel verify and load every program."""
         checked(self._lib.bpf_object__load(ct.c_void_p(self._object)), "loading the BPF programs")
@@ -186,85 +214,6 @@ class Object:
         self._object = None
 
 
-def map_id(map_fd: int) -> int:
-    """The kernel's number of a map, which no other has had since the machine was booted."""
-    info = (ct.c_uint32 * 2)()  # struct bpf_map_info: type, id
-    size = ct.c_uint32(ct.sizeof(info))
-    result = library().bpf_obj_get_info_by_fd(map_fd, ct.byref(info), ct.byref(size))
-    checked(result, "reading what a map is")
-    return int(info[1])
-
-
-def pin(descriptor: int, path: str) -> None:
-    """Let a link stay in the kernel for as long as this path of a bpffs is there."""
-    checked(library().bpf_obj_pin(descriptor, os.fsencode(path)), f"pinning {path}")
-
-
-def update(map_fd: int, key: int, value: int) -> None:
-    """Set one u32 -> u32 entry, such as a perf event's descriptor for a CPU."""
-    result = library().bpf_map_update_elem(
-        map_fd, ct.byref(ct.c_uint32(key)), ct.byref(ct.c_uint32(value)), ct.c_uint64(0)
-    )
-    checked(result, f"updating entry {key} of a map")
-
-
-def delete(map_fd: int, key: bytes) -> bool:
-    """Delete one entry; False where there was none."""
-    return int(library().bpf_map_delete_elem(map_fd, key)) == 0
-
-
-def lookup(map_fd: int, index: int, into: npt.NDArray[np.generic]) -> None:
-    """Read one array entry (all CPUs' values of a per-CPU map) into a contiguous array."""
-    result = library().bpf_map_lookup_elem(
-        map_fd, ct.byref(ct.c_uint32(index)), into.ctypes.data_as(ct.c_void_p)
-    )
-    checked(result, f"reading entry {index} of a map")
-
-
-class BatchReader:
-    """Reads a whole map in few system calls (kernel 5.6), into arrays that are kept between readings."""
-
-    def __init__(
-        self, map_fd: int, key: np.dtype[np.void], value_shape: tuple[int, ...], max_entries: int
-    ) -> None:
-        self._fd = map_fd
-        self._max_entries = max_entries
-        self._keys = np.zeros(min(1024, max_entries), key)
-        self._values = np.zeros((len(self._keys), *value_shape), np.uint64)
-
-    def read(self) -> tuple[npt.NDArray[np.void], npt.NDArray[np.uint64]]:
-        """Copies of the keys, shape (n,), and of the values, shape (n, *value_shape)."""
-        cursor = ct.create_string_buffer(8)
-        n, started = 0, False
-        while True:
-            if n == len(self._keys):
-                self._grow()
-            count = ct.c_uint32(len(self._keys) - n)
-            result = library().bpf_map_lookup_batch(
-                self._fd,
-                cursor if started else None,
-                cursor,
-                ct.c_void_p(self._keys[n:].ctypes.data),
-                ct.c_void_p(self._values[n:].ctypes.data),
-                ct.byref(count),
-                None,
-            )
-            failed = ct.get_errno() if result < 0 else 0
-            if failed == errno.ENOSPC:  # one hash bucket alone is larger than the room left
-                self._grow()
-                continue
-            if failed not in (0, errno.ENOENT):
-                raise OSError(failed, f"reading a map in one go: {os.strerror(failed)}")
-            n, started = n + count.value, True
-            if failed == errno.ENOENT:
-                return self._keys[:n].copy(), self._values[:n].copy()
-
-    def _grow(self) -> None:
-        rows = len(self._keys)
-        self._keys = np.concatenate([self._keys, np.zeros(rows, self._keys.dtype)])
-        self._values = np.concatenate([self._values, np.zeros_like(self._values)])
-
-
 class CpuRunner:
     """Runs one raw_tp program on a chosen CPU (kernel 5.10)."""
 
@@ -280,29 +229,11 @@ class CpuRunner:
         checked(self._run(self._fd, self._reference), f"running a program on CPU {cpu}")
 
 
-class RingReader:
-    """Hands each record of a ring buffer to a function, in the order they were written."""
-
-    def __init__(self, map_fd: int, on_record: Callable[[bytes], None]) -> None:
-        self._on_record = on_record
-        self._callback = _OnSample(self._relay)  # kept: C holds no reference to it
-        self._ring = library().ring_buffer__new(map_fd, self._callback, None, None)
-        if not self._ring:
-            raise failure("opening the ring buffer")
-
-    def _relay(self, _context: int, data: int, size: int) -> int:
-        self._on_record(ct.string_at(data, size))
-        return 0
-
-    def consume(self) -> None:
-        """Deliver what is there; does not wait."""
-        checked(library().ring_buffer__consume(ct.c_void_p(self._ring)), "reading the ring buffer")
-
-    def close(self) -> None:
-        """Unmap the buffer; safe to call twice."""
-        if self._ring:
-            library().ring_buffer__free(ct.c_void_p(self._ring))
-        self._ring = None
+def run_here(program_fd: int) -> int:
+    """Run one raw_tp program with ourselves as the running task; what it returns."""
+    options = _TestRun(sz=ct.sizeof(_TestRun))
+    checked(library().bpf_prog_test_run_opts(program_fd, ct.byref(options)), "running a program")
+    return int(options.retval)
 
 
 def run_statistics(program_fd: int) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ebpf.capabilities import names_in, read_sets
 from ebpf.cpus import parse_cpu_list
 
 log = logging.getLogger("ebpf")
@@ -23,6 +24,8 @@ TYPE_HARDWARE, TYPE_SOFTWARE = 0, 1
 _SYSCALL = {"x86_64": 298, "aarch64": 241}
 _FLAG_CLOEXEC = 8
 _FORMAT_TIMES = 3  # PERF_FORMAT_TOTAL_TIME_ENABLED | _RUNNING
+_PARANOID = "sys/kernel/perf_event_paranoid"
+_MAINLINE = 2  # the strictest level there
 _EXTENDED_TYPE_SHIFT = 32  # PERF_PMU_TYPE_SHIFT (kernel 5.14)
 
 
@@ -34,7 +37,9 @@ class Event:
     config: int
 
 
+EVENT_FIELDS = ("cycles", "instructions", "cache_misses")
 # cache_misses is the last-level miss: PERF_TYPE_HW_CACHE config 3, which Kepler opened, is dTLB loads.
+# On arm64 perf takes the level 1 data cache's refills for it (armv8_pmuv3_perf_map).
 HARDWARE: Mapping[str, Event] = {
     "cycles": Event(TYPE_HARDWARE, 0),
     "instructions": Event(TYPE_HARDWARE, 1),
@@ -118,14 +123,38 @@ def _allow_descriptors() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _reason(error: OSError) -> str:
+def restricted(procfs: Path) -> str:
+    """What a patch of Debian's and Ubuntu's kernels takes where it is in force, in half a line; else empty.
+
+    Beyond the levels of the mainline kernel it lets CAP_PERFMON count for nothing. Source: Debian's patch
+    security-perf-allow-further-restriction-of-perf_event_open.
+    """
+    try:
+        level = int((procfs / _PARANOID).read_text())
+    except (OSError, ValueError):
+        return ""
+    if level <= _MAINLINE:
+        return ""
+    perfmon = "" if "PERFMON" in names_in(read_sets().effective) else " with CAP_PERFMON"
+    return (
+        f"kernel.perf_event_paranoid is {level}, and beyond 2 Debian's and Ubuntu's kernels want"
+        f" CAP_SYS_ADMIN: sysctl kernel.perf_event_paranoid=2{perfmon}, or give CAP_SYS_ADMIN"
+    )
+
+
+def explained(error: OSError, procfs: Path) -> str:
+    """Why an event could not be opened, without the event."""
     reason = (error.strerror or str(error)).rpartition(": ")[2]
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return f"{reason}: needs CAP_PERFMON, or kernel.perf_event_paranoid at 0 or less"
-    return reason
+    if error.errno not in (errno.EACCES, errno.EPERM):
+        return reason
+    return (
+        f"{reason}: {restricted(procfs) or 'needs CAP_PERFMON, or kernel.perf_event_paranoid at 0 or less'}"
+    )
 
 
-def open_all(events: Mapping[str, Event], cpus: Sequence[int], sysfs: Path) -> dict[str, dict[int, int]]:
+def open_all(
+    events: Mapping[str, Event], cpus: Sequence[int], sysfs: Path, procfs: Path
+) -> dict[str, dict[int, int]]:
     """Open what can be had: field -> cpu -> descriptor. A field that one CPU lacks is left out."""
     hybrid = hybrid_types(sysfs)
     opened: dict[str, dict[int, int]] = {}
@@ -135,7 +164,7 @@ def open_all(events: Mapping[str, Event], cpus: Sequence[int], sysfs: Path) -> d
         try:
             opened[field] = open_on_cpus(event, cpus, hybrid)
         except OSError as error:
-            lacking[field.replace("_", " ")] = _reason(error)
+            lacking[field.replace("_", " ")] = explained(error, procfs)
     if lacking:
         log.info("not counted: %s (%s)", ", ".join(lacking), "; ".join(sorted(set(lacking.values()))))
     return opened

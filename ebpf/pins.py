@@ -15,9 +15,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from ebpf import libbpf
+from ebpf import bpf_maps
 from ebpf.directory_lock import WAIT_SECONDS, lock_directory
-from ebpf.program import HOOKS, PINNED_MAPS
+from ebpf.program import WHOLE, Parts
 
 log = logging.getLogger("ebpf")
 
@@ -29,13 +29,15 @@ _LAYOUT = re.compile(r"podjoule_\d+_[0-9a-f]{12}")
 class Pins:
     """One layout's folder, held until close(); without a folder nothing is pinned.
 
-    is_taken_over: whether a process before this one left maps and attached programs there.
+    is_taken_over: whether a process before this one left maps and attached programs there. parts: what there
+    is to pin.
     """
 
-    def __init__(self, folder: Path | None = None, lock: int | None = None) -> None:
+    def __init__(self, folder: Path | None = None, lock: int | None = None, parts: Parts = WHOLE) -> None:
         self.folder = folder
         self._lock = lock
-        self.is_taken_over = folder is not None and _is_whole(folder)
+        self._parts = parts
+        self.is_taken_over = folder is not None and _is_whole(folder, parts)
         self._is_whole = self.is_taken_over
 
     def keep(self, link_of: Callable[[str], int]) -> None:
@@ -45,10 +47,10 @@ class Pins:
         """
         if self.folder is None:
             return
-        for hook in HOOKS:
+        for hook in self._parts.hooks:
             new = self.folder / f"link_{hook}_new"
             new.unlink(missing_ok=True)
-            libbpf.pin(link_of(hook), str(new))
+            bpf_maps.pin(link_of(hook), str(new))
             new.replace(self.folder / f"link_{hook}")
         self._is_whole = True
 
@@ -61,7 +63,9 @@ class Pins:
             self._lock = None
 
 
-def open_pins(directory: Path | None, layout: str, wait_seconds: float = WAIT_SECONDS) -> Pins:
+def open_pins(
+    directory: Path | None, layout: str, parts: Parts = WHOLE, wait_seconds: float = WAIT_SECONDS
+) -> Pins:
     """The folder of a layout, for us alone; pins of other layouts are removed.
 
     No folder where none is asked for, or where it cannot be had, which a line says.
@@ -72,7 +76,7 @@ def open_pins(directory: Path | None, layout: str, wait_seconds: float = WAIT_SE
         try:
             lock = _held(directory, wait_seconds)
             undo.callback(os.close, lock)
-            pins = Pins(_prepared(directory, layout), lock)
+            pins = Pins(_prepared(directory, layout, parts), lock, parts)
         except OSError as error:
             log.error("nothing is pinned: %s: %s", directory, error.strerror or error)
             return Pins()
@@ -133,22 +137,23 @@ def _held(directory: Path, wait_seconds: float) -> int:
     return lock
 
 
-def _prepared(directory: Path, layout: str) -> Path:
+def _prepared(directory: Path, layout: str, parts: Parts) -> Path:
     """The layout's folder, whole or empty; the only one of ours."""
     for other in layouts(directory):
         if other != layout:
             _remove(directory / other)
             log.warning("%s/%s is of another layout and was removed: counts begin anew", directory, other)
     folder = directory / layout
-    if not _is_whole(folder):
+    if not _is_whole(folder, parts):
         _remove(folder)
         folder.mkdir(mode=0o700)
     return folder
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_whole(folder: Path, parts: Parts) -> bool:
     """Whether all maps and the links of all programs are there; a part of them is of no use."""
-    return all((folder / name).exists() for name in (*PINNED_MAPS, *(f"link_{hook}" for hook in HOOKS)))
+    names = (*parts.pinned_maps, *(f"link_{hook}" for hook in parts.hooks))
+    return all((folder / name).exists() for name in names)
 
 
 def _remove(folder: Path) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from ebpf import libbpf
 from ebpf.counters import NOTHING_KEPT, Kept
+from ebpf.cpu_events import CpuEvents
 from ebpf.hierarchy import Hierarchy
-from ebpf.perf_events import HARDWARE, Event
+from ebpf.perf_events import EVENT_FIELDS, HARDWARE, Event
 
-EVENT_FIELDS = ("cycles", "instructions", "cache_misses")
 # program -> tracepoint. The cgroup ones come first: what is made while the tree is walked must be heard of.
 HOOKS = {
     "on_mkdir": "cgroup_mkdir",
@@ -23,6 +22,7 @@ HOOKS = {
     "on_attach": "cgroup_attach_task",
     "on_switch": "sched_switch",
 }
+_TELLING = frozenset({"on_mkdir", "on_rmdir", "on_rename"})  # through the ring buffer
 # What outlives the process where it is pinned: all of the programs' maps but settings and scratch room.
 PINNED_MAPS = ("counts", "cpus", *EVENT_FIELDS, "cgroup_events", "lost_events")
 MAPS = ("counts", "cpus", "cgroup_events", "lost_events")
@@ -52,7 +52,7 @@ CPU_STATE = np.dtype(
     ]
 )
 SETTINGS = np.dtype(
-    [(name, "<u4") for name in ("n_cpu", "event_mask", "by_process", "hierarchy", "v1_cpuacct")]
+    [(name, "<u4") for name in ("n_cpu", "event_mask", "by_process", "hierarchy", "v1_cpuacct", "by_copy")]
 )
 
 
@@ -61,7 +61,8 @@ class ProgramOptions:
     """How the programs are to count. map_entries: live (cgroup, process) pairs that fit.
 
     pin: directory on a bpffs below which maps and links outlive the process; None for nowhere.
-    kept: what the process before this one left.
+    kept: what the process before this one left. btf: file of kernel types, for kernels that have none of
+    their own. by_copy: load as on such a kernel, whatever this one knows of itself.
     """
 
     hierarchy: Hierarchy
@@ -72,15 +73,46 @@ class ProgramOptions:
     events: Mapping[str, Event] = field(default_factory=lambda: HARDWARE)
     pin: Path | None = None
     kept: Kept = NOTHING_KEPT
+    btf: Path | None = None
+    by_copy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Which programs and maps there are: without ring buffers (has_ring) nobody tells of cgroups."""
+
+    has_ring: bool = True
+
+    @property
+    def hooks(self) -> dict[str, str]:
+        """Those of HOOKS that are attached."""
+        return {hook: at for hook, at in HOOKS.items() if self.has_ring or hook not in _TELLING}
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """Those of MAPS that are read."""
+        return self._present(MAPS)
+
+    @property
+    def pinned_maps(self) -> tuple[str, ...]:
+        """Those of PINNED_MAPS that are pinned."""
+        return self._present(PINNED_MAPS)
+
+    def _present(self, maps: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name for name in maps if self.has_ring or name != "cgroup_events")
+
+
+WHOLE = Parts()
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedProgram:
     """Programs attached to the scheduler and the cgroup tracepoints.
 
-    maps: name -> descriptor. programs: name -> descriptor, for statistics. charge_running: the program to run
-    on a CPU before a reading. available: the fields that are counted. close: detaches and frees everything
-    that is not pinned. identity: of the counts, where they outlive the process.
+    maps: name -> descriptor; without "cgroup_events" on a kernel without ring buffers. programs: name ->
+    descriptor, for statistics. charge_running: the program to run on a CPU before a reading. available: the
+    fields that are counted. close: detaches and frees everything that is not pinned. identity: of the counts,
+    where they outlive the process. events: in the maps, for CPUs that come and go.
     """
 
     maps: Mapping[str, int]
@@ -90,30 +122,29 @@ class LoadedProgram:
     available: frozenset[str]
     close: Callable[[], None]
     identity: str = ""
+    events: CpuEvents = field(default_factory=CpuEvents)
 
 
-def event_mask(events: Mapping[str, object]) -> int:
+def event_mask(fields: Collection[str]) -> int:
     """Which of EVENT_FIELDS were opened, as `struct settings` has it."""
-    return sum(1 << i for i, field in enumerate(EVENT_FIELDS) if field in events)
+    return sum(1 << i for i, field in enumerate(EVENT_FIELDS) if field in fields)
 
 
-def put_events(events: Mapping[str, Mapping[int, int]], map_fd: Callable[[str], int]) -> None:
-    """Hand every opened event, field -> cpu -> descriptor, to the kernel's map of that name."""
-    for name, descriptors in events.items():
-        for cpu, fd in descriptors.items():
-            libbpf.update(map_fd(name), cpu, fd)
-
-
-def settings_of(options: ProgramOptions, n_cpu: int, event_mask: int) -> bytes:
+def settings_of(options: ProgramOptions, n_cpu: int, event_mask: int, *, by_copy: bool = False) -> bytes:
     """`struct settings` for these options."""
     hierarchy = options.hierarchy
-    values = (n_cpu, event_mask, options.by_process, hierarchy.number, hierarchy.controller == "cpuacct")
+    v1_cpuacct = hierarchy.controller == "cpuacct"
+    values = (n_cpu, event_mask, options.by_process, hierarchy.number, v1_cpuacct, by_copy)
     return np.array(values, SETTINGS).tobytes()
 
 
-def layout_of(options: ProgramOptions, n_cpu: int, event_mask: int) -> str:
-    """The name of all that two programs must have in common to count in the same maps."""
+def layout_of(options: ProgramOptions, n_cpu: int, event_mask: int, parts: Parts = WHOLE) -> str:
+    """The name of all that two programs must have in common to count in the same maps.
+
+    How a program gets at the kernel's structs is not among it.
+    """
     events = sorted((name, event.type, event.config) for name, event in options.events.items())
     dtypes = [dtype.descr for dtype in (KEY, COUNTERS, CPU_STATE)]
-    common = (dtypes, settings_of(options, n_cpu, event_mask), options.map_entries, events)
+    settings = settings_of(options, n_cpu, event_mask)
+    common = (dtypes, settings, options.map_entries, events, parts.pinned_maps)
     return f"podjoule_{LAYOUT_VERSION}_{hashlib.sha256(repr(common).encode()).hexdigest()[:12]}"

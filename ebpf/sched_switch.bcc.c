@@ -6,7 +6,7 @@
  * Kernel structs are read by offset. The loader passes the offsets where it knows them (BTF), so that headers
  * of any version will do; otherwise they come from the headers, which must then be the running kernel's.
  *
- * Passed by the loader: N_CPU, MAP_ENTRIES, EVENT_MASK, BY_PROCESS, HIERARCHY, V1_CPUACCT.
+ * Passed by the loader: N_CPU, MAP_ENTRIES, EVENT_MASK, BY_PROCESS, HIERARCHY, V1_CPUACCT, RING.
  */
 #ifndef TASK_PID
 #include <linux/cgroup.h>
@@ -39,9 +39,11 @@ BPF_ARRAY(cpus, struct cpu_state, N_CPU);
 BPF_PERF_ARRAY(cycles, N_CPU);
 BPF_PERF_ARRAY(instructions, N_CPU);
 BPF_PERF_ARRAY(cache_misses, N_CPU);
-BPF_RINGBUF_OUTPUT(cgroup_events, 256);
 BPF_PERCPU_ARRAY(scratch, struct cgroup_event, 1);
 BPF_PERCPU_ARRAY(lost_events, u64, 1);
+#if RING
+BPF_RINGBUF_OUTPUT(cgroup_events, 256);
+#endif
 
 static inline __attribute__((always_inline)) u64 word_at(u64 base, u32 offset)
 {
@@ -107,6 +109,7 @@ static inline __attribute__((always_inline)) struct counters *counters_of(struct
 
 #define SELDOM INLINE /* bcc puts every function in line */
 #include "accounting.h"
+#include "own_types.h"
 
 int on_switch(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -117,7 +120,8 @@ int on_switch(struct bpf_raw_tracepoint_args *ctx)
 	if (cpu)
 		account_switch(cpu, prev, half_at((u64)prev, TASK_PID), half_at((u64)prev, TASK_TGID),
 			       word_at((u64)prev, TASK_RUNTIME), next, half_at((u64)next, TASK_PID),
-			       half_at((u64)next, TASK_TGID), word_at((u64)next, TASK_RUNTIME));
+			       half_at((u64)next, TASK_TGID), word_at((u64)next, TASK_RUNTIME),
+			       css_set_of(next));
 	return 0;
 }
 
@@ -131,6 +135,15 @@ int charge_running(struct bpf_raw_tracepoint_args *ctx)
 		account_running(cpu, task, half_at((u64)task, TASK_PID), half_at((u64)task, TASK_TGID),
 				word_at((u64)task, TASK_RUNTIME));
 	return 0;
+}
+
+int check_types(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 task = bpf_get_current_task();
+
+	return types_differ(half_at(task, TASK_PID), half_at(task, TASK_TGID),
+			    word_at(word_at(word_at(word_at(task, TASK_CSS_SET), CSS_SET_CGROUP), CGROUP_KN), KN_ID),
+			    word_at(task, TASK_RUNTIME), slice_start_by_copy((struct task_struct *)task));
 }
 
 int on_attach(struct bpf_raw_tracepoint_args *ctx)
@@ -151,6 +164,7 @@ int on_attach(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+#if RING
 static inline __attribute__((always_inline)) int tell(u64 cgroup, u32 kind, void *path)
 {
 	u32 zero = 0, bytes = 0;
@@ -183,3 +197,4 @@ int on_rename(struct bpf_raw_tracepoint_args *ctx)
 {
 	return tell(ctx->args[0], CGROUP_RENAMED, (void *)ctx->args[1]);
 }
+#endif

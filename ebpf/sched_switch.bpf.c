@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* The libbpf CO-RE dialect: where the kernel keeps things. What is counted, and when: accounting.h. */
+/*
+ * The libbpf CO-RE dialect: where the kernel keeps things. What is counted, and when: accounting.h.
+ *
+ * Each hook has two programs, of which one is loaded. A kernel that knows its own types (BTF) lets a program follow
+ * its pointers: tp_btf. One that does not gets raw tracepoints, to which a task is a number, and which copy; where
+ * things are is told them by a file.
+ */
 #include <linux/bpf.h>
 #include <stdbool.h>
 #include <bpf/bpf_core_read.h>
@@ -116,13 +122,6 @@ static __always_inline int v1_controller(void)
 			  : bpf_core_enum_value(enum cgroup_subsys_id, cpu_cgrp_id);
 }
 
-static __always_inline __u64 cgroup_id_of(struct task_struct *task)
-{
-	if (settings.hierarchy)
-		return task->cgroups->subsys[v1_controller()]->cgroup->kn->id;
-	return task->cgroups->dfl_cgrp->kn->id;
-}
-
 static __always_inline __u64 cgroup_id_by_copy(struct task_struct *task)
 {
 	struct css_set *css = BPF_CORE_READ(task, cgroups);
@@ -134,15 +133,19 @@ static __always_inline __u64 cgroup_id_by_copy(struct task_struct *task)
 	return BPF_CORE_READ(state, cgroup, kn, id);
 }
 
+static __always_inline __u64 cgroup_id_of(struct task_struct *task)
+{
+	if (settings.by_copy) /* known when it is loaded: the verifier sees one of the ways alone */
+		return cgroup_id_by_copy(task);
+	if (settings.hierarchy)
+		return task->cgroups->subsys[v1_controller()]->cgroup->kn->id;
+	return task->cgroups->dfl_cgrp->kn->id;
+}
+
 static __always_inline __u64 slice_start_by_copy(struct task_struct *task)
 {
 	/* The realtime classes do not keep it. */
 	return BPF_CORE_READ(task, prio) < RT_PRIORITIES ? 0 : BPF_CORE_READ(task, se.prev_sum_exec_runtime);
-}
-
-static __always_inline __u64 css_set_of(struct task_struct *task)
-{
-	return (__u64)task->cgroups;
 }
 
 static __always_inline long read_value(int event, struct bpf_perf_event_value *value)
@@ -170,17 +173,41 @@ static __always_inline struct counters *counters_of(struct cpu_state *cpu)
 
 #define SELDOM static __noinline
 #include "accounting.h"
+#include "own_types.h"
 
-SEC("tp_btf/sched_switch")
-int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+/* A member of a struct of the kernel; by_copy: known when this is compiled. */
+#define MEMBER(by_copy, from, member) ((by_copy) ? BPF_CORE_READ(from, member) : (from)->member)
+
+#define HOOK(name, tracepoint, call, arguments...)				\
+	SEC("tp_btf/" #tracepoint)					\
+	int BPF_PROG(name, arguments)					\
+	{								\
+		enum { by_copy = false };				\
+									\
+		return call;						\
+	}								\
+	SEC("raw_tp/" #tracepoint)					\
+	int BPF_PROG(name##_raw, arguments)				\
+	{								\
+		enum { by_copy = true };				\
+									\
+		return call;						\
+	}
+
+static __always_inline int switched(struct task_struct *prev, struct task_struct *next, const bool by_copy)
 {
 	struct cpu_state *cpu = this_cpu();
 
 	if (cpu)
-		account_switch(cpu, prev, prev->pid, prev->tgid, prev->se.sum_exec_runtime, next, next->pid,
-			       next->tgid, next->se.sum_exec_runtime);
+		account_switch(cpu, prev, MEMBER(by_copy, prev, pid), MEMBER(by_copy, prev, tgid),
+			       MEMBER(by_copy, prev, se.sum_exec_runtime), next, MEMBER(by_copy, next, pid),
+			       MEMBER(by_copy, next, tgid), MEMBER(by_copy, next, se.sum_exec_runtime),
+			       (__u64)MEMBER(by_copy, next, cgroups));
 	return 0;
 }
+
+HOOK(on_switch, sched_switch, switched(prev, next, by_copy), bool preempt, struct task_struct *prev,
+     struct task_struct *next)
 
 SEC("raw_tp")
 int charge_running(void *ctx)
@@ -194,11 +221,21 @@ int charge_running(void *ctx)
 	return 0;
 }
 
-SEC("tp_btf/cgroup_attach_task")
-int BPF_PROG(on_attach, struct cgroup *cgroup, const char *path, struct task_struct *task, bool threadgroup)
+SEC("raw_tp")
+int check_types(void *ctx)
 {
-	__u64 now_ns = bpf_ktime_get_ns(), runtime_ns = task->se.sum_exec_runtime;
-	__u32 pid = task->pid, i;
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return types_differ(BPF_CORE_READ(task, pid), BPF_CORE_READ(task, tgid),
+			    BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id), BPF_CORE_READ(task, se.sum_exec_runtime),
+			    slice_start_by_copy(task));
+}
+
+static __always_inline int attached(struct cgroup *cgroup, struct task_struct *task, bool threadgroup,
+				    const bool by_copy)
+{
+	__u64 now_ns = bpf_ktime_get_ns(), runtime_ns = MEMBER(by_copy, task, se.sum_exec_runtime);
+	__u32 pid = MEMBER(by_copy, task, pid), i;
 
 	if (BPF_CORE_READ(cgroup, root, hierarchy_id) != settings.hierarchy)
 		return 0;
@@ -212,6 +249,9 @@ int BPF_PROG(on_attach, struct cgroup *cgroup, const char *path, struct task_str
 	}
 	return 0;
 }
+
+HOOK(on_attach, cgroup_attach_task, attached(cgroup, task, threadgroup, by_copy), struct cgroup *cgroup,
+     const char *path, struct task_struct *task, bool threadgroup)
 
 static __always_inline int tell(struct cgroup *cgroup, __u32 kind, const char *path)
 {
@@ -232,22 +272,8 @@ static __always_inline int tell(struct cgroup *cgroup, __u32 kind, const char *p
 	return 0;
 }
 
-SEC("tp_btf/cgroup_mkdir")
-int BPF_PROG(on_mkdir, struct cgroup *cgroup, const char *path)
-{
-	return tell(cgroup, CGROUP_MADE, path);
-}
-
-SEC("tp_btf/cgroup_rmdir")
-int BPF_PROG(on_rmdir, struct cgroup *cgroup, const char *path)
-{
-	return tell(cgroup, CGROUP_REMOVED, path);
-}
-
-SEC("tp_btf/cgroup_rename")
-int BPF_PROG(on_rename, struct cgroup *cgroup, const char *path)
-{
-	return tell(cgroup, CGROUP_RENAMED, path);
-}
+HOOK(on_mkdir, cgroup_mkdir, tell(cgroup, CGROUP_MADE, path), struct cgroup *cgroup, const char *path)
+HOOK(on_rmdir, cgroup_rmdir, tell(cgroup, CGROUP_REMOVED, path), struct cgroup *cgroup, const char *path)
+HOOK(on_rename, cgroup_rename, tell(cgroup, CGROUP_RENAMED, path), struct cgroup *cgroup, const char *path)
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

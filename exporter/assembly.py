@@ -43,6 +43,7 @@ def assemble(
         procfs=host.procfs,
         map_entries=config.ebpf.map_entries,
         by_process=by_process,
+        btf=config.ebpf.btf,
     )
     with contextlib.ExitStack() as undo:
         keeper: Keeper = KeepsNothing()

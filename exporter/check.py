@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from ebpf.core_loader import OBJECT
+from ebpf.type_file import wrong_with
 from exporter import probes
 
 Status = Literal["ok", "warn", "fail"]
@@ -38,7 +39,8 @@ class Machine:
     """Where the checks look, and what they try; all of it can be replaced.
 
     try_bpf: errno of a real bpf() call, 0 where it worked. try_events: errno of opening each counter.
-    try_library: "" where a shared library loads, else why not. find_bcc: the directory of bcc's package.
+    try_library: "" where a shared library loads, else why not. try_types: "" where a file has a kernel's
+    types, else why not. find_bcc: the directory of bcc's package.
     """
 
     sysfs: Path = Path("/sys")
@@ -53,6 +55,7 @@ class Machine:
     try_bpf: Callable[[], int] = probes.try_bpf
     try_events: Callable[[Path], Mapping[str, int]] = probes.try_events
     try_library: Callable[[str], str] = probes.try_library
+    try_types: Callable[[Path], str] = wrong_with
     find_bcc: Callable[[], Path | None] = probes.find_bcc
 
     @property

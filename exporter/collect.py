@@ -234,6 +234,8 @@ class Collector:
             f.BPF_MAP_ENTRIES.family([self._row()], [float(statistics.map_entries)]),
             f.BPF_DROPPED_SECONDS.family([self._row()], [statistics.dropped_ns / 1e9]),
             f.BPF_LOST_EVENTS.family([self._row()], [float(statistics.lost_events)]),
+            f.BPF_NAMELESS_CGROUPS.family([self._row()], [float(statistics.nameless)]),
+            f.BPF_BLIND_CPUS.family([self._row()], [float(statistics.blind_cpus)]),
         ]
 
 

@@ -44,7 +44,7 @@ def examine(machine: Machine, config: Config) -> list[Check]:
     checks = [
         check_kernel(machine),
         check_kernel_config(machine),
-        check_btf(machine),
+        check_btf(machine, config.ebpf.btf),
         check_bpf(machine),
         check_capabilities(machine, by_process="process" in config.exporter.prometheus.metrics_level),
         check_libbpf(machine),

@@ -266,6 +266,16 @@ BPF_LOST_EVENTS = Spec(
     "counter",
     "Cgroup events that did not fit the ring buffer; the tree is walked again after each such tick",
 )
+BPF_NAMELESS_CGROUPS = Spec(
+    "podjoule_bpf_nameless_cgroups_total",
+    "counter",
+    "Cgroups that used CPU time and ended unseen, on kernels without ring buffers; their energy is other's",
+)
+BPF_BLIND_CPUS = Spec(
+    "podjoule_bpf_blind_cpus",
+    "gauge",
+    "CPUs that came after the start and whose cycles, instructions and cache misses cannot be counted",
+)
 CONTAINER_NAME_ERRORS = Spec(
     "podjoule_container_name_errors_total", "counter", "Files of container names that could not be read"
 )

@@ -6,32 +6,43 @@ import errno
 import os
 from pathlib import Path
 
+from ebpf.cpus import parse_cpu_list
 from ebpf.errors import SourceUnavailable
 from ebpf.hierarchy import Hierarchy, find_hierarchy
+from ebpf.perf_events import restricted
 from estimator.meters.powercap_tree import POWERCAP, scan
 from exporter.check import Check, Machine, read_text
 
 _NO_RIGHT = (errno.EACCES, errno.EPERM)
 _NO_PMU = "run on bare metal or give the VM a virtual PMU; energy is shared by CPU time meanwhile"
+_NO_RIGHT_MEND = "run as root, give CAP_PERFMON or set kernel.perf_event_paranoid to 0 or less"
+_NOT_ALL = "none needed: this CPU has no such event, and what it has is counted"
+_NOT_ALL_ARM = (
+    "none needed: perf takes L1D_CACHE_REFILL for it on arm64, which this CPU does not offer, and every other"
+    " event for it is the maker's own; what there is is counted"
+)
 _MODEL = "the node's energy comes from a model"
 
 
 def check_pmu(machine: Machine) -> Check:
     """Cycles, instructions and cache misses can be counted."""
     devices = machine.sysfs / "bus/event_source/devices"
-    names = sorted(entry.name for pattern in ("cpu*", "armv8*") for entry in devices.glob(pattern))
+    names = sorted(entry.name for pattern in ("cpu*", "armv8*", "armv9*") for entry in devices.glob(pattern))
     try:
         tried = machine.try_events(machine.sysfs)
     except (OSError, ValueError) as error:
         return Check("pmu", "warn", f"{machine.sysfs} does not tell the CPUs: {error}", "mount sysfs there")
     refused = {name: failed for name, failed in tried.items() if failed}
     if not refused:
-        return Check("pmu", "ok", f"{', '.join(tried)} on {', '.join(names) or 'an unnamed PMU'}")
+        pmus = ", ".join(_with_cpus(devices / name) for name in names) or "an unnamed PMU"
+        return Check("pmu", "ok", f"{', '.join(tried)} on {pmus}{_offline(machine)}")
     if any(failed in _NO_RIGHT for failed in refused.values()):
-        mend = "run as root, give CAP_PERFMON or set kernel.perf_event_paranoid to 0 or less"
+        mend = restricted(machine.procfs) or _NO_RIGHT_MEND
         return Check("pmu", "warn", f"no right to open {', '.join(refused)}", mend)
     found = f"{', '.join(names)} without {', '.join(refused)}" if names else "no hardware counters"
-    return Check("pmu", "warn", f"{found}; they are not exported", _NO_PMU)
+    return Check(
+        "pmu", "warn", f"{found}; they are not exported", _mend_events(names, set(tried), set(refused))
+    )
 
 
 def check_cgroups(machine: Machine, wanted: str) -> Check:
@@ -79,6 +90,29 @@ def check_rapl(machine: Machine) -> Check:
         return Check("rapl", "warn", f"{zones[0]}: {why}; {_MODEL}", "see the kernel's log for intel_rapl")
     names = [read_text(zone.with_name("name")).strip() or zone.parent.name for zone in readable]
     return Check("rapl", "ok", ", ".join(dict.fromkeys(names)))
+
+
+def _with_cpus(device: Path) -> str:
+    """A PMU's name; where there is one for each kind of core, with its CPUs."""
+    cpus = read_text(device / "cpus").strip()
+    return f"{device.name} (CPUs {cpus})" if cpus else device.name
+
+
+def _offline(machine: Machine) -> str:
+    cpus = machine.sysfs / "devices/system/cpu"
+    try:
+        possible, online = (set(parse_cpu_list(read_text(cpus / name))) for name in ("possible", "online"))
+    except ValueError:
+        return ""
+    more = len(possible - online)
+    return f"; {more} more CPUs may come: theirs are opened then" if more else ""
+
+
+def _mend_events(pmus: list[str], tried: set[str], refused: set[str]) -> str:
+    if not pmus or tried == refused:
+        return _NO_PMU
+    is_arm = any(name.startswith("arm") for name in pmus) and refused == {"cache_misses"}
+    return _NOT_ALL_ARM if is_arm else _NOT_ALL
 
 
 def _mounted(machine: Machine, version: str, followed: Hierarchy) -> str:

@@ -6,6 +6,7 @@ import errno
 import gzip
 import os
 import zlib
+from pathlib import Path
 
 from ebpf.capabilities import BITS, lacking, names_in, wanted_for_programs, written
 from exporter.check import Check, Machine, read_text
@@ -22,6 +23,10 @@ _LOST = {
     "DAC_READ_SEARCH": "energy_uj cannot be read, a model stands in",
     "SYS_PTRACE": "processes of other users have no exe",
 }
+_NO_BTF = (
+    "give the kernel's types with --ebpf.btf FILE (BTFHub has those of distributions' kernels), or install"
+    " bcc and kernel headers, or use a kernel with CONFIG_DEBUG_INFO_BTF=y"
+)
 _BPF_MENDS = {
     errno.EPERM: "run as root or give CAP_BPF and CAP_PERFMON, and a seccomp profile that lets bpf() through",
     errno.ENOSYS: "use a kernel with CONFIG_BPF_SYSCALL=y on x86_64 or arm64",
@@ -52,13 +57,16 @@ def check_kernel_config(machine: Machine) -> Check:
     return Check("kernel config", "ok", f"{', '.join(_WANTED_CONFIG)} set")
 
 
-def check_btf(machine: Machine) -> Check:
-    """The kernel describes its types, which the CO-RE program needs."""
+def check_btf(machine: Machine, file: Path | None = None) -> Check:
+    """The kernel's types are described, by itself or in a file, which the CO-RE program needs."""
     path = machine.sysfs / "kernel/btf/vmlinux"
-    if not os.access(path, os.R_OK):
-        mend = "use a kernel with CONFIG_DEBUG_INFO_BTF=y, or install bcc and kernel headers"
-        return Check("btf", "warn", f"{path} cannot be read: no CO-RE", mend)
-    return Check("btf", "ok", str(path))
+    if os.access(path, os.R_OK):
+        return Check("btf", "ok", str(path))
+    if file is None:
+        return Check("btf", "warn", f"{path} cannot be read: no CO-RE", _NO_BTF)
+    if wrong := machine.try_types(file):
+        return Check("btf", "warn", wrong, "give the BTF of this very kernel, unpacked, or use bcc")
+    return Check("btf", "ok", f"{file}, in the kernel's stead")
 
 
 def check_bpf(machine: Machine) -> Check:

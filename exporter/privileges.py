@@ -18,7 +18,9 @@ from ebpf.capabilities import (
     write_sets,
     written,
 )
+from ebpf.cpus import online_cpus, parse_cpu_list
 from exporter.config import Config
+from exporter.probes import try_events
 
 log = logging.getLogger("exporter.privileges")
 
@@ -33,14 +35,16 @@ def still_needed(config: Config, version: tuple[int, int] | None = None) -> froz
     """What measuring takes after the start, by the names in ebpf.capabilities.BITS, if it is held at all.
 
     DAC_READ_SEARCH: a RAPL zone that comes back, keys and names in files of others. SYS_PTRACE: the
-    executable of a process of another user. BPF: reading our own maps before 5.19. DAC_OVERRIDE: writing to
-    a state directory that is somebody else's.
+    executable of a process of another user. BPF: reading our own maps before 5.19. PERFMON: opening the
+    events of CPUs that are offline now. DAC_OVERRIDE: writing to a state directory that is somebody else's.
     """
     needed = {"DAC_READ_SEARCH"}
     if "process" in config.exporter.prometheus.metrics_level:
         needed.add("SYS_PTRACE")
     if config.ebpf.loader != "none" and (version or kernel_version()) < _FREE_DESCRIPTORS_SINCE:
         needed |= {"BPF"} if "BPF" in _permitted() else {"SYS_ADMIN"}
+    if config.ebpf.loader != "none" and _more_events_may_come(config.host.sysfs):
+        needed.add("PERFMON")
     if config.state.dir is not None and _owner(config.state.dir) != os.geteuid():
         needed.add("DAC_OVERRIDE")
     return frozenset(needed)
@@ -86,6 +90,19 @@ def _prctl(operation: int, argument: int) -> None:
     if libc.prctl(operation, ct.c_ulong(argument), zero, zero, zero):
         number = ct.get_errno()
         raise OSError(number, f"prctl {operation}: {os.strerror(number)}")
+
+
+def _more_events_may_come(sysfs: Path) -> bool:
+    """Whether CPUs are offline that the kernel has room for, and have events to count.
+
+    Where all are online nothing is kept for the case that one goes and comes back: its events are not counted
+    then, which a line says, and a restart mends.
+    """
+    try:
+        possible = parse_cpu_list((sysfs / "devices/system/cpu/possible").read_text())
+        return bool(set(possible) - set(online_cpus(sysfs))) and not all(try_events(sysfs).values())
+    except (OSError, ValueError):
+        return False
 
 
 def _permitted() -> frozenset[str]:

@@ -50,12 +50,21 @@ def try_bpf() -> int:
 
 
 def try_events(sysfs: Path) -> dict[str, int]:
-    """Open each hardware counter on the first CPU: field -> 0, or the errno of perf_event_open.
+    """Open each hardware counter, on a CPU of each kind of core: field -> 0, or the errno of perf_event_open.
 
     Raises OSError or ValueError where sysfs does not say which CPUs are online.
     """
-    cpu, hybrid = online_cpus(sysfs)[0], hybrid_types(sysfs)
-    return {name: _errno_of_opening(event_for(event, cpu, hybrid), cpu) for name, event in HARDWARE.items()}
+    cpus, hybrid = online_cpus(sysfs), hybrid_types(sysfs)
+    of_each_kind = {hybrid.get(cpu, 0): cpu for cpu in reversed(cpus)}
+    return {
+        name: next(
+            filter(
+                None, (_errno_of_opening(event_for(event, cpu, hybrid), cpu) for cpu in of_each_kind.values())
+            ),
+            0,
+        )
+        for name, event in HARDWARE.items()
+    }
 
 
 def try_library(name: str) -> str:

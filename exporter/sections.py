@@ -118,6 +118,13 @@ class Ebpf:
     map_entries: int = option(
         "ebpf.mapEntries", integer(64, 1_048_576), 16_384, "Most cgroups the kernel's map holds at a time"
     )
+    btf: Path | None = option(
+        "ebpf.btf",
+        optional_path(),
+        None,
+        "File with the kernel's types (BTF), unpacked, for kernels without /sys/kernel/btf/vmlinux",
+        default_description="the kernel's own",
+    )
     pin: Path | None = option(
         "ebpf.pin",
         optional_path(),

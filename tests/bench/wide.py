@@ -16,6 +16,7 @@ import numpy as np
 from ebpf import core_loader, libbpf
 from ebpf.bpf_source import BpfCounterSource
 from ebpf.counters import FIELDS
+from ebpf.cpu_events import CpuEvents
 from ebpf.program import COUNTERS, CPU_STATE, KEY, LoadedProgram, ProgramOptions
 
 _ARRAY, _PERCPU_HASH = 2, 5  # enum bpf_map_type
@@ -56,7 +57,7 @@ class WideSource(BpfCounterSource):
 
     def _widened(self, program: LoadedProgram, n_cpu: int) -> LoadedProgram:
         maps = {**program.maps, "counts": self._counts_fd, "cpus": self._cpus_fd}
-        return replace(program, maps=maps, n_cpu=n_cpu, available=frozenset(FIELDS))
+        return replace(program, maps=maps, n_cpu=n_cpu, available=frozenset(FIELDS), events=CpuEvents())
 
 
 def _busy() -> bytes:

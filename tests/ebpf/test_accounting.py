@@ -1,4 +1,4 @@
-"""Every nanosecond a task runs is charged to the cgroup it ran in: accounting.h under a scheduler of our own."""
+"""Every nanosecond a task runs is charged to the cgroup it ran in: accounting.h under our own scheduler."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ DIALECT = f"""
 #define SELDOM static
 struct task_struct {{ __u64 runtime_ns, slice_start_ns, cgroup_id; __u32 pid, tgid; }};
 struct bpf_perf_event_value {{ __u64 counter, enabled, running; }};
-static __u64 now_ns, cycles;
+static __u64 now_ns, cycles, opened_ns;
 static inline __u64 bpf_ktime_get_ns(void) {{ return now_ns; }}
 static struct counters counted[{N_CGROUPS + 1}];
-static inline __u64 css_set_of(struct task_struct *task) {{ return 0x1000 + task->cgroup_id; }}
 static inline __u64 cgroup_id_of(struct task_struct *task) {{ return task->cgroup_id; }}
 #define cgroup_id_by_copy cgroup_id_of
 static inline __u64 slice_start_by_copy(struct task_struct *task) {{ return task->slice_start_ns; }}
 static inline struct counters *counters_of(struct cpu_state *cpu) {{ return &counted[cpu->owner.cgroup_id]; }}
 static inline long read_value(int event, struct bpf_perf_event_value *value)
 {{
-	*value = (struct bpf_perf_event_value){{ cycles, now_ns, now_ns }};
+	*value = (struct bpf_perf_event_value){{ cycles, now_ns - opened_ns, now_ns - opened_ns }};
 	return 0;
 }}
 #include "accounting.h"
 
-void c_reset(void) {{ memset(counted, 0, sizeof(counted)); }}
+void c_reset(void) {{ memset(counted, 0, sizeof(counted)); opened_ns = 0; }}
+void c_open(void) {{ cycles = 0; opened_ns = now_ns; }}
 void c_clock(__u64 ns, __u64 count) {{ now_ns = ns; cycles = count; }}
 void c_counted(struct counters *to) {{ memcpy(to, counted, sizeof(counted)); }}
 void c_switch(struct cpu_state *cpu, struct task_struct *prev, struct task_struct *next)
 {{
 	account_switch(cpu, prev, prev->pid, prev->tgid, prev->runtime_ns, next, next->pid, next->tgid,
-		       next->runtime_ns);
+		next->runtime_ns, 0x1000 + next->cgroup_id);
 }}
 void c_read(struct cpu_state *cpu, struct task_struct *task)
 {{
@@ -73,7 +73,7 @@ def address(array: np.ndarray) -> ct.c_void_p:
 
 @dataclass
 class Machine:
-    """One CPU with a few tasks; task 0 is idle. Keeps what each cgroup truly used, and what nobody can know."""
+    """One CPU with a few tasks, task 0 idle; what each cgroup truly used, and what nobody can know."""
 
     library: ct.CDLL
     now_ns: int = 1_000_000
@@ -228,14 +228,18 @@ def test_nothing_from_before_this_cpu_was_watched_is_charged(library: ct.CDLL) -
     assert counted[3]["cpu_ns"] == 2_000_000
 
 
-def test_a_counter_that_was_opened_anew_begins_at_nothing(library: ct.CDLL) -> None:
+@pytest.mark.parametrize("first_ns", [1_000, 50_000_000])
+def test_a_counter_that_was_opened_anew_begins_at_nothing(library: ct.CDLL, first_ns: int) -> None:
+    """Also where it has counted more than the one before it by the time that it is first looked at."""
     machine = Machine(library)
     machine.switch(1)
-    machine.run(5_000)
+    machine.run(first_ns)
     machine.switch(0)
-    machine.read()
+    before = int(machine.read()[2]["events"][0])
     machine.cycles = 0  # its CPU went offline, came back, and the event was opened again
+    machine.library.c_open()
     machine.switch(1)
-    machine.run(1_000)
+    machine.read()
+    machine.run(20_000_000)
     machine.switch(0)
-    assert machine.read()[2]["events"][0] == CYCLES_PER_NS * 6_000
+    assert int(machine.read()[2]["events"][0]) - before == CYCLES_PER_NS * 20_000_000

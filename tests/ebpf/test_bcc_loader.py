@@ -12,11 +12,12 @@ from types import ModuleType
 
 import pytest
 
-from ebpf import bcc_loader, libbpf
+from ebpf import bcc_loader, bpf_maps, cpu_events, libbpf
 from ebpf.bcc_loader import import_bcc, kernel_headers, load
+from ebpf.btf import STRUCT_MEMBERS
 from ebpf.errors import SourceUnavailable
 from ebpf.hierarchy import Hierarchy
-from ebpf.program import ProgramOptions
+from ebpf.program import Parts, ProgramOptions
 from tests.ebpf.test_perf_events import is_open
 
 RELEASE = "6.18.44-fc-v595"
@@ -197,9 +198,16 @@ def test_the_distributions_bcc_is_found(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def test_the_program_is_compiled_for_these_options() -> None:
-    flags = bcc_loader._flags(OPTIONS, n_cpu=8, mask=5, offsets={"TASK_PID": 1234}, include=Path("/ebpf"))
+    flags = bcc_loader._flags(
+        OPTIONS, Parts(), n_cpu=8, mask=5, offsets={"TASK_PID": 1234}, include=Path("/ebpf")
+    )
     assert {"-I/ebpf", "-DN_CPU=8", "-DMAP_ENTRIES=99", "-DEVENT_MASK=5", "-DBY_PROCESS=0"} <= set(flags)
-    assert {"-DHIERARCHY=3", "-DV1_CPUACCT=1", "-DTASK_PID=1234"} <= set(flags)
+    assert {"-DHIERARCHY=3", "-DV1_CPUACCT=1", "-DTASK_PID=1234", "-DRING=1"} <= set(flags)
+
+
+def test_without_ring_buffers_the_program_is_compiled_without_one() -> None:
+    flags = bcc_loader._flags(OPTIONS, Parts(has_ring=False), n_cpu=8, mask=0, offsets={}, include=Path("/e"))
+    assert "-DRING=0" in flags
 
 
 def test_every_offset_the_c_takes_from_headers_can_come_from_btf() -> None:
@@ -207,7 +215,7 @@ def test_every_offset_the_c_takes_from_headers_can_come_from_btf() -> None:
     wanted = {
         line.split()[1] for line in source.splitlines() if line.startswith("#define") and "offsetof" in line
     }
-    assert wanted == {*bcc_loader._STRUCT_MEMBERS, "CSS_SET_CPU", "CSS_SET_CPUACCT"}
+    assert wanted == {*STRUCT_MEMBERS, "CSS_SET_CPU", "CSS_SET_CPUACCT"}
 
 
 def fake_bcc(compile_program: Callable[..., object]) -> ModuleType:
@@ -245,13 +253,14 @@ def test_a_program_that_does_not_compile_is_unavailable(monkeypatch: pytest.Monk
 def test_a_failed_load_leaves_no_event_open(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     descriptors = [os.open("/dev/null", os.O_RDONLY) for _ in range(2)]
 
-    def no_btf() -> dict[str, int]:
+    def no_btf(_: object) -> dict[str, int]:
         raise OSError("no BTF")
 
     monkeypatch.setattr(bcc_loader, "import_bcc", lambda: fake_bcc(lambda **_: None))
-    monkeypatch.setattr(bcc_loader, "offsets_from_btf", no_btf)
-    monkeypatch.setattr(bcc_loader, "open_all", lambda *_: {"cycles": dict(enumerate(descriptors))})
+    monkeypatch.setattr(bcc_loader, "offsets", no_btf)
+    monkeypatch.setattr(cpu_events, "open_all", lambda *_: {"cycles": dict(enumerate(descriptors))})
     monkeypatch.setattr(libbpf, "possible_cpus", lambda: 2)
+    monkeypatch.setattr(bpf_maps, "has_ring_buffers", lambda: True)
     with pytest.raises(SourceUnavailable, match=r"no headers of kernel .* and no BTF"):
         load(OPTIONS)
     assert not any(map(is_open, descriptors))

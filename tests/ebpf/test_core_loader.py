@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ebpf import core_loader, libbpf
+from ebpf import bpf_maps, core_loader, cpu_events, libbpf
 from ebpf.capabilities import kernel_version
 from ebpf.core_loader import load
 from ebpf.errors import SourceUnavailable
@@ -24,8 +24,9 @@ def descriptors(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Two events, opened on two CPUs; no kernel is asked for anything."""
     made = [os.open("/dev/null", os.O_RDONLY) for _ in range(4)]
     opened = {"cycles": dict(enumerate(made[:2])), "instructions": dict(enumerate(made[2:]))}
-    monkeypatch.setattr(core_loader, "open_all", lambda *_: opened)
+    monkeypatch.setattr(cpu_events, "open_all", lambda *_: opened)
     monkeypatch.setattr(libbpf, "possible_cpus", lambda: 2)
+    monkeypatch.setattr(bpf_maps, "has_ring_buffers", lambda: True)
     return made
 
 
@@ -46,8 +47,8 @@ def test_a_missing_object_says_how_to_make_it(
     [
         (1, "needs CAP_BPF and CAP_PERFMON"),
         (13, "needs CAP_BPF and CAP_PERFMON"),
-        (3, "no BTF .*: use --ebpf.loader bcc"),
-        (2, "no BTF .*: use --ebpf.loader bcc"),
+        (3, "no BTF .*: give its types with --ebpf.btf FILE, or use --ebpf.loader bcc"),
+        (2, "no BTF .*: give its types with --ebpf.btf FILE, or use --ebpf.loader bcc"),
         (7, "--log.level debug shows what libbpf says"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ebpf.cpus import online_cpus, parse_cpu_list, running_processes
+from ebpf.cpus import OnlineCpus, online_cpus, parse_cpu_list, running_processes
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,35 @@ def test_the_running_processes_are_the_numbers_in_procfs(tmp_path: Path) -> None
         (tmp_path / name).mkdir()
     assert sorted(running_processes(tmp_path)) == [1, 4711]
     assert os.getpid() in running_processes(Path("/proc"))
+
+
+def online_file(sysfs: Path) -> Path:
+    folder = sysfs / "devices/system/cpu"
+    folder.mkdir(parents=True)
+    return folder / "online"
+
+
+def test_cpus_that_come_and_go_are_told_once(tmp_path: Path) -> None:
+    file = online_file(tmp_path)
+    file.write_text("0-3\n")
+    online = OnlineCpus(tmp_path)
+    assert online.cpus == {0, 1, 2, 3}
+    assert online.changes() == (set(), set())
+    file.write_text("0,2-5\n")
+    assert online.changes() == ({4, 5}, {1})
+    assert online.changes() == (set(), set())
+    online.close()
+    online.close()
+    assert online.changes() == (set(), set())
+
+
+def test_a_sysfs_that_does_not_say_has_no_changes(tmp_path: Path) -> None:
+    online = OnlineCpus(tmp_path)
+    assert online.cpus == set(range(os.cpu_count() or 1))
+    assert online.changes() == (set(), set())
+    file = online_file(tmp_path / "rubbish")
+    file.write_text("0-1\n")
+    online = OnlineCpus(tmp_path / "rubbish")
+    file.write_text("what\n")
+    assert online.changes() == (set(), set())
+    online.close()

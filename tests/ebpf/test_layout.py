@@ -13,7 +13,7 @@ import pytest
 from ebpf import cgroups, counters, libbpf, perf_events, pins, program
 from ebpf.cgroups import CgroupTree
 from ebpf.hierarchy import Hierarchy
-from ebpf.program import ProgramOptions, settings_of
+from ebpf.program import Parts, ProgramOptions, settings_of
 from tests.ebpf import native
 
 DTYPES = {
@@ -185,7 +185,7 @@ def test_a_cgroup_event_that_c_wrote_is_understood(tmp_path: Path) -> None:
     ],
 )
 def test_the_settings_are_those_asked_for(hierarchy: Hierarchy, number: int, cpuacct: int) -> None:
-    sent = settings_of(ProgramOptions(hierarchy, by_process=True), n_cpu=96, event_mask=5)
+    sent = settings_of(ProgramOptions(hierarchy, by_process=True), n_cpu=96, event_mask=5, by_copy=True)
     read = np.frombuffer(sent, program.SETTINGS)[0]
     assert dict(zip(program.SETTINGS.names or (), read.tolist(), strict=True)) == {
         "n_cpu": 96,
@@ -193,6 +193,7 @@ def test_the_settings_are_those_asked_for(hierarchy: Hierarchy, number: int, cpu
         "by_process": 1,
         "hierarchy": number,
         "v1_cpuacct": cpuacct,
+        "by_copy": 1,
     }
 
 
@@ -215,6 +216,16 @@ def test_the_options_of_a_test_run_are_those_of_libbpf(tmp_path: Path) -> None:
     ours = layout_of_ctypes(libbpf._TestRun)
     found = compiled_layouts({"bpf_test_run_opts": list(ours.members)}, ["<bpf/bpf.h>"], tmp_path)
     assert found["bpf_test_run_opts"].members == ours.members
+
+
+def test_the_options_of_opening_an_object_are_those_of_libbpf(tmp_path: Path) -> None:
+    header = Path("/usr/include/bpf/libbpf.h")
+    if not header.exists():
+        pytest.skip(f"needs {header}: install libbpf-dev")
+    ours = layout_of_ctypes(libbpf._OpenOptions).members
+    del ours["no_longer"]  # has no name there
+    found = compiled_layouts({"bpf_object_open_opts": list(ours)}, ["<bpf/libbpf.h>"], tmp_path)
+    assert found["bpf_object_open_opts"].members == ours
 
 
 def test_the_version_of_the_layout_is_that_of_the_header() -> None:
@@ -242,6 +253,19 @@ def test_programs_that_count_differently_share_no_maps(
     options: ProgramOptions, n_cpu: int, mask: int
 ) -> None:
     assert program.layout_of(options, n_cpu, mask) != program.layout_of(LAYOUT_OPTIONS, 4, 7)
+
+
+def test_how_structs_are_got_at_is_no_matter_of_the_layout_and_what_is_pinned_is() -> None:
+    name = program.layout_of(LAYOUT_OPTIONS, 4, 7)
+    assert program.layout_of(replace(LAYOUT_OPTIONS, by_copy=True, btf=Path("/b")), 4, 7) == name
+    assert program.layout_of(LAYOUT_OPTIONS, 4, 7, Parts(has_ring=False)) != name
+
+
+def test_without_ring_buffers_the_programs_that_tell_of_cgroups_are_left_out() -> None:
+    parts = Parts(has_ring=False)
+    assert set(parts.hooks) == {"on_switch", "on_attach"}
+    assert set(program.PINNED_MAPS) - set(parts.pinned_maps) == {"cgroup_events"}
+    assert set(Parts().hooks) == set(program.HOOKS)
 
 
 def test_a_layout_is_a_name_that_a_bpffs_takes() -> None:

@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 
 from ebpf import perf_events
+from ebpf.capabilities import CapabilitySets, mask_of
 from ebpf.perf_events import (
     HARDWARE,
     TYPE_HARDWARE,
     TYPE_SOFTWARE,
     Event,
     event_for,
+    explained,
     hybrid_types,
     open_all,
     open_event,
@@ -160,7 +162,7 @@ def test_an_event_that_cannot_be_had_is_left_out_and_said(
 ) -> None:
     kernel = use(FakeKernel(without=HARDWARE["cache_misses"]), monkeypatch)
     with caplog.at_level(logging.INFO, "ebpf"):
-        opened = open_all(HARDWARE, [0, 1], tmp_path)
+        opened = open_all(HARDWARE, [0, 1], tmp_path, tmp_path)
     assert opened.keys() == {"cycles", "instructions"}
     assert [record.getMessage() for record in caplog.records] == [
         "not counted: cache misses (no event on CPU 0)"
@@ -176,7 +178,59 @@ def test_generic_events_are_opened_on_the_pmu_that_sysfs_names(
     add_pmu(tmp_path, "cpu_core", "4", "0")
     add_pmu(tmp_path, "cpu_atom", "10", "1")
     kernel = use(FakeKernel(), monkeypatch)
-    open_all({"cycles": HARDWARE["cycles"]}, [0, 1], tmp_path)
+    open_all({"cycles": HARDWARE["cycles"]}, [0, 1], tmp_path, tmp_path)
     assert kernel.asked == [(Event(0, 4 << 32), 0), (Event(0, 10 << 32), 1)]
     for fd in kernel.opened:
         os.close(fd)
+
+
+def test_on_a_hybrid_machine_every_kind_of_core_has_its_own_pmus_event(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    add_pmu(tmp_path, "cpu_core", "4", "0-3")
+    add_pmu(tmp_path, "cpu_atom", "10", "4-5")
+    kernel = use(FakeKernel(), monkeypatch)
+    opened = open_all(HARDWARE, range(6), tmp_path, tmp_path)
+    assert opened.keys() == HARDWARE.keys()
+    assert all(sorted(by_cpu) == list(range(6)) for by_cpu in opened.values())
+    for field, generic in HARDWARE.items():
+        pmus = {
+            cpu: event.config >> 32 for event, cpu in kernel.asked if event.config & 0xFF == generic.config
+        }
+        assert pmus == {0: 4, 1: 4, 2: 4, 3: 4, 4: 10, 5: 10}, field
+    for fd in kernel.opened:
+        os.close(fd)
+
+
+def set_paranoid(procfs: Path, level: str) -> Path:
+    (procfs / "sys/kernel").mkdir(parents=True, exist_ok=True)
+    (procfs / "sys/kernel/perf_event_paranoid").write_text(level)
+    return procfs
+
+
+DENIED = OSError(errno.EACCES, "perf_event_open type 0 config 0: Permission denied")
+
+
+@pytest.mark.parametrize("level", ["-1\n", "2\n", "what\n"])
+def test_what_the_mainline_kernel_takes_is_perfmon(tmp_path: Path, level: str) -> None:
+    assert explained(DENIED, set_paranoid(tmp_path, level)) == (
+        "Permission denied: needs CAP_PERFMON, or kernel.perf_event_paranoid at 0 or less"
+    )
+    assert explained(DENIED, tmp_path / "no procfs").startswith("Permission denied: needs CAP_PERFMON")
+
+
+@pytest.mark.parametrize(("level", "held"), [("3", "PERFMON"), ("4", "BPF")])
+def test_debians_patch_takes_sys_admin_and_the_message_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, level: str, held: str
+) -> None:
+    mask = mask_of([held])
+    monkeypatch.setattr(perf_events, "read_sets", lambda: CapabilitySets(mask, mask, 0))
+    told = explained(DENIED, set_paranoid(tmp_path, level))
+    assert told.startswith(f"Permission denied: kernel.perf_event_paranoid is {level}, and beyond 2")
+    with_perfmon = "" if held == "PERFMON" else " with CAP_PERFMON"
+    assert f"sysctl kernel.perf_event_paranoid=2{with_perfmon}, or give CAP_SYS_ADMIN" in told
+
+
+def test_what_is_no_matter_of_rights_is_not_blamed_on_them(tmp_path: Path) -> None:
+    absent = OSError(errno.ENOENT, "perf_event_open type 0 config 3: No such file or directory")
+    assert explained(absent, set_paranoid(tmp_path, "3")) == "No such file or directory"

@@ -160,7 +160,7 @@ def another_build(folder: Path) -> Path:
     source = build / "ebpf/sched_switch.bpf.c"
     more = "\tvolatile __u64 another_build = bpf_ktime_get_ns();\n\n\t(void)another_build;\n"
     text = source.read_text()
-    begin = text.index("\tstruct cpu_state *cpu = this_cpu();", text.index("BPF_PROG(on_switch"))
+    begin = text.index("\tstruct cpu_state *cpu = this_cpu();", text.index("int switched("))
     source.write_text(text[:begin] + more + text[begin:])
     made = subprocess.run(
         ["make", "-f", ROOT / "Makefile", "-B", "-o", ".venv/.set-up-for-run", "ebpf/sched_switch.bpf.o"],

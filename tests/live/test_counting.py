@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ebpf.btf import OWN_TYPES
 from ebpf.counters import CPU_NS, CounterSource
 from ebpf.program import ProgramOptions
 from ebpf.source import open_source
@@ -19,19 +22,33 @@ from tests.live.sandbox import BUSY, cgroup, hierarchies, stop
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("require_root_bpf")]
 
 WINDOW_SECONDS = 10
-LOADERS = ("core", "bcc")
+LOADERS = ("core", "bcc", "core by copy")
 CASES = [f"{loader}-{version}" for loader in LOADERS for version in hierarchies()]
 
 
+def open_case(case: str, btf: Path) -> CounterSource:
+    """A source as on this kernel, or ("by copy") as on one that does not know its types, which btf has."""
+    loader, version = case.split("-")
+    options = ProgramOptions(hierarchies()[version])
+    if loader.endswith(" by copy"):
+        options = replace(options, by_copy=True, btf=btf)
+    return open_source(loader.removesuffix(" by copy"), options)
+
+
 @pytest.fixture(scope="module")
-def measured() -> Iterator[dict[str, Measured]]:
+def btf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This kernel's types in a file, as BTFHub has those of others."""
+    return Path(shutil.copy(OWN_TYPES, tmp_path_factory.mktemp("btf") / "this.btf"))
+
+
+@pytest.fixture(scope="module")
+def measured(btf: Path) -> Iterator[dict[str, Measured]]:
     """One window in which every load runs and every source counts."""
     with contextlib.ExitStack() as stack:
         groups = {name: stack.enter_context(cgroup(name)) for name in STARTERS}
         sources: dict[str, CounterSource] = {}
         for case in CASES:
-            loader, version = case.split("-")
-            sources[case] = open_source(loader, ProgramOptions(hierarchies()[version]))
+            sources[case] = open_case(case, btf)
             stack.callback(sources[case].close)
         for name, start in STARTERS.items():
             stack.callback(stop, *start(groups[name]))
@@ -69,11 +86,19 @@ def test_a_ping_pong_switches_cgroups_thousands_of_times(measured: dict[str, Mea
     assert pong == pytest.approx(ping, rel=0.2)
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if "by copy" in case])
+def test_a_program_that_copies_counts_what_one_that_follows_pointers_does(
+    measured: dict[str, Measured], case: str
+) -> None:
+    copied, followed = measured[case], measured[case.replace(" by copy", "")]
+    for path, counted_ns in followed.counted_ns.items():
+        assert abs(copied.counted_ns[path] - counted_ns) <= max(0.01 * counted_ns, 20e6), path
+
+
 @pytest.fixture(params=CASES)
-def opened(request: pytest.FixtureRequest) -> Iterator[tuple[CounterSource, str]]:
-    loader, version = request.param.split("-")
-    source = open_source(loader, ProgramOptions(hierarchies()[version]))
-    yield source, version
+def opened(request: pytest.FixtureRequest, btf: Path) -> Iterator[tuple[CounterSource, str]]:
+    source = open_case(request.param, btf)
+    yield source, request.param.split("-")[1]
     source.close()
 
 

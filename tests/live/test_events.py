@@ -22,10 +22,12 @@ from tests.live.sandbox import BUSY, cgroup, hierarchies, stop
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("require_root_bpf")]
 
 
-@pytest.fixture(params=["core", "bcc"])
+@pytest.fixture(params=["core", "bcc", "core by copy"])
 def source(request: pytest.FixtureRequest) -> Iterator[CounterSource]:
     # perf knows a cgroup by the hierarchy perf_event is in: v2, unless it is mounted as v1
-    opened = open_source(request.param, ProgramOptions(hierarchies()["v2"], events=STAND_INS))
+    by_copy = request.param.endswith(" by copy")
+    options = ProgramOptions(hierarchies()["v2"], events=STAND_INS, by_copy=by_copy)
+    opened = open_source(request.param.removesuffix(" by copy"), options)
     yield opened
     opened.close()
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.servers import ROOT
+from tests.ebpf.test_type_file import KERNEL, compiled
 from tests.estimator.meters.rapl_tree import RaplTree
 
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("require_root_bpf")]
@@ -88,9 +91,52 @@ def test_without_btf_the_next_source_serves() -> None:
     assert "no BTF" in ended.err
 
 
+NO_BTF = "mount -t tmpfs none /sys/kernel/btf"
+
+
 def test_without_btf_the_core_loader_alone_is_refused() -> None:
-    ended = snapshot("--ebpf.loader=core", before="mount -t tmpfs none /sys/kernel/btf")
-    assert_refused(ended, "no BTF (/sys/kernel/btf/vmlinux)", "--ebpf.loader bcc")
+    ended = snapshot("--ebpf.loader=core", before=NO_BTF)
+    assert_refused(ended, "no BTF (/sys/kernel/btf/vmlinux)", "--ebpf.btf FILE", "--ebpf.loader bcc")
+
+
+@pytest.mark.parametrize("loader", ["core", "bcc"])
+def test_without_btf_a_file_serves(tmp_path: Path, loader: str) -> None:
+    file = shutil.copy("/sys/kernel/btf/vmlinux", tmp_path / "this.btf")
+    ended = snapshot(f"--ebpf.loader={loader}", f"--ebpf.btf={file}", before=NO_BTF)
+    assert_counts(ended)
+    assert "trying the next source" not in ended.err
+    assert "counting CPU time from cpu.stat" not in ended.err
+
+
+def test_with_btf_the_file_is_not_needed() -> None:
+    ended = snapshot("--ebpf.loader=core", "--ebpf.btf=/nowhere")
+    assert_counts(ended)
+    assert "--ebpf.btf /nowhere is not needed: this kernel knows its own types" in ended.err
+
+
+def test_a_file_that_is_missing_or_no_btf_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    assert_refused(snapshot(f"--ebpf.btf={file}", before=NO_BTF), f"--ebpf.btf: {file} cannot be read")
+    file.write_text("no BTF")
+    assert_refused(snapshot(f"--ebpf.btf={file}", before=NO_BTF), f"--ebpf.btf: {file} is no BTF")
+
+
+@pytest.mark.parametrize("loader", ["auto", "bcc"])
+def test_a_file_of_another_kernel_is_refused_by_what_the_running_one_says(
+    tmp_path: Path, loader: str, require_command: Callable[[str], str]
+) -> None:
+    file = compiled(KERNEL, tmp_path, require_command("clang"))
+    ended = snapshot(f"--ebpf.loader={loader}", f"--ebpf.btf={file}", before=NO_BTF)
+    assert_refused(ended, f"--ebpf.btf: {file} is of another kernel than {os.uname().release}")
+
+
+def test_the_doctor_says_what_to_do_without_btf(tmp_path: Path) -> None:
+    told = podjoule("doctor", before=NO_BTF)
+    assert "give the kernel's types with --ebpf.btf FILE" in told.out
+    file = shutil.copy("/sys/kernel/btf/vmlinux", tmp_path / "this.btf")
+    told = podjoule("doctor", f"--ebpf.btf={file}", before=NO_BTF)
+    assert f"{file}, in the kernel's stead" in told.out
+    assert "from core" in told.out
 
 
 @pytest.mark.parametrize("loader", ["core", "bcc"])

@@ -50,6 +50,7 @@ PROBES: dict[str, Callable[[], Finding]] = {
     "core": lambda: probe_counters.counting(["core"]),
     "core-and-bcc": lambda: probe_counters.counting(["core", "bcc"]),
     "short-lived": probe_counters.short_lived,
+    "lesser": probe_counters.lesser,
     "events": probe_counters.events,
     "known": probe_counters.known,
     "hotplug": probe_counters.hotplug,

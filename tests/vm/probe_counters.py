@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes as ct
+import errno
 import os
+import shutil
 import signal
 import struct
 import subprocess
 import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from unittest.mock import patch
 
+from ebpf import bpf_maps, libbpf
+from ebpf.btf import OWN_TYPES
 from ebpf.counters import CPU_NS, CYCLES, INSTRUCTIONS, CounterSource
 from ebpf.perf_events import HARDWARE, Event, open_event
 from ebpf.program import ProgramOptions
@@ -91,19 +97,45 @@ def _by_load(result: Measured) -> dict[str, dict[str, int]]:
 def short_lived() -> dict[str, object]:
     """A cgroup that is gone before the next reading."""
     with contextlib.closing(_open("core")) as source:
-        source.read()
-        with cgroup("short-lived") as group:
-            cgroup_id = group.cgroup_id("v2")
-            process = group.python(BUSY)
-            time.sleep(0.05)
-            stop(process)
-            true_ns = group.used_ns("v2")
-        counted = counters_of(source.read(), cgroup_id)
-        return {
-            "counted_ns": None if counted is None else int(counted[CPU_NS]),
-            "true_ns": true_ns,
-            "named": source.directory.path(cgroup_id) == group.path,
-        }
+        return _short_lived(source)
+
+
+def lesser() -> dict[str, object]:
+    """The same as on kernels that lack something: their own types, ring buffers, batch lookups."""
+    shutil.copy(OWN_TYPES, "/types.btf")
+    by_copy = ProgramOptions(hierarchies()["v2"], by_copy=True, btf=Path("/types.btf"))
+    with contextlib.closing(open_source("core", by_copy)) as source:
+        found = {"by_copy": _short_lived(source)}
+    with patch.object(bpf_maps, "has_ring_buffers", lambda: False):
+        source = _open("core")
+    with contextlib.closing(source):
+        found["without_ring"] = _short_lived(source)
+    with patch.object(libbpf.library(), "bpf_map_lookup_batch", _fail):
+        source = _open("core")
+    with contextlib.closing(source):
+        found["key_by_key"] = _short_lived(source)
+    return {**found, "loader": source.name}
+
+
+def _fail(*_: object) -> int:
+    ct.set_errno(errno.EINVAL)
+    return -1
+
+
+def _short_lived(source: CounterSource) -> dict[str, object]:
+    source.read()
+    with cgroup("short-lived") as group:
+        cgroup_id = group.cgroup_id("v2")
+        process = group.python(BUSY)
+        time.sleep(0.05)
+        stop(process)
+        true_ns = group.used_ns("v2")
+    counted = counters_of(source.read(), cgroup_id)
+    return {
+        "counted_ns": None if counted is None else int(counted[CPU_NS]),
+        "true_ns": true_ns,
+        "named": source.directory.path(cgroup_id) == group.path,
+    }
 
 
 def _events_here() -> dict[str, Event]:
@@ -251,14 +283,34 @@ def hotplug() -> dict[str, object]:
             stop(late, process)
             end = bracketed(source, [group, returned], "v2")
             truth = perf_counts(perf)
-        ours = counters_of(end.snapshot, returned.cgroup_id("v2"))
-        assert ours is not None
         return {
             "while_offline": _row(offline, group),
             "roaming": _row(end, group),
             "returned": _row(end, returned),
-            "cycles_after_return": {"counted": int(ours[CYCLES]), "perf": truth["cycles"]},
+            "cycles_after_return": _cycles(end, returned, truth),
+            "cycles_of_a_late_cpu": _late(wanted),
         }
+
+
+def _late(wanted: Mapping[str, Event]) -> dict[str, int]:
+    """CPU 1 is offline when the source is opened, and comes afterwards."""
+    CPU1.write_text("0")
+    with contextlib.closing(_open("core", wanted)) as source, cgroup("late") as group:
+        source.read()
+        CPU1.write_text("1")
+        time.sleep(1)
+        source.read()
+        with perf_of(group, wanted) as perf:
+            process = group.python(BUSY, cpu=1)
+            time.sleep(4)
+            stop(process)
+            end = bracketed(source, [group], "v2")
+            return _cycles(end, group, perf_counts(perf))
+
+
+def _cycles(reading: Bracketed, group: Cgroup, truth: Mapping[str, int]) -> dict[str, int]:
+    ours = counters_of(reading.snapshot, group.cgroup_id("v2"))
+    return {"counted": 0 if ours is None else int(ours[CYCLES]), "perf": truth["cycles"]}
 
 
 def _row(reading: Bracketed, group: Cgroup) -> dict[str, int]:
