@@ -28,6 +28,7 @@ from tests.exporter.web_kit import (
     n_open,
     serving_securely,
     trusting,
+    wait_for,
 )
 
 SERVER_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -312,16 +313,3 @@ def _is_refused(address: str, context: ssl.SSLContext) -> bool:
     except (ssl.SSLError, ConnectionError):
         return True
     return False
-
-
-def wait_for(holds: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Changes are seen a few times a second."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            if holds():
-                return
-        except (ssl.SSLError, ConnectionError):
-            pass
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.05)

@@ -7,6 +7,7 @@ import http.client
 import ipaddress
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -199,3 +200,16 @@ def ask_tls(
 def n_open() -> int:
     """How many descriptors this process has open."""
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def wait_for(holds: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Changes are seen a few times a second."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if holds():
+                return
+        except (ssl.SSLError, ConnectionError):
+            pass
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.05)

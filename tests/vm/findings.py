@@ -16,6 +16,11 @@ def percent_off(found: float, true: float) -> float:
     return abs(found - true) / true * 100 if true else (0.0 if not found else float("inf"))
 
 
+def percent_outside(found: float, least: float, most: float) -> float:
+    """How far a figure lies outside its bounds, in percent of the upper one."""
+    return 100 * max(least - found, found - most, 0) / most
+
+
 def outside_ns(row: Answer) -> int:
     """How far our count lies outside the two figures of the kernel that bracket it."""
     return int(max(row["least_ns"] - row["counted_ns"], row["counted_ns"] - row["most_ns"], 0))
