@@ -26,9 +26,10 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* What one event counted since the last boundary; keep/1024 of it stays for the next. */
-INLINE void settle_event(int event, struct cpu_state *cpu, struct counters *to, __u64 keep)
+/* What one event counted since the last boundary; the share of the last keep_ns of it stays for the next. */
+INLINE void settle_event(int event, struct cpu_state *cpu, struct counters *to, __u64 keep_ns)
 {
+	__u64 span_ns, keep = 0;
 	struct event_reading *start = &cpu->events[event], now;
 	struct bpf_perf_event_value value = {};
 
@@ -36,6 +37,9 @@ INLINE void settle_event(int event, struct cpu_state *cpu, struct counters *to, 
 		return;
 	if (value.enabled < start->enabled_ns) /* opened anew: its CPU went and came back */
 		*start = (struct event_reading){};
+	span_ns = value.enabled - start->enabled_ns;
+	if (keep_ns)
+		keep = keep_ns < span_ns ? keep_ns * 1024 / span_ns : 1024;
 	now.count = value.counter - per_1024(value.counter - start->count, keep);
 	now.enabled_ns = value.enabled - per_1024(value.enabled - start->enabled_ns, keep);
 	now.running_ns = value.running - per_1024(value.running - start->running_ns, keep);
@@ -49,11 +53,10 @@ INLINE void settle_event(int event, struct cpu_state *cpu, struct counters *to, 
 INLINE void settle(struct cpu_state *cpu, __u64 keep_ns)
 {
 	struct counters *to = cpu->owner.cgroup_id ? counters_of(cpu) : 0;
-	__u64 keep = keep_ns && cpu->pending_ns ? keep_ns * 1024 / cpu->pending_ns : 0;
 
-	settle_event(0, cpu, to, keep);
-	settle_event(1, cpu, to, keep);
-	settle_event(2, cpu, to, keep);
+	settle_event(0, cpu, to, keep_ns);
+	settle_event(1, cpu, to, keep_ns);
+	settle_event(2, cpu, to, keep_ns);
 	if (to) {
 		to->cpu_ns += cpu->pending_ns - keep_ns;
 		to->switches += cpu->pending_switches;
@@ -82,7 +85,7 @@ INLINE __u64 advance(struct cpu_state *cpu, __u64 runtime_ns)
 /*
  * A task runs that this CPU was not seen to start: nobody watched until now, or the kernel did not tell (some
  * threads' going is not traced everywhere). What it ran since it was picked is charged to it all the same, as
- * far back as this CPU was watched; the events since the last boundary stay with the owner that was known.
+ * far back as this CPU was watched, with the events' share of that time; while the CPU idled nothing was counted.
  */
 SELDOM void meet(struct cpu_state *cpu, struct task_struct *task, __u32 pid, __u32 tgid, __u64 runtime_ns)
 {
@@ -90,10 +93,14 @@ SELDOM void meet(struct cpu_state *cpu, struct task_struct *task, __u32 pid, __u
 	__u64 start_ns = pid && watched_ns ? slice_start_by_copy(task) : 0;
 	__u64 ran_ns = start_ns && start_ns < runtime_ns ? runtime_ns - start_ns : 0;
 
-	settle(cpu, 0);
+	if (ran_ns > watched_ns)
+		ran_ns = watched_ns;
+	cpu->pending_ns += ran_ns;
+	if (cpu->owner.cgroup_id || !watched_ns)
+		settle(cpu, ran_ns);
 	take_over(cpu, pid ? UNKNOWN_CSS_SET : 0, pid ? cgroup_id_by_copy(task) : 0, tgid);
 	cpu->pid = pid;
-	cpu->runtime_ns = runtime_ns - (ran_ns < watched_ns ? ran_ns : watched_ns);
+	cpu->runtime_ns = runtime_ns;
 	cpu->moved_ns = 0;
 }
 

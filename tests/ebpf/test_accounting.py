@@ -212,7 +212,18 @@ def test_the_slice_after_an_unseen_switch_is_charged_to_the_one_who_ran(library:
     machine.switch(2, is_traced=False)
     machine.run(4_000_000)
     machine.switch(3)
-    assert machine.read()[3]["cpu_ns"] == 4_000_000
+    counted = machine.read()[3]
+    assert counted["cpu_ns"] == 4_000_000
+    assert counted["events"][0] == pytest.approx(CYCLES_PER_NS * 4_000_000, rel=0.002)
+
+
+def test_what_was_counted_since_the_cpu_idled_is_of_the_one_who_is_met(library: ct.CDLL) -> None:
+    machine = Machine(library)
+    machine.run(50_000_000)
+    machine.switch(2, is_traced=False)
+    machine.run(1_000_000)
+    machine.switch(0)
+    assert machine.read()[3]["events"][0] == CYCLES_PER_NS * 1_000_000
 
 
 def test_nothing_from_before_this_cpu_was_watched_is_charged(library: ct.CDLL) -> None:
@@ -224,8 +235,9 @@ def test_nothing_from_before_this_cpu_was_watched_is_charged(library: ct.CDLL) -
     machine.run(2_000_000)
     machine.switch(0)
     counted = machine.read()
-    assert counted[2]["cpu_ns"] == 0
+    assert counted[2]["cpu_ns"] == counted[2]["events"][0] == 0
     assert counted[3]["cpu_ns"] == 2_000_000
+    assert counted[3]["events"][0] == CYCLES_PER_NS * 2_000_000
 
 
 @pytest.mark.parametrize("first_ns", [1_000, 50_000_000])
