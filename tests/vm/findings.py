@@ -44,7 +44,7 @@ def instruction_errors(answers: dict[str, Answer]) -> dict[str, float]:
     errors: dict[str, float] = {}
     for rows in answers.get("events", {}).get("counts", {}).values():
         for field, row in rows.items():
-            if row["perf"] > 20_000:
+            if row["perf"] > 2_000:
                 errors[field] = max(errors.get(field, 0), percent_off(row["counted"], row["perf"]))
     return errors
 

@@ -17,7 +17,7 @@ from unittest.mock import patch
 
 from ebpf import bpf_maps, libbpf
 from ebpf.btf import OWN_TYPES
-from ebpf.counters import CPU_NS, CYCLES, INSTRUCTIONS, CounterSource
+from ebpf.counters import CPU_NS, CYCLES, INSTRUCTIONS, CounterSnapshot, CounterSource
 from ebpf.perf_events import HARDWARE, Event, open_event
 from ebpf.program import ProgramOptions
 from ebpf.source import open_source
@@ -222,9 +222,9 @@ def known() -> dict[str, object]:
         stack.callback(stop, rival.python(BUSY, cpu=1), rival.python(_SHIFTY, cpu=1))
         time.sleep(2)
         stack.enter_context(_first_in_line())
-        idle, earliest, before, early = _idle_ticks(1), _read(cpu_wide), source.read(), _read(cpu_wide)
+        idle, (earliest, before, early) = _idle_ticks(1), _read_close(source, cpu_wide)
         perf = _perf_stat(group)
-        late, after, latest = _read(cpu_wide), source.read(), _read(cpu_wide)
+        late, after, latest = _read_close(source, cpu_wide)
         counts = counters_of(after, group.cgroup_id("v2"))
         assert counts is not None
         switches = counters_of(after, rival.cgroup_id("v2"))
@@ -238,6 +238,14 @@ def known() -> dict[str, object]:
             "cpu1_idle_ticks": _idle_ticks(1) - idle,
             "rival_switches": 0 if switches is None else int(switches[-1]),
         }
+
+
+def _read_close(
+    source: CounterSource, cpu_wide: Mapping[str, int]
+) -> tuple[dict[str, int], CounterSnapshot, dict[str, int]]:
+    """Ours between two of the CPU's, the closest of some tries."""
+    tries = [(_read(cpu_wide), source.read(), _read(cpu_wide)) for _ in range(10)]
+    return min(tries, key=lambda found: found[2]["cycles"] - found[0]["cycles"])
 
 
 @contextlib.contextmanager

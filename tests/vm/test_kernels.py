@@ -133,7 +133,7 @@ def test_arm64_cgroups_add_up_to_the_cpus_own_counter(needs_the_kit: None) -> No
     found = ask("arm64")["known"]
     assert found["cpu1_idle_ticks"] <= 2, "the CPU idled: its counter holds more than the cgroups' work"
     for name in ("cycles", "instructions"):
-        assert found["cpu1_most"][name] <= 1.005 * found["cpu1_least"][name], "the readings lie too far apart"
+        assert found["cpu1_most"][name] <= 1.01 * found["cpu1_least"][name], "the readings lie too far apart"
         assert (
             percent_outside(found["cpu1_cgroups"][name], found["cpu1_least"][name], found["cpu1_most"][name])
             <= 1
