@@ -27,6 +27,15 @@ def online_cpus(sysfs: Path) -> list[int]:
         return list(range(os.cpu_count() or 1))
 
 
+def offline_cpus(sysfs: Path) -> frozenset[int]:
+    """The CPUs that the kernel has room for and that are not online; none where this sysfs does not say."""
+    try:
+        possible = parse_cpu_list((sysfs / "devices/system/cpu/possible").read_text())
+    except (OSError, ValueError):
+        return frozenset()
+    return frozenset(possible) - frozenset(online_cpus(sysfs))
+
+
 class OnlineCpus:
     """The CPUs that are online, followed by one system call at each asking, through a kept-open file."""
 

@@ -6,7 +6,7 @@ import errno
 import os
 from pathlib import Path
 
-from ebpf.cpus import parse_cpu_list
+from ebpf.cpus import offline_cpus
 from ebpf.errors import SourceUnavailable
 from ebpf.hierarchy import Hierarchy, find_hierarchy
 from ebpf.perf_events import restricted
@@ -99,12 +99,7 @@ def _with_cpus(device: Path) -> str:
 
 
 def _offline(machine: Machine) -> str:
-    cpus = machine.sysfs / "devices/system/cpu"
-    try:
-        possible, online = (set(parse_cpu_list(read_text(cpus / name))) for name in ("possible", "online"))
-    except ValueError:
-        return ""
-    more = len(possible - online)
+    more = len(offline_cpus(machine.sysfs))
     return f"; {more} more CPUs may come: theirs are opened then" if more else ""
 
 

@@ -18,7 +18,7 @@ from ebpf.capabilities import (
     write_sets,
     written,
 )
-from ebpf.cpus import online_cpus, parse_cpu_list
+from ebpf.cpus import offline_cpus
 from exporter.config import Config
 from exporter.probes import try_events
 
@@ -99,8 +99,7 @@ def _more_events_may_come(sysfs: Path) -> bool:
     then, which a line says, and a restart mends.
     """
     try:
-        possible = parse_cpu_list((sysfs / "devices/system/cpu/possible").read_text())
-        return bool(set(possible) - set(online_cpus(sysfs))) and not all(try_events(sysfs).values())
+        return bool(offline_cpus(sysfs)) and not all(try_events(sysfs).values())
     except (OSError, ValueError):
         return False
 
