@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from ebpf.counters import CPU_NS, SWITCHES, CounterSnapshot, CounterSource
 from tests.live import loads
-from tests.live.sandbox import BUSY, Cgroup
+from tests.live.sandbox import BUSY, Cgroup, cgroup, stop
 
 # An emulated machine brings one that starts in less time.
 SHORT_PROGRAM = os.environ.get("SHORT_PROGRAM", "/bin/true")
@@ -105,6 +106,32 @@ def is_within(counted_ns: int, least_ns: int, most_ns: int) -> bool:
     """Within 1 % or 20 ms, whichever is more, of what the kernel says."""
     slack = max(0.01 * most_ns, 20e6)
     return least_ns - slack <= counted_ns <= most_ns + slack
+
+
+@dataclass(frozen=True)
+class ShortLife:
+    """A cgroup that came and went between two readings. counted: its row afterwards, None without one."""
+
+    path: str
+    cgroup_id: int
+    counted: np.ndarray | None
+    true_ns: int
+
+    @property
+    def counted_ns(self) -> int | None:
+        return None if self.counted is None else int(self.counted[CPU_NS])
+
+
+def short_life(source: CounterSource, version: str) -> ShortLife:
+    """50 ms of a busy loop in a cgroup of its own, which is gone when the source is read."""
+    source.read()
+    with cgroup("short-lived") as group:
+        cgroup_id = group.cgroup_id(version)
+        process = group.python(BUSY)
+        time.sleep(0.05)
+        stop(process)
+        true_ns = group.used_ns(version)
+    return ShortLife(group.path, cgroup_id, counters_of(source.read(), cgroup_id), true_ns)
 
 
 def counters_of(snapshot: CounterSnapshot, cgroup_id: int) -> np.ndarray | None:

@@ -111,6 +111,17 @@ def cgroup(name: str) -> Iterator[Cgroup]:
         made.remove()
 
 
+@contextlib.contextmanager
+def mounted_bpffs(mount: Path) -> Iterator[Path]:
+    """A bpffs at a directory, which is made where it is missing; what is pinned in it goes with it."""
+    mount.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "bpf", "bpf", mount], check=True)
+    try:
+        yield mount
+    finally:
+        subprocess.run(["umount", mount], check=True)
+
+
 def stop(*processes: subprocess.Popen[bytes]) -> None:
     """End processes and their groups, and wait."""
     for process in processes:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,16 +33,6 @@ pytestmark = [pytest.mark.live, pytest.mark.usefixtures("require_root_bpf")]
 WATTS = 60.0
 UP_SECONDS, DOWN_SECONDS = 5.0, 1.5
 _COUNTER = re.compile(r"# TYPE (\S+) counter")
-
-
-@pytest.fixture
-def bpffs(tmp_path: Path) -> Iterator[Path]:
-    """A bpffs of this test's own."""
-    mount = tmp_path / "bpf"
-    mount.mkdir()
-    subprocess.run(["mount", "-t", "bpf", "bpf", mount], check=True)
-    yield mount
-    subprocess.run(["umount", mount], check=True)
 
 
 def container(group: Cgroup, number: int) -> Cgroup:

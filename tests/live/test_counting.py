@@ -7,7 +7,6 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,18 @@ from ebpf.btf import OWN_TYPES
 from ebpf.counters import CPU_NS, CounterSource
 from ebpf.program import ProgramOptions
 from ebpf.source import open_source
-from tests.live.counting import LEAVES, STARTERS, Measured, bracketed, compare, counters_of, is_within, leaves
+from tests.live.counting import (
+    LEAVES,
+    STARTERS,
+    Measured,
+    bracketed,
+    compare,
+    counters_of,
+    is_within,
+    leaves,
+    short_life,
+)
+from tests.live.lesser_kernels import open_named
 from tests.live.sandbox import BUSY, cgroup, hierarchies, stop
 
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("require_root_bpf")]
@@ -29,10 +39,7 @@ CASES = [f"{loader}-{version}" for loader in LOADERS for version in hierarchies(
 def open_case(case: str, btf: Path) -> CounterSource:
     """A source as on this kernel, or ("by copy") as on one that does not know its types, which btf has."""
     loader, version = case.split("-")
-    options = ProgramOptions(hierarchies()[version])
-    if loader.endswith(" by copy"):
-        options = replace(options, by_copy=True, btf=btf)
-    return open_source(loader.removesuffix(" by copy"), options)
+    return open_named(loader, ProgramOptions(hierarchies()[version], btf=btf))
 
 
 @pytest.fixture(scope="module")
@@ -104,18 +111,11 @@ def opened(request: pytest.FixtureRequest, btf: Path) -> Iterator[tuple[CounterS
 
 def test_a_cgroup_that_lived_50_ms_is_counted_and_named(opened: tuple[CounterSource, str]) -> None:
     source, version = opened
-    source.read()
-    with cgroup("short-lived") as group:
-        path, cgroup_id = group.path, group.cgroup_id(version)
-        process = group.python(BUSY)
-        time.sleep(0.05)
-        stop(process)
-        true_ns = group.used_ns(version)
-    counted = counters_of(source.read(), cgroup_id)
-    assert counted is not None, "no count of a cgroup that ended between two readings"
-    assert source.directory.path(cgroup_id) == path
-    assert not source.directory.is_alive(cgroup_id)
-    assert abs(int(counted[CPU_NS]) - true_ns) <= 20e6
+    life = short_life(source, version)
+    assert life.counted_ns is not None, "no count of a cgroup that ended between two readings"
+    assert source.directory.path(life.cgroup_id) == life.path
+    assert not source.directory.is_alive(life.cgroup_id)
+    assert abs(life.counted_ns - life.true_ns) <= 20e6
 
 
 def test_an_ended_cgroup_leaves_the_kernels_map_and_our_memory(opened: tuple[CounterSource, str]) -> None:

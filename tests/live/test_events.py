@@ -16,6 +16,7 @@ from ebpf.perf_events import TYPE_SOFTWARE, Event
 from ebpf.program import ProgramOptions
 from ebpf.source import open_source
 from tests.live import loads
+from tests.live.lesser_kernels import open_named
 from tests.live.perf import STAND_INS, our_counts, perf_counts, perf_of
 from tests.live.sandbox import BUSY, cgroup, hierarchies, stop
 
@@ -25,9 +26,7 @@ pytestmark = [pytest.mark.live, pytest.mark.usefixtures("require_root_bpf")]
 @pytest.fixture(params=["core", "bcc", "core by copy"])
 def source(request: pytest.FixtureRequest) -> Iterator[CounterSource]:
     # perf knows a cgroup by the hierarchy perf_event is in: v2, unless it is mounted as v1
-    by_copy = request.param.endswith(" by copy")
-    options = ProgramOptions(hierarchies()["v2"], events=STAND_INS, by_copy=by_copy)
-    opened = open_source(request.param.removesuffix(" by copy"), options)
+    opened = open_named(request.param, ProgramOptions(hierarchies()["v2"], events=STAND_INS))
     yield opened
     opened.close()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from ebpf.counters import CounterSource
-from ebpf.pins import remove_pins
 from ebpf.program import ProgramOptions
 from ebpf.source import open_source
 from tests.conftest import skip_for_hardware
@@ -117,17 +115,6 @@ def test_nothing_is_counted_twice_or_lost_of_the_time_around_it(source: CounterS
 def our_cpu_ns(source: CounterSource, cgroup_id: int) -> int:
     snapshot = source.read()
     return int(snapshot.values[snapshot.cgroup_id == cgroup_id, :, 0].sum())
-
-
-@pytest.fixture
-def pins(tmp_path: Path) -> Iterator[Path]:
-    """A directory on a bpffs of this test's own."""
-    mount = tmp_path / "bpf"
-    mount.mkdir()
-    subprocess.run(["mount", "-t", "bpf", "bpf", mount], check=True)
-    yield mount / "podjoule"
-    remove_pins(mount / "podjoule")
-    subprocess.run(["umount", mount], check=True)
 
 
 @pytest.mark.parametrize("while_down", [False, True])

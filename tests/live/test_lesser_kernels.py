@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes as ct
-import errno
 import logging
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from ebpf import bpf_maps, libbpf
+from ebpf import bpf_maps
 from ebpf.bpf_source import BpfCounterSource
 from ebpf.counters import CPU_NS, CounterSource
-from ebpf.pins import layouts, remove_pins
+from ebpf.pins import layouts
 from ebpf.program import HOOKS, KEY, ProgramOptions
 from ebpf.source import open_source
-from tests.live.counting import bracketed, counters_of, is_within
+from tests.live.counting import bracketed, counters_of, is_within, short_life
+from tests.live.lesser_kernels import without_batch_lookups, without_ring_buffers
 from tests.live.perf import STAND_INS
 from tests.live.sandbox import BUSY, Cgroup, cgroup, hierarchies, stop
 
@@ -49,16 +47,10 @@ def assert_counts(source: CounterSource, group: Cgroup, seconds: float = 0.5) ->
     )
 
 
-def fail_batches(*_: object) -> int:
-    ct.set_errno(errno.EINVAL)  # as bpf() does with a command that it does not know
-    return -1
-
-
 def test_without_batch_lookups_maps_are_read_key_by_key(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, loader: str
+    caplog: pytest.LogCaptureFixture, loader: str
 ) -> None:
-    with caplog.at_level(logging.INFO, "ebpf"), monkeypatch.context() as lacking:
-        lacking.setattr(libbpf.library(), "bpf_map_lookup_batch", fail_batches)
+    with caplog.at_level(logging.INFO, "ebpf"), without_batch_lookups():
         source = open_source(loader, options())
     assert "ours are read key by key" in caplog.text
     with contextlib.closing(source), cgroup("by-key") as group:
@@ -73,8 +65,9 @@ def test_without_batch_lookups_maps_are_read_key_by_key(
 
 
 @pytest.fixture
-def without_ring(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bpf_maps, "has_ring_buffers", lambda: False)
+def without_ring() -> Iterator[None]:
+    with without_ring_buffers():
+        yield
 
 
 @pytest.mark.usefixtures("without_ring")
@@ -101,31 +94,14 @@ def test_a_cgroup_that_ends_before_the_tree_is_walked_is_counted_without_a_name(
     with contextlib.closing(open_source(loader, options())) as source:
         source.read()
         before = source.statistics().nameless
-        with cgroup("unseen") as group:
-            cgroup_id = group.cgroup_id("v2")
-            process = group.python(BUSY)
-            time.sleep(0.05)
-            stop(process)
-            true_ns = group.used_ns("v2")
-        counted = counters_of(source.read(), cgroup_id)
-        assert counted is not None
-        assert abs(int(counted[CPU_NS]) - true_ns) <= 20e6
-        assert source.directory.path(cgroup_id) is None
+        life = short_life(source, "v2")
+        assert life.counted_ns is not None
+        assert abs(life.counted_ns - life.true_ns) <= 20e6
+        assert source.directory.path(life.cgroup_id) is None
         assert source.statistics().nameless == before + 1
         for _ in range(3):
             snapshot = source.read()
-        assert counters_of(snapshot, cgroup_id) is None, "and leaves the map like any other"
-
-
-@pytest.fixture
-def pins(tmp_path: Path) -> Iterator[Path]:
-    """A directory on a bpffs of this test's own."""
-    mount = tmp_path / "bpf"
-    mount.mkdir()
-    subprocess.run(["mount", "-t", "bpf", "bpf", mount], check=True)
-    yield mount / "podjoule"
-    remove_pins(mount / "podjoule")
-    subprocess.run(["umount", mount], check=True)
+        assert counters_of(snapshot, life.cgroup_id) is None, "and leaves the map like any other"
 
 
 @pytest.mark.usefixtures("without_ring")

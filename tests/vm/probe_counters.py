@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes as ct
-import errno
 import os
 import shutil
 import signal
@@ -13,16 +11,25 @@ import subprocess
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from unittest.mock import patch
 
-from ebpf import bpf_maps, libbpf
 from ebpf.btf import OWN_TYPES
 from ebpf.counters import CPU_NS, CYCLES, INSTRUCTIONS, CounterSnapshot, CounterSource
 from ebpf.perf_events import HARDWARE, Event, open_event
 from ebpf.program import ProgramOptions
 from ebpf.source import open_source
 from tests.live import loads
-from tests.live.counting import LEAVES, STARTERS, Bracketed, Measured, bracketed, compare, counters_of, leaves
+from tests.live.counting import (
+    LEAVES,
+    STARTERS,
+    Bracketed,
+    Measured,
+    bracketed,
+    compare,
+    counters_of,
+    leaves,
+    short_life,
+)
+from tests.live.lesser_kernels import open_named, without_batch_lookups, without_ring_buffers
 from tests.live.perf import STAND_INS, our_counts, perf_counts, perf_of
 from tests.live.sandbox import BUSY, Cgroup, cgroup, hierarchies, stop
 
@@ -103,38 +110,26 @@ def short_lived() -> dict[str, object]:
 def lesser() -> dict[str, object]:
     """The same as on kernels that lack something: their own types, ring buffers, batch lookups."""
     shutil.copy(OWN_TYPES, "/types.btf")
-    by_copy = ProgramOptions(hierarchies()["v2"], by_copy=True, btf=Path("/types.btf"))
-    with contextlib.closing(open_source("core", by_copy)) as source:
+    by_file = ProgramOptions(hierarchies()["v2"], btf=Path("/types.btf"))
+    with contextlib.closing(open_named("core by copy", by_file)) as source:
         found = {"by_copy": _short_lived(source)}
-    with patch.object(bpf_maps, "has_ring_buffers", lambda: False):
+    with without_ring_buffers():
         source = _open("core")
     with contextlib.closing(source):
         found["without_ring"] = _short_lived(source)
-    with patch.object(libbpf.library(), "bpf_map_lookup_batch", _fail):
+    with without_batch_lookups():
         source = _open("core")
     with contextlib.closing(source):
         found["key_by_key"] = _short_lived(source)
     return {**found, "loader": source.name}
 
 
-def _fail(*_: object) -> int:
-    ct.set_errno(errno.EINVAL)
-    return -1
-
-
 def _short_lived(source: CounterSource) -> dict[str, object]:
-    source.read()
-    with cgroup("short-lived") as group:
-        cgroup_id = group.cgroup_id("v2")
-        process = group.python(BUSY)
-        time.sleep(0.05)
-        stop(process)
-        true_ns = group.used_ns("v2")
-    counted = counters_of(source.read(), cgroup_id)
+    life = short_life(source, "v2")
     return {
-        "counted_ns": None if counted is None else int(counted[CPU_NS]),
-        "true_ns": true_ns,
-        "named": source.directory.path(cgroup_id) == group.path,
+        "counted_ns": life.counted_ns,
+        "true_ns": life.true_ns,
+        "named": source.directory.path(life.cgroup_id) == life.path,
     }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from tests.e2e.kubernetes.truth import Truth
 from tests.e2e.kubernetes.workloads import Workloads
 from tests.e2e.servers import Plant
 from tests.estimator.meters.rapl_tree import RaplTree
-from tests.live.sandbox import hierarchies
+from tests.live.sandbox import hierarchies, mounted_bpffs
 
 WATTS = {"package": 40.0, "dram": 6.0}
 NEEDED = ("buildah", "mmdebstrap")
@@ -69,11 +68,9 @@ def powercap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def bpffs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A bpffs on the node, as systemd mounts one at /sys/fs/bpf; what is pinned in it goes with it."""
-    mount = tmp_path_factory.mktemp("bpf")
-    subprocess.run(["mount", "-t", "bpf", "bpf", mount], check=True)
-    yield mount
-    subprocess.run(["umount", mount], check=True)
+    """A bpffs on the node, as systemd mounts one at /sys/fs/bpf."""
+    with mounted_bpffs(tmp_path_factory.mktemp("bpf")) as mount:
+        yield mount
 
 
 @pytest.fixture(scope="session")
