@@ -7,11 +7,11 @@ SHELL := /bin/bash
 BIN := .venv/bin
 RUN_STAMP := .venv/.set-up-for-run
 DEV_STAMP := .venv/.set-up-for-test
-CORE_OBJECT := ebpf/sched_switch.bpf.o
+CORE_OBJECT := ebpf/kernel/sched_switch.bpf.o
 
 CLANG ?= clang
 BPF_ARCH := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(shell uname -m)))
-BPF_FLAGS := -O2 -g -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -I/usr/include/$(shell uname -m)-linux-gnu -Iebpf
+BPF_FLAGS := -O2 -g -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -I/usr/include/$(shell uname -m)-linux-gnu -Iebpf/kernel
 # Root where it can be had without asking; without it podjoule itself says what it lacks.
 AS_ROOT = $(shell if [ "$$(id -u)" != 0 ] && sudo -n true 2>/dev/null; then echo sudo -n; fi)
 
@@ -24,8 +24,16 @@ run: $(RUN_STAMP) $(CORE_OBJECT) ## run the exporter (ARGS='--monitor.interval 1
 	exec $(AS_ROOT) $(BIN)/podjoule run $(ARGS)
 
 .PHONY: test
-test: $(DEV_STAMP) $(CORE_OBJECT) ## run every test, the live and end-to-end ones included
-	$(BIN)/pytest -m "not kernels" $(ARGS)
+test: $(DEV_STAMP) $(CORE_OBJECT) ## run every test but `make machines` (ARGS passes flags to pytest)
+	$(BIN)/python -m tests $(PARTS) -- $(ARGS)
+
+.PHONY: set-up
+set-up: $(DEV_STAMP) ## install what `make test` needs, and no more
+
+.PHONY: machines
+machines: $(DEV_STAMP) $(CORE_OBJECT) ## try other kernels, arm64, and the set-up on a bare Debian
+	$(BIN)/python -m tests machines -- $(ARGS)
+	$(BIN)/python -m tests.vm.table
 
 .PHONY: live
 live: $(DEV_STAMP) $(CORE_OBJECT) ## run the tests that need root and a real kernel
@@ -74,7 +82,7 @@ layers: $(DEV_STAMP)
 
 .PHONY: c-check
 c-check: $(DEV_STAMP)
-	for source in ebpf/*.bpf.c; do $(CLANG) $(BPF_FLAGS) -Wall -Werror -c "$$source" -o /dev/null; done
+	for source in ebpf/kernel/*.bpf.c; do $(CLANG) $(BPF_FLAGS) -Wall -Werror -c "$$source" -o /dev/null; done
 
 .PHONY: format
 format: $(DEV_STAMP) ## format the code and mend what can be mended
@@ -84,6 +92,10 @@ format: $(DEV_STAMP) ## format the code and mend what can be mended
 .PHONY: bench
 bench: $(DEV_STAMP) $(CORE_OBJECT) ## run the benchmarks
 	$(BIN)/python -m tests.bench $(ARGS)
+
+.PHONY: soak
+soak: $(DEV_STAMP) $(CORE_OBJECT) ## an hour of everything that can go wrong, at random (ARGS='--seconds 600 --seed 1')
+	$(AS_ROOT) $(BIN)/python -m tests.soak $(ARGS)
 
 .PHONY: demo
 demo: $(DEV_STAMP) $(CORE_OBJECT) ## show joules per container on this machine
@@ -100,10 +112,15 @@ notebooks: $(DEV_STAMP) ## execute the notebooks into build/ (PODJOULE_RECORDING
 		PYTHONPATH=.. ../$(BIN)/jupyter execute "$$notebook" --output="../build/notebooks/$$notebook"; \
 	done
 
+.PHONY: pictures
+pictures: $(DEV_STAMP) ## run the notebooks and keep their pictures for docs/notebooks.md
+	$(BIN)/python -m tests.notebooks.pictures
+
 .PHONY: docs
 docs: $(DEV_STAMP) ## make the pages, dashboards and manifests that come from the code
-	$(BIN)/python -m exporter.reference > docs/configuration.md
-	$(BIN)/python -m exporter.metrics_reference > deploy/METRICS.md
+	$(BIN)/python -m exporter.commands.reference > docs/configuration.md
+	$(BIN)/python -m exporter.commands.metrics_reference > deploy/METRICS.md
+	$(BIN)/python -m exporter.commands.library_reference > docs/python.md
 	$(BIN)/python -m deploy.grafana.generate
 
 .PHONY: wheel
@@ -122,11 +139,11 @@ manifest: ## render deploy/kubernetes.yaml from the chart (HELM names the helm)
 
 .PHONY: clean
 clean: ## remove what was made, but for .venv
-	rm -rf build dist *.egg-info .demo ebpf/*.bpf.o
+	rm -rf build dist *.egg-info .demo ebpf/kernel/*.bpf.o
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 	find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
-ebpf/%.bpf.o: ebpf/%.bpf.c $(wildcard ebpf/*.h) | $(RUN_STAMP)
+ebpf/kernel/%.bpf.o: ebpf/kernel/%.bpf.c $(wildcard ebpf/kernel/*.h) | $(RUN_STAMP)
 	$(CLANG) $(BPF_FLAGS) -c $< -o $@
 	if command -v llvm-strip > /dev/null; then llvm-strip -g $@; fi # debug sections go, BTF stays
 
@@ -134,6 +151,6 @@ $(RUN_STAMP): pyproject.toml .ci/setup
 	.ci/setup run
 	touch $@
 
-$(DEV_STAMP): $(RUN_STAMP)
+$(DEV_STAMP): $(RUN_STAMP) tests/programs.tsv
 	.ci/setup test
 	touch $@

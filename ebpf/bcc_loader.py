@@ -171,7 +171,10 @@ def load(options: ProgramOptions) -> LoadedProgram:
         except OSError as error:
             raise SourceUnavailable(f"bcc programs cannot run: {error}") from error
         stack.callback(events.close)
-        with resources.as_file(resources.files("ebpf")) as folder, kernel_headers(bool(known)) as headers:
+        with (
+            resources.as_file(resources.files("ebpf") / "kernel") as folder,
+            kernel_headers(bool(known)) as headers,
+        ):
             flags = _flags(options, parts, n_cpu, event_mask(events.fields), known, folder)
             program = _compile(bcc, flags, folder / "sched_switch.bcc.c", headers)
         stack.callback(program.cleanup)

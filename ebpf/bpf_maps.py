@@ -61,6 +61,16 @@ def delete(map_fd: int, key: bytes) -> bool:
     return int(library().bpf_map_delete_elem(map_fd, key)) == 0
 
 
+def take(map_fd: int, key: bytes, into: npt.NDArray[np.uint64]) -> bool:
+    """Read and delete one entry in one step (kernel 5.14, else in two); False where there was none."""
+    value = ct.c_void_p(into.ctypes.data)
+    if library().bpf_map_lookup_and_delete_elem(map_fd, key, value) == 0:
+        return True
+    if ct.get_errno() not in _NO_BATCHES:
+        return False
+    return int(library().bpf_map_lookup_elem(map_fd, key, value)) == 0 and delete(map_fd, key)
+
+
 def lookup(map_fd: int, index: int, into: npt.NDArray[np.generic]) -> None:
     """Read one array entry (all CPUs' values of a per-CPU map) into a contiguous array."""
     result = library().bpf_map_lookup_elem(

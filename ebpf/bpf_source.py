@@ -5,15 +5,16 @@ from __future__ import annotations
 import errno
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 import numpy.typing as npt
 
 from ebpf import bpf_maps, libbpf
+from ebpf.cgroup_lives import Activity, CgroupLives
 from ebpf.cgroups import CgroupTree, walk
-from ebpf.counters import FIELDS, CounterArray, CounterSnapshot, Kept, KernelStatistics
-from ebpf.cpus import OnlineCpus, running_processes
+from ebpf.counters import CPU_NS, FIELDS, CounterArray, CounterSnapshot, Kept, KernelStatistics
+from ebpf.cpus import OnlineCpus, running_processes, shows_every_process
 from ebpf.errors import SourceUnavailable
 from ebpf.program import COUNTERS, CPU_STATE, KEY, LoadedProgram, ProgramOptions
 
@@ -44,35 +45,33 @@ class BpfCounterSource:
         self._lost_by_cpu = np.zeros(program.n_cpu, np.uint64)
         self._entries = 0
         self._dropped_ns = 0
-        self._dying: npt.NDArray[np.void] = np.zeros(0, KEY)
-        self._doomed: set[bytes] = set()
-        self._forgettable: set[int] = set()
         kept = options.kept
         goes_on = bool(program.identity) and kept.identity == program.identity
         # What was known, then what the kernel told while nobody listened, then what is there.
         self.tree = CgroupTree(dict(kept.paths) if goes_on else {})
         self.directory = self.tree
-        self._nameless: set[int] = set()
-        self._n_nameless = 0
+        self._lives = CgroupLives(self.tree)
+        self._activity = Activity()
+        self._sees_processes = shows_every_process(options.procfs)
         self._ring = self._open_ring()
         self._lost = self._count_lost()
-        self.tree.replace(walk(options.hierarchy.mount))
+        self.tree.replace(*walk(options.hierarchy.mount))
         self._online = OnlineCpus(options.sysfs)
         self._seen = self._states()
         self._watch_events(self._seen, self._charge_cpus(self._online.cpus))
 
     def read(self) -> CounterSnapshot:
         """Count everything up to now; see the CounterSource port."""
-        self._delete_doomed()
+        last = self._take_doomed()
         self._follow_cpus()
         states = self._states()
         charged = self._charge_cpus(_busy(states))
         now_ns = time.monotonic_ns()
-        keys, values = self._counts.read()
+        keys, values = _with_last(self._counts.read(), last)
         dropped = self._watch_events(states, charged)
         self._follow_cgroups()  # after the counts: a cgroup is told of before anything runs in it
-        self._entries = len(keys)
-        self._mark_dead(keys)
+        self._entries = len(keys) - len(last[0])
+        self._lives.follow(keys, self._processes(keys, values) if self._options.by_process else None)
         return CounterSnapshot(
             cgroup_id=keys["cgroup_id"].copy(),
             tgid=keys["tgid"].copy(),
@@ -81,6 +80,20 @@ class BpfCounterSource:
             available=self._program.available,
             monotonic_ns=now_ns,
         )
+
+    def _take_doomed(self) -> bpf_maps.Entries:
+        """The last counts of what has ended, taken out of the map."""
+        doomed = list(self._lives.take_doomed())
+        values = np.zeros((len(doomed), self._program.n_cpu, _WORDS), np.uint64)
+        counts = self._program.maps["counts"]
+        taken = [bpf_maps.take(counts, key, into) for key, into in zip(doomed, values, strict=True)]
+        keys = np.frombuffer(b"".join(doomed), KEY)
+        return keys[np.array(taken, np.bool_)], values[np.array(taken, np.bool_)]
+
+    def _processes(self, keys: npt.NDArray[np.void], values: npt.NDArray[np.uint64]) -> Collection[int]:
+        if self._sees_processes:
+            return running_processes(self._options.procfs)
+        return self._activity.recent(keys, values[:, :, CPU_NS].sum(axis=1))
 
     def statistics(self) -> KernelStatistics:
         """What our programs cost; see the port."""
@@ -92,7 +105,7 @@ class BpfCounterSource:
             map_entries=self._entries,
             dropped_ns=self._dropped_ns,
             lost_events=self._lost,
-            nameless=self._n_nameless,
+            nameless=self._lives.n_nameless,
             blind_cpus=len(self._program.events.blind),
         )
 
@@ -119,7 +132,7 @@ class BpfCounterSource:
 
     def _follow_cgroups(self) -> None:
         if self._ring is None:
-            self.tree.replace(walk(self._options.hierarchy.mount))
+            self.tree.replace(*walk(self._options.hierarchy.mount))
             return
         self._ring.consume()
         lost = self._count_lost()
@@ -128,7 +141,9 @@ class BpfCounterSource:
                 "%d cgroup events did not fit the ring buffer: walking the tree once", lost - self._lost
             )
             self._lost = lost
-            self.tree.replace(walk(self._options.hierarchy.mount))
+        elif not self.tree.is_cut:
+            return
+        self.tree.replace(*walk(self._options.hierarchy.mount))
 
     def _count_lost(self) -> int:
         bpf_maps.lookup(self._program.maps["lost_events"], 0, self._lost_by_cpu)
@@ -180,36 +195,14 @@ class BpfCounterSource:
         self._dropped_ns = int(words[:, 0].sum())
         return words[:, :_FIELD_WORDS]
 
-    def _mark_dead(self, keys: npt.NDArray[np.void]) -> None:
-        """Mark what was already dead at the last reading: an exiting task may run once more after rmdir.
 
-        Paths go one reading later, so that every id in a snapshot still has its path.
-        """
-        for cgroup_id in self._forgettable & self.tree.ended:
-            self.tree.forget(cgroup_id)
-        ids = keys["cgroup_id"].tolist()
-        self._count_nameless(ids)
-        self._forgettable = set(self._dying["cgroup_id"].tolist()) | (self.tree.ended - set(ids))
-        dead = np.fromiter((not self.tree.is_alive(i) for i in ids), bool, len(ids))
-        if self._options.by_process:
-            dead |= self._ended_processes(keys["tgid"])
-        before = {key.tobytes() for key in self._dying}
-        self._dying = keys[dead]
-        self._doomed = before & {key.tobytes() for key in self._dying}
-
-    def _count_nameless(self, ids: list[int]) -> None:
-        nameless = {cgroup_id for cgroup_id in ids if self.tree.path(cgroup_id) is None}
-        self._n_nameless += len(nameless - self._nameless)
-        self._nameless = nameless
-
-    def _delete_doomed(self) -> None:
-        """Not before the next reading: if we are killed until then, this one may not have been kept."""
-        for key in self._doomed:
-            bpf_maps.delete(self._program.maps["counts"], key)
-        self._doomed = set()
-
-    def _ended_processes(self, tgid: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
-        return ~np.isin(tgid, running_processes(self._options.procfs))
+def _with_last(found: bpf_maps.Entries, last: bpf_maps.Entries) -> bpf_maps.Entries:
+    """Both; of a key that came again since, the last: what is new grows from 0 at the next reading."""
+    if not len(last[0]):
+        return found
+    gone = {bytes(key) for key in last[0]}
+    stays = np.array([bytes(key) not in gone for key in found[0]], np.bool_)
+    return np.concatenate([found[0][stays], last[0]]), np.concatenate([found[1][stays], last[1]])
 
 
 def _busy(states: npt.NDArray[np.void]) -> list[int]:

@@ -20,6 +20,7 @@ STRUCT_MEMBERS = {
     "TASK_RUNTIME": ("task_struct", "se.sum_exec_runtime"),
     "TASK_SLICE_START": ("task_struct", "se.prev_sum_exec_runtime"),
     "TASK_PRIO": ("task_struct", "prio"),
+    "TASK_FLAGS": ("task_struct", "flags"),
     "TASK_CSS_SET": ("task_struct", "cgroups"),
     "CSS_SET_CGROUP": ("css_set", "dfl_cgrp"),
     "CSS_CGROUP": ("cgroup_subsys_state", "cgroup"),

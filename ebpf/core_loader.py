@@ -14,7 +14,7 @@ from ebpf.btf import OWN_TYPES
 from ebpf.capabilities import kernel_version, refusal_here
 from ebpf.cpu_events import CpuEvents
 from ebpf.cpus import online_cpus
-from ebpf.errors import NotPermitted, SourceUnavailable
+from ebpf.errors import NotPermitted, SourceUnavailable, UsageError
 from ebpf.perf_events import EVENT_FIELDS
 from ebpf.pins import Pins, open_pins
 from ebpf.program import (
@@ -36,10 +36,10 @@ _NO_BTF = (errno.ENOENT, errno.ESRCH)
 
 def _image() -> bytes:
     try:
-        return resources.files("ebpf").joinpath(OBJECT).read_bytes()
+        return resources.files("ebpf").joinpath("kernel", OBJECT).read_bytes()
     except OSError as error:
         raise SourceUnavailable(
-            f"the CO-RE object ebpf/{OBJECT} is missing: run `make ebpf/{OBJECT}`"
+            f"the CO-RE object ebpf/kernel/{OBJECT} is missing: run `make ebpf/kernel/{OBJECT}`"
         ) from error
 
 
@@ -98,7 +98,8 @@ def _leave_out(program: libbpf.Object, kernel: _Kernel) -> None:
 
 
 def _explained(error: OSError) -> SourceUnavailable:
-    what = f"CO-RE programs cannot run: {error.strerror or error}"
+    said = f" (the verifier: {libbpf.verdicts.pop()})" if libbpf.verdicts else ""
+    what = f"CO-RE programs cannot run: {error.strerror or error}{said}"
     if error.errno in (errno.EPERM, errno.EACCES):
         return NotPermitted(f"{what}; {refusal_here()}")
     if error.errno in _NO_BTF:
@@ -107,6 +108,23 @@ def _explained(error: OSError) -> SourceUnavailable:
             " --ebpf.loader bcc"
         )
     return SourceUnavailable(f"{what}; --log.level debug shows what libbpf says")
+
+
+def refusal(options: ProgramOptions) -> str:
+    """Why load() would be refused here; empty where it would not. Nothing is attached, and nothing pinned."""
+    with contextlib.ExitStack() as stack:
+        try:
+            kernel = _look(options)
+            events = CpuEvents(options.events, online_cpus(options.sysfs), options.sysfs, options.procfs)
+            stack.callback(events.close)
+            program = _prepare(options, kernel, event_mask(events.fields), Pins())
+            stack.callback(program.close)
+            program.load()
+        except OSError as error:
+            return str(_explained(error))
+        except (SourceUnavailable, UsageError) as error:
+            return str(error)
+    return ""
 
 
 def load(options: ProgramOptions) -> LoadedProgram:

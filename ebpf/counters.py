@@ -38,7 +38,10 @@ class CgroupDirectory(Protocol):
     """Which cgroups there are, by the id that the counters carry."""
 
     def path(self, cgroup_id: int) -> str | None:
-        """The path below the hierarchy's root ("/" for the root), or None for an id never seen."""
+        """The path below the hierarchy's root ("/" for the root, "[kernel]" for its kernel threads).
+
+        None for an id that was never seen.
+        """
 
     def is_alive(self, cgroup_id: int) -> bool:
         """False once the cgroup has been removed, or was never seen."""

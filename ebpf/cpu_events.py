@@ -17,10 +17,12 @@ import numpy.typing as npt
 
 from ebpf import bpf_maps
 from ebpf.perf_events import EVENT_FIELDS, Event, event_for, explained, hybrid_types, open_all, open_event
+from ebpf.state_log import StateLog
 
 log = logging.getLogger("ebpf")
 
 _MEND = "a restart of podjoule opens them"
+_BLIND = "a CPU came whose cycles and the like are not counted"
 
 
 class CpuEvents:
@@ -42,7 +44,7 @@ class CpuEvents:
         self._events = {field: wanted[field] for field in self._opened}
         self._map_fds: dict[str, int] = {}
         self.blind: set[int] = set()
-        self._is_said = False
+        self._told = StateLog(log, _BLIND, level=logging.WARNING)
 
     @property
     def fields(self) -> frozenset[str]:
@@ -115,10 +117,8 @@ class CpuEvents:
 
     def _enter_blind(self, cpu: int, error: OSError) -> None:
         self.blind.add(cpu)
-        if not self._is_said:
-            why = explained(error, self._procfs)
-            log.warning("CPU %d came, and its cycles and the like are not counted: %s; %s", cpu, why, _MEND)
-        self._is_said = True
+        why = explained(error, self._procfs)
+        self._told.enter("blind", f"CPU {cpu}: {why}; {_MEND}")
 
 
 def _key(cpu: int) -> bytes:

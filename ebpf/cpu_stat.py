@@ -58,7 +58,7 @@ class CpuStatSource:
         self._identity = f"{boot_id} {self._file} {hierarchy.number}" if boot_id else ""
         self._before_ns: dict[int, int] = {}
         self._total_ns: dict[int, int] = {}
-        self.tree = CgroupTree(walk(hierarchy.mount))
+        self.tree = CgroupTree(walk(hierarchy.mount).paths)
         self.directory = self.tree
         self._before_ns = self._usage()
         if not self._before_ns:
@@ -71,7 +71,7 @@ class CpuStatSource:
 
     def _take_up(self, kept: Kept) -> None:
         self.tree = self.directory = CgroupTree(dict(kept.paths))
-        self.tree.replace(walk(self._hierarchy.mount))
+        self.tree.replace(*walk(self._hierarchy.mount))
         ids, before_ns, total_ns = kept.files.T.tolist()
         self._before_ns = dict(zip(ids, before_ns, strict=True))
         self._total_ns = dict(zip(ids, total_ns, strict=True))
@@ -90,7 +90,7 @@ class CpuStatSource:
         for cgroup_id in self.tree:
             file = Path(f"{self._hierarchy.mount}{self._path(cgroup_id)}/{self._file}")
             try:
-                usage[cgroup_id] = parse(file.read_text())
+                usage[cgroup_id] = parse(file.read_text(encoding="utf-8"))
             except (OSError, ValueError):
                 if cgroup_id in self._before_ns:
                     usage[cgroup_id] = self._before_ns[cgroup_id]
@@ -101,7 +101,7 @@ class CpuStatSource:
         for cgroup_id in self.tree.ended:
             self.tree.forget(cgroup_id)
             self._total_ns.pop(cgroup_id, None)
-        self.tree.replace(walk(self._hierarchy.mount))
+        self.tree.replace(*walk(self._hierarchy.mount))
         usage_ns = self._usage()
         before_ns = {self._path(i): ns for i, ns in self._before_ns.items() if i in usage_ns}
         own = own_usage({self._path(i): ns for i, ns in usage_ns.items()}, before_ns)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 
 def parse_cpu_list(text: str) -> list[int]:
-    """The numbers in a kernel CPU list such as "0-3,8". Raises ValueError for anything else."""
-    cpus: list[int] = []
-    for part in text.strip().split(","):
-        if part:
-            first, dash, last = part.partition("-")
-            span = range(int(first), int(last if dash else first) + 1)
-            if not span:
-                raise ValueError(f"not a range of CPUs: {part!r}")
-            cpus.extend(span)
-    return cpus
+    """The kernel's list format, ascending: "0-3,8" -> [0, 1, 2, 3, 8]; "" -> []. ValueError if malformed.
+
+    Source: Linux Documentation/admin-guide/cputopology.rst.
+    """
+    cpus: set[int] = set()
+    for part in filter(None, text.strip().split(",")):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part, re.ASCII)
+        span = range(int(match[1]), int(match[2] or match[1]) + 1) if match else ()
+        if not span:
+            raise ValueError(f"not a CPU list: {text.strip()!r}")
+        cpus.update(span)
+    return sorted(cpus)
 
 
 def online_cpus(sysfs: Path) -> list[int]:
@@ -68,6 +71,17 @@ class OnlineCpus:
         except (OSError, ValueError):
             pass
         return self.cpus
+
+
+def shows_every_process(procfs: Path) -> bool:
+    """Whether a procfs shows the kernel's own PIDs, all of them.
+
+    PID 2 is kthreadd there and in no other PID namespace; hidepid hides it with the rest.
+    """
+    try:
+        return (procfs / "2/comm").read_bytes() == b"kthreadd\n"
+    except OSError:
+        return False
 
 
 def running_processes(procfs: Path) -> list[int]:

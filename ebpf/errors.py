@@ -1,15 +1,18 @@
-"""Every error podjoule raises on purpose.
+"""The root of every error podjoule raises on purpose, and those that counting raises.
 
 PodjouleError
 ├── Unavailable             a source, meter or model cannot serve on this machine; the next best is tried
 │   ├── SourceUnavailable   counters: no BPF, no BTF, no cgroup mount
 │   │   └── NotPermitted    no right to use BPF, whatever the loader
-│   ├── MeterUnavailable    power: no powercap tree, energy_uj not readable
-│   └── ModelUnavailable    no model fits this machine
-├── ModelInvalid            a model file that must not be used: names the file and the field
-├── StateInvalid            a state file that must not be used (exporter.state_file)
-├── GridError               a provider of carbon intensity gave no usable value (exporter.grid.http)
+│   ├── MeterUnavailable    power: no powercap tree, energy_uj not readable (estimator.errors)
+│   └── ModelUnavailable    no model fits this machine (estimator.errors)
+├── ModelInvalid            a model file that must not be used (estimator.errors)
+├── StateInvalid            a state file that must not be used (exporter.errors)
+├── RequestFailed           no usable answer over HTTP (exporter.http_client)
+├── GridError               a provider of carbon intensity gave no usable value (exporter.errors)
 └── UsageError              wrong command line or configuration; the command exits with 2
+    ├── ArgumentInvalid     an argument, or the flag of its name, that cannot be served (estimator.errors)
+    └── SamplesInvalid      a samples table that cannot be read or used (estimator.errors)
 
 A message says what was wanted, where, what was found, and how to mend it, in one line.
 """
@@ -31,18 +34,6 @@ class SourceUnavailable(Unavailable):
 
 class NotPermitted(SourceUnavailable):
     """BPF is there, but not for us."""
-
-
-class MeterUnavailable(Unavailable):
-    """No energy can be read this way."""
-
-
-class ModelUnavailable(Unavailable):
-    """No model fits this machine."""
-
-
-class ModelInvalid(PodjouleError):
-    """A model file that must not be used."""
 
 
 class UsageError(PodjouleError):

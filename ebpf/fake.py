@@ -6,7 +6,7 @@ from collections import deque
 
 import numpy as np
 
-from ebpf.cgroups import CgroupTree
+from ebpf.cgroups import KERNEL_PATH, KERNEL_THREADS, CgroupTree
 from ebpf.counters import FIELDS, CounterArray, CounterSnapshot, Kept, KernelStatistics
 
 ROOT_ID = 1
@@ -32,7 +32,7 @@ class FakeCounterSource:
         self._available = available
         self._counts: dict[tuple[int, int], CounterArray] = {}
         self._dropped = np.zeros((n_cpu, len(FIELDS)), np.uint64)
-        self._id_of = {"/": ROOT_ID}
+        self._id_of = {"/": ROOT_ID, KERNEL_PATH: KERNEL_THREADS}
         self._next_id = ROOT_ID + 1
         self._dying: frozenset[int] = frozenset()
 

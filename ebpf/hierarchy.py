@@ -6,8 +6,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ebpf import file_system
 from ebpf.errors import SourceUnavailable
 
+_ROOT = 1  # inode of a hierarchy's root directory
 V1_CONTROLLERS = ("cpuacct", "cpu")  # cpuacct is the one whose usage can be checked against
 
 
@@ -76,10 +78,24 @@ def _v1(mounts: list[_Mount], numbers: dict[str, int]) -> Hierarchy | None:
     return None
 
 
+def _whole(found: Hierarchy) -> Hierarchy:
+    """The hierarchy, if its root is the kernel's: of what lies outside a part nothing could be named."""
+    try:
+        is_part = file_system.magic(found.mount) in file_system.CGROUPS and found.mount.stat().st_ino != _ROOT
+    except OSError:
+        return found  # whoever reads it says so
+    if is_part:
+        raise SourceUnavailable(
+            f"{found.mount} is a part of the cgroup tree, as in a cgroup namespace: mount the host's"
+            " /sys/fs/cgroup and name its place with --host.cgroupfs, or run with --cgroupns=host"
+        )
+    return found
+
+
 def find_hierarchy(wanted: str, cgroupfs: Path, procfs: Path) -> Hierarchy:
     """The hierarchy to follow: "v1", "v2", or "auto", which is v1 where the cpu controller is mounted as v1.
 
-    Raises SourceUnavailable where it is not mounted at or below cgroupfs.
+    Raises SourceUnavailable where it is not mounted at or below cgroupfs, or a part of it alone.
     """
     try:
         mounts = _below(_mounts((procfs / "self/mountinfo").read_text(errors="surrogateescape")), cgroupfs)
@@ -87,10 +103,10 @@ def find_hierarchy(wanted: str, cgroupfs: Path, procfs: Path) -> Hierarchy:
         mounts = []
     v1 = _v1(mounts, _numbers(procfs)) if wanted != "v2" else None
     if v1 and (wanted == "v1" or any("cpu" in mount.options for mount in mounts if mount.kind == "cgroup")):
-        return v1
+        return _whole(v1)
     v2 = _v2(mounts, cgroupfs) if wanted != "v1" else None
     if v2 or v1:
-        return v2 or v1  # type: ignore[return-value]
+        return _whole(v2 or v1)  # type: ignore[arg-type]
     name = {"v1": "v1 cpu or cpuacct hierarchy", "v2": "cgroup2 mount"}.get(wanted, "cgroup hierarchy")
     raise SourceUnavailable(
         f"no {name} at or below {cgroupfs}: mount one, or name its place with --host.cgroupfs"

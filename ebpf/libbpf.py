@@ -10,6 +10,7 @@ import errno
 import functools
 import logging
 import os
+from collections import deque
 from pathlib import Path
 
 from ebpf.errors import SourceUnavailable
@@ -63,6 +64,11 @@ class _ProgInfo(ct.Structure):
     _fields_ = [("before", ct.c_uint8 * 192), ("run_time_ns", ct.c_uint64), ("run_cnt", ct.c_uint64)]
 
 
+_WARN = 0  # enum libbpf_print_level
+_LONGEST = 1 << 20  # of a message: all that the verifier says is in one
+verdicts: deque[str] = deque(maxlen=1)
+"""The verifier's last word on the program that it refused last."""
+
 _POINTERS = (
     "bpf_object__open_mem",
     "bpf_object__find_map_by_name",
@@ -87,13 +93,24 @@ def library() -> ct.CDLL:
     return lib
 
 
-def _relay(_level: int, template: bytes, arguments: int) -> int:
+def _relay(level: int, template: bytes, arguments: int) -> int:
     """Hand libbpf's own messages, the verifier's among them, to our log; they explain, we decide."""
-    if log.isEnabledFor(logging.DEBUG):
-        text = ct.create_string_buffer(4096)
-        ct.CDLL(None).vsnprintf(text, ct.sizeof(text), template, ct.c_void_p(arguments))
-        log.debug("libbpf: %s", text.value.decode(errors="replace").rstrip())
+    if level == _WARN or log.isEnabledFor(logging.DEBUG):
+        buffer = ct.create_string_buffer(_LONGEST)
+        ct.CDLL(None).vsnprintf(buffer, ct.sizeof(buffer), template, ct.c_void_p(arguments))
+        text = buffer.value.decode(errors="replace").rstrip()
+        log.debug("libbpf: %s", text)
+        if reason := refusal_in(text):
+            verdicts.append(reason)
     return 0
+
+
+def refusal_in(message: str) -> str:
+    """The verifier's last word in a message of libbpf's: the line before its statistics; "" for none."""
+    _, begun, told = message.partition("BEGIN PROG LOAD LOG --")
+    lines = [line.strip() for line in told.partition("-- END PROG LOAD LOG")[0].splitlines()]
+    said = [line for line in lines if line and not line.startswith("processed ")]
+    return said[-1] if begun and said else ""
 
 
 _print = _Print(_relay)  # kept: C holds no reference to it

@@ -10,13 +10,13 @@ import errno
 import logging
 import os
 import platform
-import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ebpf.capabilities import names_in, read_sets
-from ebpf.cpus import parse_cpu_list
+from ebpf.cpus import online_cpus, parse_cpu_list
+from ebpf.descriptors import raise_descriptor_limit
 
 log = logging.getLogger("ebpf")
 
@@ -117,12 +117,6 @@ def open_on_cpus(event: Event, cpus: Sequence[int], hybrid: Mapping[int, int]) -
     return opened
 
 
-def _allow_descriptors() -> None:
-    """One descriptor an event and CPU passes the usual soft limit of 1024 on large machines."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
 def restricted(procfs: Path) -> str:
     """What a patch of Debian's and Ubuntu's kernels takes where it is in force, in half a line; else empty.
 
@@ -158,7 +152,7 @@ def open_all(
     """Open what can be had: field -> cpu -> descriptor. A field that one CPU lacks is left out."""
     hybrid = hybrid_types(sysfs)
     opened: dict[str, dict[int, int]] = {}
-    _allow_descriptors()
+    raise_descriptor_limit()
     lacking: dict[str, str] = {}
     for field, event in events.items():
         try:
@@ -168,3 +162,29 @@ def open_all(
     if lacking:
         log.info("not counted: %s (%s)", ", ".join(lacking), "; ".join(sorted(set(lacking.values()))))
     return opened
+
+
+def try_events(sysfs: Path) -> dict[str, int]:
+    """Open each hardware counter, on a CPU of each kind of core: field -> 0, or the errno of perf_event_open.
+
+    Raises OSError or ValueError where sysfs does not say which CPUs are online.
+    """
+    cpus, hybrid = online_cpus(sysfs), hybrid_types(sysfs)
+    of_each_kind = {hybrid.get(cpu, 0): cpu for cpu in reversed(cpus)}
+    return {
+        name: next(
+            filter(
+                None, (_errno_of_opening(event_for(event, cpu, hybrid), cpu) for cpu in of_each_kind.values())
+            ),
+            0,
+        )
+        for name, event in HARDWARE.items()
+    }
+
+
+def _errno_of_opening(event: Event, cpu: int) -> int:
+    try:
+        os.close(open_event(event, cpu))
+    except OSError as error:
+        return error.errno or errno.EIO
+    return 0

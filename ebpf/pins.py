@@ -7,7 +7,6 @@ build cannot read are never taken over. Names have no dot: bpffs keeps such for 
 from __future__ import annotations
 
 import contextlib
-import ctypes as ct
 import errno
 import logging
 import os
@@ -15,14 +14,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from ebpf import bpf_maps
+from ebpf import bpf_maps, file_system
 from ebpf.directory_lock import WAIT_SECONDS, lock_directory
 from ebpf.program import WHOLE, Parts
 
 log = logging.getLogger("ebpf")
 
 MEND = "mount -t bpf bpf /sys/fs/bpf"
-_MAGIC = 0xCAFE4A11  # BPF_FS_MAGIC, include/uapi/linux/magic.h
 _LAYOUT = re.compile(r"podjoule_\d+_[0-9a-f]{12}")
 
 
@@ -121,10 +119,7 @@ def check_directory(directory: Path) -> str:
 
 def is_bpffs(path: Path) -> bool:
     """Whether a path lies on a BPF file system. Raises OSError."""
-    found = (ct.c_long * 32)()  # struct statfs begins with f_type
-    if ct.CDLL(None, use_errno=True).statfs(os.fsencode(path), found):
-        raise OSError(ct.get_errno(), os.strerror(ct.get_errno()))
-    return bool(found[0] == _MAGIC)
+    return file_system.magic(path) == file_system.BPF
 
 
 def _held(directory: Path, wait_seconds: float) -> int:

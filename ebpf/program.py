@@ -27,7 +27,7 @@ _TELLING = frozenset({"on_mkdir", "on_rmdir", "on_rename"})  # through the ring 
 PINNED_MAPS = ("counts", "cpus", *EVENT_FIELDS, "cgroup_events", "lost_events")
 MAPS = ("counts", "cpus", "cgroup_events", "lost_events")
 
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 # The numpy side of counters.h, held together by tests/ebpf/test_layout.py.
 KEY = np.dtype([("cgroup_id", "<u8"), ("tgid", "<u4"), ("pad", "<u4")])
 COUNTERS = np.dtype(

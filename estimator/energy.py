@@ -30,6 +30,11 @@ class Usage:
     n_cpu: int
 
     @property
+    def totals(self) -> FloatArray:
+        """What all of them used, dropped included; shape (n_sockets, n_fields)."""
+        return np.asarray(self.used.sum(axis=0) + self.dropped, dtype=np.float64)
+
+    @property
     def cpu_seconds(self) -> float:
         """CPU seconds of the whole node, idle excluded, dropped included."""
         return float(self.used[:, :, 0].sum() + self.dropped[:, 0].sum()) / 1e9
@@ -47,7 +52,8 @@ class ZoneEnergy:
 
     joules: finite, ≥ 0. interval_seconds: what the joules span (more than a tick after a failed read).
     idle_watts: the zone's idle power where it is established, else None. low_joules, high_joules: the
-    interval of an estimate; equal to joules for a meter.
+    interval of an estimate; equal to joules for a meter. suspended_seconds, suspended_joules: the part of it
+    in which the machine slept, which nobody used.
     """
 
     zone: str
@@ -58,6 +64,13 @@ class ZoneEnergy:
     idle_watts: float | None
     low_joules: float
     high_joules: float
+    suspended_seconds: float = 0.0
+    suspended_joules: float = 0.0
+
+    @property
+    def awake_seconds(self) -> float:
+        """The time of the interval in which the machine ran."""
+        return self.interval_seconds - self.suspended_seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""FORBID_SKIPS=1 turns the skips of live and end-to-end tests into failures, and no others."""
+"""FORBID_SKIPS=1 turns skips into failures, but for those for want of hardware."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SUITE = """
 import pytest
+from tests.programs import ProgramMissing
 
 @pytest.mark.live
 def test_live():
@@ -31,7 +32,7 @@ def require_gear():
     pytest.skip("hardware: no PMU")
 
 def test_other():
-    pytest.skip("just so")
+    raise ProgramMissing("needs a program")
 
 @pytest.mark.live
 @pytest.mark.xfail(reason="known")
@@ -41,7 +42,7 @@ def test_known():
 
 
 @pytest.mark.parametrize(
-    ("forbid", "closing"), [("0", "4 skipped, 1 xfailed"), ("1", "1 failed, 2 skipped, 1 xfailed, 1 error")]
+    ("forbid", "closing"), [("0", "4 skipped, 1 xfailed"), ("1", "2 failed, 1 skipped, 1 xfailed, 1 error")]
 )
 def test_a_skip_is_a_failure_where_the_machine_can(tmp_path, forbid, closing):
     (tmp_path / "test_suite.py").write_text(SUITE)
@@ -56,3 +57,4 @@ def test_a_skip_is_a_failure_where_the_machine_can(tmp_path, forbid, closing):
     assert closing in done.stdout.splitlines()[-1], done.stdout + done.stderr
     assert "needs a kernel" in done.stdout
     assert "needs a server" in done.stdout
+    assert "needs a program" in done.stdout

@@ -11,7 +11,8 @@ from deploy.grafana.panels import SOURCE, AnyPanel
 from deploy.grafana.queries import ENERGY, NAMESPACE, NODE
 
 _VALUES = {
-    "node": ("Node", "label_values(podjoule_build_info, node_name)"),
+    "cluster": ("Cluster", "label_values(podjoule_build_info, cluster)"),
+    "node": ("Node", 'label_values(podjoule_build_info{cluster=~"$cluster"}, node_name)'),
     "namespace": ("Namespace", f"label_values({ENERGY.pod_counter}{{{NODE}}}, pod_namespace)"),
     "pod": ("Pod", f"label_values({ENERGY.pod_counter}{{{NAMESPACE}}}, pod_name)"),
 }
@@ -24,7 +25,7 @@ def board(
     variables: Sequence[str],
     rows: Mapping[str, Sequence[AnyPanel]],
 ) -> model.Dashboard:
-    """The dashboard; variables: of node, namespace, pod. rows: panels from left to right, by heading."""
+    """The dashboard; variables: of cluster, node, namespace, pod. rows: panels from the left, by heading."""
     made = dashboard.Dashboard(title).uid(uid).description(description).tags(["podjoule"]).readonly()
     made = made.timezone("browser").time("now-6h", "now").refresh("1m")
     made = made.tooltip(model.DashboardCursorSync.CROSSHAIR).variables(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deploy.grafana.queries import (
+    CLUSTER,
     ENERGY,
+    MACHINE,
     NODE,
     POD_IDENTITY,
     RANGE,
@@ -32,15 +34,13 @@ CONSUMERS = (
     Consumers(
         "other containers",
         "kepler_container_cpu_joules_total",
-        ("node_name", "container_id", "container_name"),
+        (*MACHINE, "container_id", "container_name"),
         ("container_name",),
         f'{NODE}, pod_id=""',
     ),
+    Consumers("virtual machines", "kepler_vm_cpu_joules_total", (*MACHINE, "vm_id", "vm_name"), ("vm_name",)),
     Consumers(
-        "virtual machines", "kepler_vm_cpu_joules_total", ("node_name", "vm_id", "vm_name"), ("vm_name",)
-    ),
-    Consumers(
-        "system and users", "podjoule_cgroup_cpu_joules_total", ("node_name", "cgroup", "kind"), ("cgroup",)
+        "system and users", "podjoule_cgroup_cpu_joules_total", (*MACHINE, "cgroup", "kind"), ("cgroup",)
     ),
 )
 
@@ -61,12 +61,13 @@ def parts_kwh() -> str:
 
 
 def greatest_kwh(count: int) -> str:
-    """Those that used the most within the range in kWh, of all kinds, by the label consumer."""
+    """Those that used the most within the range in kWh, of all kinds, by the label consumer and
+    cluster."""
     vectors = []
     for kind in CONSUMERS:
         names = ", ".join(f'"{label}"' for label in kind.name)
-        total = f"sum by ({', '.join(kind.name)}) ({_used(kind)}) / 3.6e6"
-        vectors.append(f'sum by (consumer) (label_join({total}, "consumer", "/", {names}))')
+        total = f"sum by ({', '.join((*CLUSTER, *kind.name))}) ({_used(kind)}) / 3.6e6"
+        vectors.append(f'sum by (cluster, consumer) (label_join({total}, "consumer", "/", {names}))')
     return f"topk({count}, {' or '.join(vectors)})"
 
 

@@ -20,7 +20,7 @@ from deploy.grafana.panels import (
     states,
     time_series,
 )
-from deploy.grafana.queries import ENERGY, NODE, RATE, labelled, rate_of
+from deploy.grafana.queries import ENERGY, MACHINE, NODE, RATE, labelled, rate_of
 from deploy.grafana.tables import Column, facts_table, values_table
 
 _IDLE, _ACTIVE = "kepler_node_cpu_idle_joules_total", "kepler_node_cpu_active_joules_total"
@@ -34,7 +34,7 @@ def node() -> model.Dashboard:
         "podjoule / Node",
         "Zones and sockets, idle against active, the model's error and interval, conservation, and what"
         " podjoule itself costs.",
-        ("node",),
+        ("cluster", "node"),
         {
             "Now": _now(),
             "Power": _power(),
@@ -45,8 +45,8 @@ def node() -> model.Dashboard:
 
 
 def _now() -> list[AnyPanel]:
-    total = rate_of(ENERGY, ENERGY.node_counter, NODE, ("node_name",))
-    idle = rate_of(ENERGY, _IDLE, NODE, ("node_name",))
+    total = rate_of(ENERGY, ENERGY.node_counter, NODE, MACHINE)
+    idle = rate_of(ENERGY, _IDLE, NODE, MACHINE)
     return [
         number(
             Shown(
@@ -56,15 +56,18 @@ def _now() -> list[AnyPanel]:
                 _QUARTER,
                 1,
             ),
-            Query(total, "{{node_name}}"),
+            Query(total, "{{node_name}} {{cluster}}"),
         ),
         number(
             Shown("Idle share", "The part of it that is drawn when nothing runs.", RATIO, _QUARTER, 1),
-            Query(f"{idle} / {total}", "{{node_name}}"),
+            Query(f"{idle} / {total}", "{{node_name}} {{cluster}}"),
         ),
         number(
             Shown("CPU in use", "Share of CPU time of the last tick that was not idle.", RATIO, _QUARTER, 1),
-            Query(f"max by (node_name) (kepler_node_cpu_usage_ratio{{{NODE}}})", "{{node_name}}"),
+            Query(
+                f"max by (cluster, node_name) (kepler_node_cpu_usage_ratio{{{NODE}}})",
+                "{{node_name}} {{cluster}}",
+            ),
         ),
         number(
             Shown(
@@ -75,7 +78,10 @@ def _now() -> list[AnyPanel]:
                 COUNT,
                 _QUARTER,
             ),
-            Query(f"max by (node_name) (podjoule_conservation_error_ratio{{{NODE}}})", "{{node_name}}"),
+            Query(
+                f"max by (cluster, node_name) (podjoule_conservation_error_ratio{{{NODE}}})",
+                "{{node_name}} {{cluster}}",
+            ),
         ),
     ]
 
@@ -91,8 +97,8 @@ def _power() -> list[AnyPanel]:
                 "What each node draws when nothing runs, and what work adds. Only the zones that count.",
                 WATTS,
             ),
-            Query(rate_of(ENERGY, _IDLE, NODE, ("node_name",)), "{{node_name}} idle"),
-            Query(rate_of(ENERGY, _ACTIVE, NODE, ("node_name",)), "{{node_name}} active"),
+            Query(rate_of(ENERGY, _IDLE, NODE, MACHINE), "{{node_name}} {{cluster}} idle"),
+            Query(rate_of(ENERGY, _ACTIVE, NODE, MACHINE), "{{node_name}} {{cluster}} active"),
             stacked=True,
         ),
         time_series(
@@ -102,7 +108,7 @@ def _power() -> list[AnyPanel]:
                 " package, psys holds them all), so they are not stacked.",
                 WATTS,
             ),
-            Query(by_place("node_name, zone"), "{{node_name}} {{zone}}"),
+            Query(by_place("cluster, node_name, zone"), "{{node_name}} {{cluster}} {{zone}}"),
         ),
         time_series(
             Shown(
@@ -111,28 +117,29 @@ def _power() -> list[AnyPanel]:
                 " whole node where a model estimates it.",
                 WATTS,
             ),
-            Query(by_place("node_name, zone, path"), "{{node_name}} {{zone}} {{path}}"),
+            Query(by_place("cluster, node_name, zone, path"), "{{node_name}} {{cluster}} {{zone}} {{path}}"),
         ),
         values_table(
             Shown("CPUs by socket", "What sits in each socket, as /proc/cpuinfo says.", COUNT),
-            {"node_name": "Node", "physical_id": "Socket", "model_name": "Model"},
+            {"cluster": "Cluster", "node_name": "Node", "physical_id": "Socket", "model_name": "Model"},
             Column(
                 "CPUs",
                 COUNT,
-                f"count by (node_name, physical_id, model_name) (max by (node_name, physical_id, model_name,"
-                f" processor) (kepler_node_cpu_info{{{NODE}}}))",
+                "count by (cluster, node_name, physical_id, model_name) ("
+                "max by (cluster, node_name, physical_id, model_name, processor) ("
+                f"kepler_node_cpu_info{{{NODE}}}))",
             ),
         ),
     ]
 
 
 def _certainty() -> list[AnyPanel]:
-    watts = f"max by (node_name, zone, path) (kepler_node_cpu_watts{{{NODE}}})"
+    watts = f"max by (cluster, node_name, zone, path) (kepler_node_cpu_watts{{{NODE}}})"
     low, high = (
-        f"max by (node_name, zone, path) (podjoule_model_{bound}_watts{{{NODE}}})"
+        f"max by (cluster, node_name, zone, path) (podjoule_model_{bound}_watts{{{NODE}}})"
         for bound in ("low", "high")
     )
-    error = f"max by (node_name, zone, path) (podjoule_model_error_watts{{{NODE}}})"
+    error = f"max by (cluster, node_name, zone, path) (podjoule_model_error_watts{{{NODE}}})"
     return [
         facts_table(
             Shown(
@@ -142,8 +149,16 @@ def _certainty() -> list[AnyPanel]:
                 "none",
                 Size(12, 6),
             ),
-            {"node_name": "Node", "zone": "Zone", "source": "Source", "model": "Model", "sha256": "sha256"},
-            f"group by (node_name, zone, source, model, sha256) (podjoule_power_source_info{{{NODE}}})",
+            {
+                "cluster": "Cluster",
+                "node_name": "Node",
+                "zone": "Zone",
+                "source": "Source",
+                "model": "Model",
+                "sha256": "sha256",
+            },
+            "group by (cluster, node_name, zone, source, model, sha256)"
+            f" (podjoule_power_source_info{{{NODE}}})",
         ),
         facts_table(
             Shown(
@@ -155,15 +170,16 @@ def _certainty() -> list[AnyPanel]:
                 Size(12, 6),
             ),
             {
+                "cluster": "Cluster",
                 "node_name": "Node",
                 "source": "Counter",
                 "available": "Counted",
                 "zone": "Zone",
                 "method": "Idle by",
             },
-            f"group by (node_name, zone, method) (podjoule_idle_method_info{{{NODE}}})"
-            " * on (node_name) group_left (source, available)"
-            f" group by (node_name, source, available) (podjoule_usage_source_info{{{NODE}}})",
+            f"group by (cluster, node_name, zone, method) (podjoule_idle_method_info{{{NODE}}})"
+            " * on (cluster, node_name) group_left (source, available)"
+            f" group by (cluster, node_name, source, available) (podjoule_usage_source_info{{{NODE}}})",
         ),
         time_series(
             Shown(
@@ -173,9 +189,9 @@ def _certainty() -> list[AnyPanel]:
                 WATTS,
                 THIRD,
             ),
-            Query(watts, "{{node_name}} {{zone}} {{path}}"),
-            Query(f"{low} or {watts}", "{{node_name}} {{zone}} {{path}} low"),
-            Query(f"{high} or {watts}", "{{node_name}} {{zone}} {{path}} high"),
+            Query(watts, "{{node_name}} {{cluster}} {{zone}} {{path}}"),
+            Query(f"{low} or {watts}", "{{node_name}} {{cluster}} {{zone}} {{path}} low"),
+            Query(f"{high} or {watts}", "{{node_name}} {{cluster}} {{zone}} {{path}} high"),
         ),
         time_series(
             Shown(
@@ -186,7 +202,9 @@ def _certainty() -> list[AnyPanel]:
                 WATTS,
                 THIRD,
             ),
-            Query(f"{error} or ({high} - {low}) / 2 or {watts}", "{{node_name}} {{zone}} {{path}}"),
+            Query(
+                f"{error} or ({high} - {low}) / 2 or {watts}", "{{node_name}} {{cluster}} {{zone}} {{path}}"
+            ),
         ),
         time_series(
             Shown(
@@ -197,10 +215,10 @@ def _certainty() -> list[AnyPanel]:
                 THIRD,
             ),
             Query(
-                "sum by (node_name, zone, reason)"
+                "sum by (cluster, node_name, zone, reason)"
                 f" (rate(podjoule_node_unattributed_joules_total{{{NODE}}}[{RATE}]))"
                 f" or {labelled(_zero_by_zone(), {'reason': 'none'})}",
-                "{{node_name}} {{zone}} {{reason}}",
+                "{{node_name}} {{cluster}} {{zone}} {{reason}}",
             ),
         ),
     ]
@@ -209,18 +227,18 @@ def _certainty() -> list[AnyPanel]:
 def _zero_by_zone() -> str:
     """0 for each zone that has nothing unattributed."""
     unattributed = f"podjoule_node_unattributed_joules_total{{{NODE}}}"
-    nodes = f"group by (node_name, zone) (kepler_node_cpu_joules_total{{{NODE}}})"
-    return f"(0 * {nodes} unless on (node_name, zone) {unattributed})"
+    nodes = f"group by (cluster, node_name, zone) (kepler_node_cpu_joules_total{{{NODE}}})"
+    return f"(0 * {nodes} unless on (cluster, node_name, zone) {unattributed})"
 
 
 def _itself() -> list[AnyPanel]:
     # process_* have no node's name: the scrape tells which exporter they are of.
     of_node = (
-        " * on (job, instance) group_left (node_name)"
-        f" group by (job, instance, node_name) (podjoule_build_info{{{NODE}}})"
+        " * on (cluster, job, instance) group_left (node_name)"
+        f" group by (cluster, job, instance, node_name) (podjoule_build_info{{{NODE}}})"
     )
     kubernetes = labelled(
-        f"min by (node_name) (podjoule_pod_directory_up{{{NODE}}})", {"component": "Kubernetes"}
+        f"min by (cluster, node_name) (podjoule_pod_directory_up{{{NODE}}})", {"component": "Kubernetes"}
     )
     return [
         states(
@@ -231,8 +249,8 @@ def _itself() -> list[AnyPanel]:
                 "none",
             ),
             Query(
-                f"min by (node_name, component) (podjoule_component_up{{{NODE}}}) or {kubernetes}",
-                "{{node_name}} {{component}}",
+                f"min by (cluster, node_name, component) (podjoule_component_up{{{NODE}}}) or {kubernetes}",
+                "{{node_name}} {{cluster}} {{component}}",
             ),
             {"1": ("works", "green"), "0": ("fails", "red")},
         ),
@@ -243,23 +261,26 @@ def _itself() -> list[AnyPanel]:
                 " outside_envelope, missing_feature); between podjoule and Kubernetes.",
                 COUNT,
             ),
-            Query(_errors(), "{{node_name}} {{what}}"),
+            Query(_errors(), "{{node_name}} {{cluster}} {{what}}"),
         ),
         time_series(
             Shown("Tick", "Duration of the last tick, and of each of its parts.", SECONDS),
-            Query(f"max by (node_name) (podjoule_tick_duration_seconds{{{NODE}}})", "{{node_name}} all"),
             Query(
-                f"max by (node_name, component) (podjoule_component_duration_seconds{{{NODE}}})",
-                "{{node_name}} {{component}}",
+                f"max by (cluster, node_name) (podjoule_tick_duration_seconds{{{NODE}}})",
+                "{{node_name}} {{cluster}} all",
+            ),
+            Query(
+                f"max by (cluster, node_name, component) (podjoule_component_duration_seconds{{{NODE}}})",
+                "{{node_name}} {{cluster}} {{component}}",
             ),
         ),
         time_series(
             Shown("CPU of podjoule", "CPU time of the exporter: 0.01 is one hundredth of a CPU.", RATIO),
-            Query(f"rate(process_cpu_seconds_total[{RATE}]){of_node}", "{{node_name}}"),
+            Query(f"rate(process_cpu_seconds_total[{RATE}]){of_node}", "{{node_name}} {{cluster}}"),
         ),
         time_series(
             Shown("Memory of podjoule", "Resident memory of the exporter.", BYTES),
-            Query(f"process_resident_memory_bytes{of_node}", "{{node_name}}"),
+            Query(f"process_resident_memory_bytes{of_node}", "{{node_name}} {{cluster}}"),
         ),
         time_series(
             Shown(
@@ -268,10 +289,14 @@ def _itself() -> list[AnyPanel]:
                 " that it had no room for, which should be 0.",
                 COUNT,
             ),
-            Query(f"max by (node_name) (podjoule_bpf_map_entries{{{NODE}}})", "{{node_name}} entries"),
             Query(
-                f"1000 * sum by (node_name) (rate(podjoule_bpf_dropped_seconds_total{{{NODE}}}[{RATE}]))",
-                "{{node_name}} dropped ms/s",
+                f"max by (cluster, node_name) (podjoule_bpf_map_entries{{{NODE}}})",
+                "{{node_name}} {{cluster}} entries",
+            ),
+            Query(
+                "1000 * sum by (cluster, node_name)"
+                f" (rate(podjoule_bpf_dropped_seconds_total{{{NODE}}}[{RATE}]))",
+                "{{node_name}} {{cluster}} dropped ms/s",
             ),
         ),
     ]
@@ -285,7 +310,7 @@ def _errors() -> str:
         "podjoule_pod_directory_errors_total": "reason",
     }
     return " or ".join(
-        f"60 * sum by (node_name, what) (label_replace(rate({family}{{{NODE}}}[{RATE}]),"
+        f"60 * sum by (cluster, node_name, what) (label_replace(rate({family}{{{NODE}}}[{RATE}]),"
         f' "what", "{family.removeprefix("podjoule_").removesuffix("_errors_total")} $1", "{label}", "(.*)"))'
         for family, label in families.items()
     )

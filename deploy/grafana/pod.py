@@ -22,6 +22,7 @@ from deploy.grafana.panels import (
 )
 from deploy.grafana.queries import (
     CARBON,
+    CLUSTER,
     COST,
     ENERGY,
     NO_PRICE,
@@ -44,8 +45,8 @@ _CPU = "kepler_container_cpu_seconds_total"
 _CYCLES = "kepler_container_cpu_cycles_total"
 _INSTRUCTIONS = "kepler_container_cpu_instructions_total"
 _MISSES = "kepler_container_cache_miss_total"
-_NAMES = ("pod_namespace", "pod_name")
-_LEGEND = "{{pod_namespace}}/{{pod_name}}"
+_NAMES = (*CLUSTER, "pod_namespace", "pod_name")
+_LEGEND = "{{pod_namespace}}/{{pod_name}} {{cluster}}"
 _JOULES_PER_CPU_SECOND = "suffix: J/CPU-s"
 _NO_PRICE_SAYS = f" Without a configured price the currency reads '{NO_PRICE}' and the cost is 0."
 
@@ -56,7 +57,7 @@ def pod() -> model.Dashboard:
         "podjoule-pod",
         "podjoule / Pod",
         "Power, CPU, counters, joules per CPU-second, emissions and cost of the chosen pods.",
-        ("node", "namespace", "pod"),
+        ("cluster", "node", "namespace", "pod"),
         {
             "In this range": _totals(),
             "Power": _power(),
@@ -91,7 +92,7 @@ def _totals() -> list[AnyPanel]:
         ),
         number(
             Shown("Cost", "What that energy cost, by currency." + _NO_PRICE_SAYS, MONEY, SMALL, 4),
-            Query(or_no_price(pod_total(COST, POD, ()), pod_total(CARBON, POD, ())), "{{currency}}"),
+            Query(or_no_price(pod_total(COST, POD, ()), pod_total(CARBON, POD, ()), ()), "{{currency}}"),
         ),
         number(
             Shown("CPU", "CPUs that the chosen pods keep busy now.", "suffix: CPU", SMALL, 2),
@@ -122,9 +123,9 @@ def _power() -> list[AnyPanel]:
         time_series(
             Shown("Power by container", "Active power of each container of the chosen pods.", WATTS),
             Query(
-                f"sum by (pod_namespace, pod_name, container_name)"
-                f" (sum by (node_name, pod_id, container_name) ({containers})"
-                f" * on (node_name, pod_id) group_left (pod_namespace, pod_name) {names})",
+                f"sum by (cluster, pod_namespace, pod_name, container_name)"
+                f" (sum by (cluster, node_name, pod_id, container_name) ({containers})"
+                f" * on (cluster, node_name, pod_id) group_left (pod_namespace, pod_name) {names})",
                 _LEGEND + " {{container_name}}",
             ),
             stacked=True,
@@ -135,7 +136,10 @@ def _power() -> list[AnyPanel]:
                 "Active power of the chosen pods in every zone. Zones overlap, so they are not stacked.",
                 WATTS,
             ),
-            Query(f"sum by (zone) (rate(kepler_pod_cpu_joules_total{{{POD}}}[{RATE}]))", "{{zone}}"),
+            Query(
+                f"sum by (cluster, zone) (rate(kepler_pod_cpu_joules_total{{{POD}}}[{RATE}]))",
+                "{{zone}} {{cluster}}",
+            ),
         ),
         time_series(
             Shown("CPU by pod", "CPUs that each pod keeps busy.", "suffix: CPU"),
@@ -177,7 +181,7 @@ def _work() -> list[AnyPanel]:
                 COUNT,
                 Size(12, 9),
             ),
-            {"pod_namespace": "Namespace", "pod_name": "Pod", "measure": "Measure"},
+            {"cluster": "Cluster", "pod_namespace": "Namespace", "pod_name": "Pod", "measure": "Measure"},
             Column("Value", COUNT, efficiency(), 3),
         ),
         facts_table(
@@ -189,6 +193,7 @@ def _work() -> list[AnyPanel]:
                 Size(12, 9),
             ),
             {
+                "cluster": "Cluster",
                 "node_name": "Node",
                 "pod_namespace": "Namespace",
                 "pod_name": "Pod",
@@ -226,7 +231,7 @@ def _emissions() -> list[AnyPanel]:
                 KWH,
                 WHOLE,
             ),
-            {"pod_namespace": "Namespace", "pod_name": "Pod", "currency": "Currency"},
+            {"cluster": "Cluster", "pod_namespace": "Namespace", "pod_name": "Pod", "currency": "Currency"},
             Column("Energy", KWH, pod_total(ENERGY, POD, _NAMES), 5),
             Column("Emissions", GRAMS, pod_total(CARBON, POD, _NAMES), 2),
             Column(
@@ -266,10 +271,10 @@ def efficiency() -> str:
 def _facts() -> str:
     pods = f"group by ({', '.join(POD_IDENTITY)}) (kepler_pod_cpu_joules_total{{{POD}}})"
     told = (
-        "group by (node_name, pod_id, pod_namespace, pod_name, workload_kind, workload_name, qos, phase)"
+        f"group by ({', '.join(POD_IDENTITY)}, workload_kind, workload_name, qos, phase)"
         f" (podjoule_pod_info{{{POD}}})"
     )
-    return f"{told} or ({pods} unless on (node_name, pod_id) podjoule_pod_info)"
+    return f"{told} or ({pods} unless on (cluster, node_name, pod_id) podjoule_pod_info)"
 
 
 def _hourly(quantity: Quantity) -> str:

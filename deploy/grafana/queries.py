@@ -1,7 +1,10 @@
 """PromQL of the dashboards: how selectors, zones, totals over a time and rates are written, once.
 
-Every query works on what exporters export, without the recording rules. `$node`, `$namespace` and `$pod` are
-regular expressions that Grafana fills in; `$__range` and `$__rate_interval` are durations.
+Every query works on what exporters export, without the recording rules. `$cluster`, `$node`, `$namespace` and
+`$pod` are regular expressions that Grafana fills in; `$__range` and `$__rate_interval` are durations.
+
+Two clusters may have nodes of one name: a node is a node of its cluster. Where nobody gives series the label
+cluster it is empty on both sides of each join, and changes nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-NODE = 'node_name=~"$node"'
+CLUSTER = ("cluster",)
+MACHINE = (*CLUSTER, "node_name")
+
+NODE = 'cluster=~"$cluster", node_name=~"$node"'
 NAMESPACE = f'{NODE}, pod_namespace=~"$namespace"'
 POD = f'{NAMESPACE}, pod_name=~"$pod"'
 
@@ -18,7 +24,7 @@ RATE = "$__rate_interval"
 NO_PRICE = "no price configured"
 
 # What makes a pod's or a node's counter the same one, whatever target labels its exporter has had.
-POD_IDENTITY = ("node_name", "pod_id", "pod_namespace", "pod_name")
+POD_IDENTITY = (*MACHINE, "pod_id", "pod_namespace", "pod_name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +52,12 @@ COST = Quantity("podjoule_node_cost_total", "podjoule_pod_cost_total", ("currenc
 def energy_zones(window: str = "") -> str:
     """1 for each zone of each node that counts; over a window, also for nodes that have gone since."""
     info = f"last_over_time(podjoule_energy_zone_info[{window}])" if window else "podjoule_energy_zone_info"
-    return f"max by (node_name, zone) ({info})"
+    return f"max by (cluster, node_name, zone) ({info})"
 
 
 def in_energy_zones(vector: str, window: str = "") -> str:
     """The series of the zones that count: their sum is the node's energy, with nothing in it twice."""
-    return f"{vector} * on (node_name, zone) group_left () {energy_zones(window)}"
+    return f"{vector} * on (cluster, node_name, zone) group_left () {energy_zones(window)}"
 
 
 def rate_of(quantity: Quantity, counter: str, selector: str, by: Sequence[str]) -> str:
@@ -88,17 +94,18 @@ def used(
     begun = (
         f"max by ({labels}) (last_over_time({series}[{window}]))"
         f" unless on ({labels}) last_over_time({series}[5m] offset {window})"
-        f" and on (node_name) podjoule_ticks_total offset {window}"
+        f" and on (cluster, node_name) podjoule_ticks_total offset {window}"
     )
     return _zoned(quantity, f"(({begun}) > {grown} or {grown})", window)
 
 
 def beside_pods(quantity: Quantity, labels: dict[str, str], window: str = RANGE) -> str:
-    """What the nodes used within the window beyond all their pods, under labels of its own: idle included.
+    """What the nodes of a cluster used within the window beyond all their pods, under labels of its own.
 
-    With it a column by namespace, workload or pod adds up to the node.
+    Idle is in it. With it a column by namespace, workload or pod adds up to the node.
     """
-    nodes, pods = node_total(quantity, (), window), pod_total(quantity, NODE, (), window)
+    nodes = node_total(quantity, CLUSTER, window)
+    pods = pod_total(quantity, NODE, CLUSTER, window)
     rest = f"clamp_min({nodes} - ({pods} or 0 * ({nodes})), 0)"
     return labelled(rest, labels)
 
@@ -111,38 +118,43 @@ def labelled(vector: str, labels: dict[str, str]) -> str:
 
 
 def with_workload(pods: str, by: Sequence[str]) -> str:
-    """A vector by node_name, pod_id and `by` summed by workload too; kind "unknown" where nobody told.
+    """A vector by POD_IDENTITY summed by workload too; kind "unknown" where nobody told.
 
     Whatever podjoule_pod_info said in the range, a pod has one workload: what it says now goes before
     (2 to 1).
     """
-    labels = "node_name, pod_id, workload_kind, workload_name"
+    labels = "cluster, node_name, pod_id, workload_kind, workload_name"
     info = (
-        f"topk by (node_name, pod_id) (1, 2 * group by ({labels}) (podjoule_pod_info{{{NODE}}})"
+        f"topk by (cluster, node_name, pod_id) (1, 2 * group by ({labels}) (podjoule_pod_info{{{NODE}}})"
         f" or group by ({labels}) (last_over_time(podjoule_pod_info{{{NODE}}}[{RANGE}]))) > bool 0"
     )
-    told = f"({pods}) * on (node_name, pod_id) group_left (workload_kind, workload_name) ({info})"
-    untold = labelled(f"(({pods}) unless on (node_name, pod_id) ({info}))", {"workload_kind": "unknown"})
+    told = f"({pods}) * on (cluster, node_name, pod_id) group_left (workload_kind, workload_name) ({info})"
+    untold = labelled(
+        f"(({pods}) unless on (cluster, node_name, pod_id) ({info}))", {"workload_kind": "unknown"}
+    )
     untold = f'label_replace({untold}, "workload_name", "$1", "pod_name", "(.*)")'
     return f"sum by ({_list(by, ('workload_kind', 'workload_name'))}) ({told} or {untold})"
 
 
-def or_no_price(cost: str, grams: str) -> str:
-    """The cost; where no price is configured, 0 for all that has emissions, and the currency says why."""
-    unpriced = f"0 * ({grams}) unless on () podjoule_node_cost_total{{{NODE}}}"
+def or_no_price(cost: str, grams: str, by: Sequence[str] = CLUSTER) -> str:
+    """The cost; where no price is configured, 0 for all that has emissions, and the currency says why.
+
+    by: () where cost and grams are of all clusters together.
+    """
+    unpriced = f"0 * ({grams}) unless on ({_list(by)}) podjoule_node_cost_total{{{NODE}}}"
     return f"{cost} or {labelled(f'({unpriced})', {'currency': NO_PRICE})}"
 
 
 def of_pods(containers: str, by: Sequence[str]) -> str:
-    """A vector of containers by node_name and pod_id, under the names of the pods that are chosen."""
+    """A vector of containers by node and pod_id, under the names of the pods that are chosen."""
     names = f"group by ({_list(POD_IDENTITY)}) (kepler_pod_cpu_joules_total{{{POD}}})"
-    joined = f"({containers}) * on (node_name, pod_id) group_left (pod_namespace, pod_name) {names}"
+    joined = f"({containers}) * on (cluster, node_name, pod_id) group_left (pod_namespace, pod_name) {names}"
     return f"sum by ({_list(by)}) ({joined})"
 
 
 def container_rate(counter: str) -> str:
     """What a counter of containers grows by each second, by pod."""
-    return f'sum by (node_name, pod_id) (rate({counter}{{{NODE}, pod_id!=""}}[{RATE}]))'
+    return f'sum by (cluster, node_name, pod_id) (rate({counter}{{{NODE}, pod_id!=""}}[{RATE}]))'
 
 
 def _zoned(quantity: Quantity, vector: str, window: str = "") -> str:

@@ -29,6 +29,7 @@ from deploy.grafana.panels import (
 )
 from deploy.grafana.queries import (
     CARBON,
+    CLUSTER,
     COST,
     ENERGY,
     NAMESPACE,
@@ -49,6 +50,8 @@ from deploy.grafana.tables import Column, values_table
 _Totals = Callable[[Quantity], str]
 
 REST = "(idle and beside pods)"
+_REST_LEGEND = REST + " {{cluster}}"
+_NAMESPACES = (*CLUSTER, "pod_namespace")
 _REST_SAYS = (
     f' "{REST}" is what the nodes used beyond their pods: idle power, system services, containers'
     " and machines that Kubernetes does not know. With it the rows add up to the nodes."
@@ -65,7 +68,7 @@ def sustainability() -> model.Dashboard:
         "podjoule-sustainability",
         "podjoule / Sustainability",
         "kWh, grams of CO2e and cost by namespace, workload and pod.",
-        ("node", "namespace"),
+        ("cluster", "node", "namespace"),
         {
             "In this range": _totals(),
             "Trend": _trend(),
@@ -101,7 +104,7 @@ def _totals() -> list[AnyPanel]:
         ),
         number(
             Shown("Cost", "What that energy cost, by currency." + _NO_PRICE_SAYS, MONEY, SMALL, 2),
-            Query(or_no_price(node_total(COST), node_total(CARBON)), "{{currency}}"),
+            Query(or_no_price(node_total(COST), node_total(CARBON), ()), "{{currency}}"),
         ),
         number(
             Shown("Power", "What the chosen nodes draw now, idle included.", WATTS, SMALL, 1),
@@ -128,16 +131,16 @@ def _totals() -> list[AnyPanel]:
                 0,
             ),
             Query(
-                f"max by (zone, provider) (podjoule_grid_carbon_intensity_grams_per_kwh{{{NODE}}})",
-                "{{zone}} ({{provider}})",
+                f"max by (cluster, zone, provider) (podjoule_grid_carbon_intensity_grams_per_kwh{{{NODE}}})",
+                "{{zone}} ({{provider}}) {{cluster}}",
             ),
         ),
     ]
 
 
 def _trend() -> list[AnyPanel]:
-    pods = rate_of(ENERGY, ENERGY.pod_counter, NODE, ())
-    active = rate_of(ENERGY, "kepler_node_cpu_active_joules_total", NODE, ())
+    pods = rate_of(ENERGY, ENERGY.pod_counter, NODE, CLUSTER)
+    active = rate_of(ENERGY, "kepler_node_cpu_active_joules_total", NODE, CLUSTER)
     half = Size(12, 9)
     return [
         time_series(
@@ -148,15 +151,17 @@ def _trend() -> list[AnyPanel]:
                 WATTS,
                 half,
             ),
-            Query(rate_of(ENERGY, ENERGY.pod_counter, NAMESPACE, ("pod_namespace",)), "{{pod_namespace}}"),
-            Query(f"clamp_min({active} - ({pods} or 0 * ({active})), 0)", "(beside pods)"),
-            Query(rate_of(ENERGY, "kepler_node_cpu_idle_joules_total", NODE, ()), "(idle)"),
+            Query(
+                rate_of(ENERGY, ENERGY.pod_counter, NAMESPACE, _NAMESPACES), "{{pod_namespace}} {{cluster}}"
+            ),
+            Query(f"clamp_min({active} - ({pods} or 0 * ({active})), 0)", "(beside pods) {{cluster}}"),
+            Query(rate_of(ENERGY, "kepler_node_cpu_idle_joules_total", NODE, CLUSTER), "(idle) {{cluster}}"),
             stacked=True,
         ),
         hourly_bars(
             Shown("Energy per hour", "kWh of each hour by namespace." + _REST_SAYS, KWH, half, 3),
-            Query(pod_total(ENERGY, NAMESPACE, ("pod_namespace",), "1h"), "{{pod_namespace}}"),
-            Query(beside_pods(ENERGY, {}, "1h"), REST),
+            Query(pod_total(ENERGY, NAMESPACE, _NAMESPACES, "1h"), "{{pod_namespace}} {{cluster}}"),
+            Query(beside_pods(ENERGY, {}, "1h"), _REST_LEGEND),
         ),
         time_series(
             Shown(
@@ -165,8 +170,8 @@ def _trend() -> list[AnyPanel]:
                 "suffix: g/h",
                 half,
             ),
-            Query(_hourly_by_namespace(CARBON), "{{pod_namespace}}"),
-            Query(_hourly_rest(CARBON), REST),
+            Query(_hourly_by_namespace(CARBON), "{{pod_namespace}} {{cluster}}"),
+            Query(_hourly_rest(CARBON), _REST_LEGEND),
             stacked=True,
         ),
         time_series(
@@ -179,9 +184,9 @@ def _trend() -> list[AnyPanel]:
             ),
             Query(
                 or_no_price(_hourly_by_namespace(COST), _hourly_by_namespace(CARBON)),
-                "{{pod_namespace}} {{currency}}",
+                "{{pod_namespace}} {{cluster}} {{currency}}",
             ),
-            Query(or_no_price(_hourly_rest(COST), _hourly_rest(CARBON)), REST + " {{currency}}"),
+            Query(or_no_price(_hourly_rest(COST), _hourly_rest(CARBON)), _REST_LEGEND + " {{currency}}"),
             stacked=True,
         ),
     ]
@@ -209,7 +214,7 @@ def _who() -> list[AnyPanel]:
                 Size(16, 9),
                 4,
             ),
-            Query(greatest_kwh(10), "{{consumer}}"),
+            Query(greatest_kwh(10), "{{consumer}} {{cluster}}"),
         ),
         _table("By namespace", {"pod_namespace": "Namespace"}, Size(12, 10)),
         _by_workload(),
@@ -222,9 +227,11 @@ def _table(title: str, labels: dict[str, str], size: Size) -> AnyPanel:
 
     def totals(quantity: Quantity) -> str:
         rest = beside_pods(quantity, dict.fromkeys(labels, REST))
-        return f"{pod_total(quantity, NAMESPACE, tuple(labels))} or {rest}"
+        return f"{pod_total(quantity, NAMESPACE, (*CLUSTER, *labels))} or {rest}"
 
-    return values_table(_of_table(title, size), {**labels, "currency": "Currency"}, *_columns(totals))
+    return values_table(
+        _of_table(title, size), {"cluster": "Cluster", **labels, "currency": "Currency"}, *_columns(totals)
+    )
 
 
 def _by_workload() -> AnyPanel:
@@ -234,10 +241,10 @@ def _by_workload() -> AnyPanel:
     def totals(quantity: Quantity) -> str:
         rest = beside_pods(quantity, dict.fromkeys(labels, REST))
         pods = pod_total(quantity, NAMESPACE, by_pod)
-        return f"{with_workload(pods, ('pod_namespace', *quantity.extra))} or {rest}"
+        return f"{with_workload(pods, (*_NAMESPACES, *quantity.extra))} or {rest}"
 
     shown = _of_table("By workload", Size(12, 10))
-    return values_table(shown, {**labels, "currency": "Currency"}, *_columns(totals))
+    return values_table(shown, {"cluster": "Cluster", **labels, "currency": "Currency"}, *_columns(totals))
 
 
 def _of_table(title: str, size: Size) -> Shown:
@@ -260,10 +267,10 @@ def _columns(totals: _Totals) -> tuple[Column, ...]:
 
 
 def _hourly_by_namespace(quantity: Quantity) -> str:
-    return f"3600 * {rate_of(quantity, quantity.pod_counter, NAMESPACE, ('pod_namespace',))}"
+    return f"3600 * {rate_of(quantity, quantity.pod_counter, NAMESPACE, _NAMESPACES)}"
 
 
 def _hourly_rest(quantity: Quantity) -> str:
-    nodes = rate_of(quantity, quantity.node_counter, NODE, ())
-    pods = rate_of(quantity, quantity.pod_counter, NODE, ())
+    nodes = rate_of(quantity, quantity.node_counter, NODE, CLUSTER)
+    pods = rate_of(quantity, quantity.pod_counter, NODE, CLUSTER)
     return f"3600 * clamp_min({nodes} - ({pods} or 0 * ({nodes})), 0)"

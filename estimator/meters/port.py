@@ -15,7 +15,8 @@ class ZoneReading:
 
     zone: one of ZONES. socket: the physical package, None for what spans the machine (psys, platform).
     path: where it was read, the counter's identity. energy_uj: cumulative microjoules, wraps to 0 after
-    max_energy_uj. monotonic_ns: CLOCK_MONOTONIC at the read.
+    max_energy_uj. boottime_ns: CLOCK_BOOTTIME at the read, which goes on while the machine sleeps, as the
+    counter does. most_watts: what this counter can draw at the most, where the machine itself says so.
     """
 
     zone: str
@@ -23,7 +24,8 @@ class ZoneReading:
     path: str
     energy_uj: int
     max_energy_uj: int
-    monotonic_ns: int
+    boottime_ns: int
+    most_watts: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 
 from estimator.meters.port import MeterError, ZoneReading
-from estimator.meters.powercap_tree import PowercapZone
+from estimator.meters.powercap_tree import PowercapZone, is_still
 
 OpenFile = Callable[[str], int]
 ReadFile = Callable[[int], bytes]
@@ -35,11 +35,17 @@ class PowercapCounter:
         self._descriptor = open_file(energy_file(zone))
 
     def read(self, clock: Callable[[], int]) -> ZoneReading:
-        """The counter at this moment."""
+        """The counter at this moment.
+
+        A read that blocks waits first, for a CPU of the zone's socket, and takes the value then: so the clock
+        is read after it.
+        """
         self._replace_if_unlinked()
-        zone, monotonic_ns = self.zone, clock()
-        energy_uj = _energy_uj(self._read_file(self._descriptor))
-        return ZoneReading(zone.zone, zone.socket, zone.path, energy_uj, zone.max_energy_uj, monotonic_ns)
+        zone, energy_uj = self.zone, _energy_uj(self._read_file(self._descriptor))
+        boottime_ns = clock()
+        return ZoneReading(
+            zone.zone, zone.socket, zone.path, energy_uj, zone.max_energy_uj, boottime_ns, zone.most_watts
+        )
 
     def close(self) -> None:
         """Close the descriptor."""
@@ -49,6 +55,8 @@ class PowercapCounter:
         # sysfs answers ENODEV for a file that was removed. Other file systems (a captured tree, FUSE)
         # would serve the old content for ever; there the lost last link tells.
         if os.fstat(self._descriptor).st_nlink == 0:
+            if not is_still(self.zone):
+                raise OSError(errno.ESTALE, "another zone is in its place")
             descriptor = self._open_file(energy_file(self.zone))
             os.close(self._descriptor)
             self._descriptor = descriptor

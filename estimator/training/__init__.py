@@ -1,1 +1,4 @@
-"""Training and judging power models; the one place under estimator/ that imports scikit-learn and pandas."""
+"""All that makes and judges models, with scikit-learn and pandas; only the commands import it.
+
+Imports every other room of the estimator.
+"""

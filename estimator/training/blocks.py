@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.model_selection import KFold
 
 IntArray = npt.NDArray[np.intp]
 Split = tuple[IntArray, IntArray]
@@ -24,5 +25,5 @@ def later_part(timestamps: npt.NDArray[np.float64]) -> Split:
 def time_blocks(timestamps: npt.NDArray[np.float64], n_blocks: int = BLOCKS) -> Iterator[Split]:
     """Each of the blocks in time as the test of what the others train; (train, test) by position."""
     order = np.argsort(timestamps, kind="stable")
-    for block in np.array_split(order, n_blocks):
-        yield np.setdiff1d(order, block), np.sort(block)
+    for train, test in KFold(n_blocks).split(order):
+        yield np.sort(order[train]), np.sort(order[test])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,25 +44,41 @@ def margins(errors: FloatArray, load: FloatArray, outside: Sequence[FloatArray] 
 
     outside: errors on rows beyond those trained on, a set for each feature; the worst set counts.
 
-    The ⌈(n + 1) · 0.9⌉-th smallest |error| of the rows of each bin; bins are quantiles of load with 40 rows
+    Each is the quantile of |error| over the rows of a bin; bins are quantiles of load with 40 rows
     or more. Source: Lei et al., Distribution-Free Predictive Inference for Regression, JASA 113 (2018); bins:
     Vovk, Conditional validity of inductive conformal predictors, ACML 2012.
     """
     known = np.isfinite(load)
-    overall = quantile(np.abs(errors))
-    beyond = max((quantile(np.abs(of)) for of in outside), default=0.0)
+    beyond = max(map(_margin, outside), default=0.0)
     edges = _edges(load[known])
     if not edges:
-        return Margins(overall, beyond, (), ())
+        return Margins(_margin(errors), beyond, (), ())
     at = np.searchsorted(edges, load[known], side="right")
-    by_bin = [quantile(np.abs(errors[known][at == bin_])) for bin_ in range(len(edges) + 1)]
+    by_bin = [_margin(errors[known][at == bin_]) for bin_ in range(len(edges) + 1)]
     return Margins(max(by_bin), beyond, edges, by_bin)
 
 
-def quantile(errors: FloatArray) -> float:
-    """The smallest margin that covers the share of further errors; the largest error where they are few."""
-    rank = min(len(errors), math.ceil((len(errors) + 1) * COVERAGE))
-    return float(np.sort(errors)[rank - 1]) if len(errors) else 0.0
+def coverage_of(document: Mapping[str, Any]) -> float:
+    """What the intervals of a model's JSON are meant to hold of rows like those of the training."""
+    zones = document["zones"].values()
+    return max(
+        (float(zone["interval"]["coverage"]) for zone in zones if "interval" in zone), default=COVERAGE
+    )
+
+
+def quantile(errors: FloatArray, coverage: float = COVERAGE) -> float:
+    """The smallest of the absolute errors, shape (n,), that a further one stays within with this coverage.
+
+    It is the ⌈(n + 1) · coverage⌉-th smallest; inf where there are too few.
+    """
+    rank = math.ceil((len(errors) + 1) * coverage)
+    return float(np.partition(errors, rank - 1)[rank - 1]) if rank <= len(errors) else math.inf
+
+
+def _margin(errors: FloatArray) -> float:
+    """The quantile, or the largest error where they are too few."""
+    absolute = np.abs(errors)
+    return min(quantile(absolute), float(absolute.max(initial=0.0)))
 
 
 def _edges(load: FloatArray) -> tuple[float, ...]:

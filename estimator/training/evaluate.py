@@ -11,10 +11,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from estimator.energy import FloatArray
-from estimator.power_model import PowerModel, Zone
-from estimator.scores import FIGURES, Score
-from estimator.training.frame_scores import score_rows
-from estimator.training.samples import FEATURE_UNITS, Samples
+from estimator.features import PREDICTORS
+from estimator.model.power_model import PowerModel, ZoneModel
+from estimator.training.accuracy import FIGURES, Score, score_rows
+from estimator.training.predictions import inputs_of, predict_joules
+from estimator.training.samples import Samples
 from estimator.training.zone_fit import usable_rows
 
 
@@ -27,8 +28,8 @@ class Evaluation:
     outside: npt.NDArray[np.bool_]
 
     def document(self, samples: Samples) -> dict[str, Any]:
-        """The JSON of DESIGN section 7; beside it what was set aside, and the rows outside the envelope as
-        spans of consecutive rows: first and last timestamp, number of rows."""
+        """What `podjoule evaluate --format json` prints: the scores; what was set aside; and the rows outside
+        the envelope as spans of consecutive rows: first and last timestamp, number of rows."""
         timestamps = samples.frame["timestamp_seconds"].to_numpy(dtype=np.float64)
         return {
             "zones": {zone: {name: score[name] for name in FIGURES} for zone, score in self.scores.items()},
@@ -51,7 +52,8 @@ def evaluate(model: PowerModel, frame: pd.DataFrame) -> Evaluation:
         for name, zone in model.zones.items()
         if f"{name}_joules" in frame and zone.needs() <= set(frame.columns)
     }
-    inside = [model.is_within_envelope(*row) for row in _rows(frame)]
+    known = dict.fromkeys((*PREDICTORS, *model.features))
+    inside = [model.is_within_envelope(*row) for row in inputs_of(frame, known)]
     return Evaluation(scores, ~np.array(inside, dtype=np.bool_))
 
 
@@ -61,25 +63,8 @@ def _spans(outside: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
     return [(int(first), int(after) - 1) for first, after in edges.reshape(-1, 2)]
 
 
-def _score(zone: Zone, rows: pd.DataFrame, name: str) -> Score:
-    estimates = np.array([zone.predict(*row) for row in _rows(rows)]).reshape(-1, 3)
+def _score(zone: ZoneModel, rows: pd.DataFrame, name: str) -> Score:
+    predicted, low, high = predict_joules(zone, rows).T
     joules: FloatArray = rows[f"{name}_joules"].to_numpy(dtype=np.float64)
     seconds: FloatArray = rows["interval_seconds"].to_numpy(dtype=np.float64)
-    predicted, low, high = estimates.T
-    inside = (low <= joules) & (joules <= high)
-    return score_rows(rows, joules / seconds, predicted / seconds, inside)
-
-
-def _rows(frame: pd.DataFrame) -> list[tuple[dict[str, float], int, float]]:
-    """The features that were measured, the CPUs and the interval of each row."""
-    names = [name for name in FEATURE_UNITS if name in frame]
-    values = frame[names].to_numpy(dtype=np.float64)
-    n_cpu, seconds = frame["n_cpu"].to_numpy(), frame["interval_seconds"].to_numpy(dtype=np.float64)
-    return [
-        (
-            {name: value for name, value in zip(names, map(float, row), strict=True) if value == value},
-            int(cpus),
-            dt,
-        )
-        for row, cpus, dt in zip(values, n_cpu, map(float, seconds), strict=True)
-    ]
+    return score_rows(rows, joules / seconds, predicted / seconds, (low <= joules) & (joules <= high))

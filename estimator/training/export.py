@@ -34,7 +34,7 @@ def linear_zone(fitted: LinearPower, features: Sequence[str], n_cpu: int, margin
 def trees_zone(
     fitted: TreesPower, features: Sequence[str], coefficients: Mapping[str, float], margins: Margins
 ) -> dict[str, Any]:
-    """The zone of a fit of watts per CPU; see estimator.trees_zone for what stands where."""
+    """The zone of a fit of watts per CPU; see estimator.model.trees for what stands where."""
     curves = fitted.linear_
     terms = zip(curves.feature_, rounded(curves.power_), rounded(curves.watts_), strict=True)
     extends = [name for name, goes_on in zip(features, fitted.extends, strict=True) if goes_on]

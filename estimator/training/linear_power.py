@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import LinearRegression
 
 from estimator.energy import FloatArray
-from estimator.training.features import QUANTILE
+from estimator.training.rates import QUANTILE
 
 
 class LinearPower(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types

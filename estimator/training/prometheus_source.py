@@ -1,12 +1,10 @@
-"""A samples table (DESIGN section 6) from a Prometheus that has scraped podjoule.
+"""A samples table from a Prometheus that has scraped podjoule.
 
-What our metrics hold of a whole node is its energy and its CPU time. Cycles, instructions and cache misses
-are exported for containers alone, without units, kernel and virtual machines: a partial sum looks like a
-feature and is none, so those columns are left out. Record (`podjoule record`) to train on counters.
-
-CPU time is the sum over containers and cgroups, and what the kernel's map could not hold. Virtual machines
-export none, so a row of a node that runs one has an empty cell; so has every row of a node whose sum falls
-short of kepler_node_cpu_usage_ratio, as when a level of metrics is switched off.
+What our metrics hold of a whole node is its energy, and its features as podjoule_node_<feature>_total. Where
+a node's podjoule is older than those, CPU time is the sum over containers and cgroups, and what the kernel's
+map could not hold; nothing else is known of it. Virtual machines export none, so a row of such a node that
+runs one has an empty cell; so has every row of one whose sum falls short of kepler_node_cpu_usage_ratio, as
+when a level of metrics is switched off.
 """
 
 from __future__ import annotations
@@ -25,8 +23,10 @@ from prometheus_api_client.exceptions import PrometheusApiClientException
 from requests import RequestException
 from tqdm.auto import tqdm
 
-from ebpf.errors import UsageError
+from estimator.errors import SamplesInvalid
+from estimator.features import PREDICTORS
 from estimator.meters.port import ZONES
+from estimator.training.requirements import require_room
 from estimator.training.samples import Samples, clean_samples
 
 log = logging.getLogger("estimator.training.prometheus")
@@ -38,6 +38,7 @@ TIMEOUT_SECONDS = 60
 _LEAST_COMPLETE = 0.8
 _TICKS = "podjoule_ticks_total"
 _INDEX = ["node", "at"]
+_WHOLE = "whole "
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +52,24 @@ class Range:
     selector: str = ""
 
 
-def read_prometheus(url: str, wanted: Range, *, quiet: bool = False) -> Samples:
+def read_prometheus(url: str, wanted: Range, *, quiet: bool = False, least_rows: int = 0) -> Samples:
     """The usable rows of every node in the range, as read_samples gives them for files.
 
     One row a scrape; none across a gap, a restart or a reset of the counters. Energy that a model estimated
-    is left out. quiet: no progress bar. Raises UsageError where the server does not answer, refuses, or has
-    nothing of ours in the range.
+    is left out. quiet: no progress bar. least_rows: a range that cannot hold so many is not read. Raises
+    SamplesInvalid where the server does not answer, refuses, or has nothing of ours in the range.
     """
     with PrometheusConnect(url=url, timeout=TIMEOUT_SECONDS) as server:
         step = wanted.step_seconds or scrape_interval(server, wanted)
+        require_room("range", wanted.end - wanted.start, step, least_rows)
         frame = _table(_Reader(server, wanted, step, quiet).read(), step)
     if frame.empty:
-        raise UsageError(f"{url}: no two scrapes of podjoule {step} s apart in the range asked for")
+        raise SamplesInvalid(f"{url}: no two scrapes of podjoule {step} s apart in the range asked for")
     return clean_samples(frame, url)
 
 
 def scrape_interval(server: PrometheusConnect, wanted: Range) -> int:
-    """Whole seconds between the last scrapes in the range. Raises UsageError where there are too few."""
+    """Whole seconds between the last scrapes in the range. Raises SamplesInvalid where there are too few."""
     span = max(1, min(3600, round(wanted.end - wanted.start)))
     answer = _asking(
         server.custom_query,
@@ -77,7 +79,9 @@ def scrape_interval(server: PrometheusConnect, wanted: Range) -> int:
     times = [np.diff([float(at) for at, _ in series["values"]]) for series in answer]
     gaps = np.concatenate(times) if times else np.empty(0)
     if not gaps.size:
-        raise UsageError(f"{server.url}: no {_TICKS}{{{wanted.selector}}} in the range; is podjoule scraped?")
+        raise SamplesInvalid(
+            f"{server.url}: no {_TICKS}{{{wanted.selector}}} in the range; is podjoule scraped?"
+        )
     return max(1, round(float(np.median(gaps))))
 
 
@@ -116,7 +120,7 @@ def pieces(start: float, end: float, step: int) -> Iterator[tuple[int, int]]:
 
 
 def _expressions(selector: str, step: int) -> Mapping[str, str]:
-    """PromQL by name; every one has a series a node, or a node and zone."""
+    """PromQL by name; every one has a series a node of a cluster, or such a node and zone."""
     chosen = f"{{{selector}}}"
     measured = f'podjoule_power_source_info{{source!~"model|none"{"," if selector else ""}{selector}}}'
     seconds = (
@@ -126,14 +130,21 @@ def _expressions(selector: str, step: int) -> Mapping[str, str]:
     )
     used = " or ".join(_increase(f"{name}{chosen}", step) for name in seconds)
     joules = _increase(f"kepler_node_cpu_joules_total{chosen}", step)
+    whole = {
+        f"{_WHOLE}{name}": "sum by (cluster, node_name)"
+        f" ({_increase(f'podjoule_node_{name}_total{chosen}', step)})"
+        for name in PREDICTORS
+    }
     return {
+        **whole,
         "ticks": f"{_TICKS}{chosen}",
         "scraped": f"timestamp({_TICKS}{chosen})",
-        "n_cpu": f"count by (node_name) (kepler_node_cpu_info{chosen})",
-        "ratio": f"max by (node_name) (kepler_node_cpu_usage_ratio{chosen})",
-        "vms": f"count by (node_name) (kepler_vm_cpu_joules_total{chosen})",
-        "cpu_seconds": f"sum by (node_name) ({used})",
-        "joules": f"sum by (node_name, zone) ({joules}) and on (node_name, zone) {measured}",
+        "n_cpu": f"count by (cluster, node_name) (kepler_node_cpu_info{chosen})",
+        "ratio": f"max by (cluster, node_name) (kepler_node_cpu_usage_ratio{chosen})",
+        "vms": f"count by (cluster, node_name) (kepler_vm_cpu_joules_total{chosen})",
+        "cpu_seconds": f"sum by (cluster, node_name) ({used})",
+        "joules": f"sum by (cluster, node_name, zone) ({joules})"
+        f" and on (cluster, node_name, zone) {measured}",
     }
 
 
@@ -149,12 +160,17 @@ def _series(series: Mapping[str, Any]) -> pd.DataFrame:
     labels = series["metric"]
     return pd.DataFrame(
         {
-            "node": labels.get("node_name", ""),
+            "node": _node(labels),
             "at": np.array(at, dtype=np.float64).round().astype(np.int64),
             "zone": labels.get("zone", ""),
             "value": np.array(values, dtype=np.float64),
         }
     )
+
+
+def _node(labels: Mapping[str, str]) -> str:
+    """The node's name, after that of its cluster where series have one: two clusters may have a node-1."""
+    return "/".join(name for name in (labels.get("cluster"), labels.get("node_name")) if name)
 
 
 def _table(answers: Mapping[str, pd.DataFrame], step: int) -> pd.DataFrame:
@@ -168,10 +184,20 @@ def _table(answers: Mapping[str, pd.DataFrame], step: int) -> pd.DataFrame:
     frame = pd.DataFrame({name: one[name] for name in ("ticks", "scraped", "n_cpu")}).sort_index()
     frame = frame.join(one["cpu_seconds"]).join(_joules(answers["joules"]))
     frame.loc[frame.index.isin(one["vms"].index), "cpu_seconds"] = np.nan
+    whole = pd.DataFrame({name: one[f"{_WHOLE}{name}"] for name in PREDICTORS if len(one[f"{_WHOLE}{name}"])})
     rows = _with_intervals(frame.reset_index(), step)
-    rows = _without_incomplete(rows.join(one["ratio"], on=_INDEX))
+    rows = _without_incomplete(rows.join(one["ratio"], on=_INDEX), whole.index)
+    rows = _with_whole(rows, whole)
     rows["timestamp_seconds"] = rows["scraped"]
     return rows.drop(columns=["at", "ticks", "scraped", "ratio"])
+
+
+def _with_whole(rows: pd.DataFrame, whole: pd.DataFrame) -> pd.DataFrame:
+    """What the node itself says it used goes before what its parts add up to."""
+    told = pd.DataFrame(rows[_INDEX]).join(whole, on=_INDEX)
+    for name in whole:
+        rows[name] = told[name].fillna(rows[name]) if name in rows else told[name]
+    return rows
 
 
 def _joules(rows: pd.DataFrame) -> pd.DataFrame:
@@ -195,10 +221,11 @@ def _with_intervals(frame: pd.DataFrame, step: int) -> pd.DataFrame:
     return spans[follows & (ticks > 0)].reset_index(drop=True)
 
 
-def _without_incomplete(rows: pd.DataFrame) -> pd.DataFrame:
-    """Empties the CPU time of nodes whose series do not add up to what the node used."""
+def _without_incomplete(rows: pd.DataFrame, told: pd.MultiIndex) -> pd.DataFrame:
+    """Empties the CPU time of nodes whose series do not add up to what the node used; told: the rows in which
+    the node says it itself."""
     used = rows["ratio"] * rows["n_cpu"] * rows["interval_seconds"]
-    known = rows["cpu_seconds"].notna() & used.notna()
+    known = rows["cpu_seconds"].notna() & used.notna() & ~pd.MultiIndex.from_frame(rows[_INDEX]).isin(told)
     sums = pd.DataFrame({"node": rows["node"], "summed": rows["cpu_seconds"], "used": used})[known]
     by_node = sums.groupby("node").sum()
     short = by_node.index[by_node["summed"] < _LEAST_COMPLETE * by_node["used"]]
@@ -211,15 +238,15 @@ def _without_incomplete(rows: pd.DataFrame) -> pd.DataFrame:
 def _require_one_podjoule(ticks: pd.DataFrame) -> None:
     twice = ticks[ticks.duplicated(_INDEX)]["node"].unique()
     if len(twice):
-        raise UsageError(
-            f"node_name {', '.join(twice)}: more than one series of {_TICKS}; choose one with a selector "
+        raise SamplesInvalid(
+            f"node_name {', '.join(twice)}: more than one series of {_TICKS}; choose one by a selector "
             """such as 'job="podjoule"'"""
         )
 
 
 def _asking(ask: Any, *arguments: Any, **options: Any) -> Sequence[Any]:
-    """The answer's series; what goes wrong on the way as UsageError."""
+    """The answer's series; what goes wrong on the way as SamplesInvalid."""
     try:
         return list(ask(*arguments, **options))
     except (RequestException, PrometheusApiClientException, ValueError, KeyError) as error:
-        raise UsageError(f"Prometheus does not answer: {' '.join(str(error).split())}") from error
+        raise SamplesInvalid(f"Prometheus does not answer: {' '.join(str(error).split())}") from error

@@ -1,31 +1,40 @@
-"""The samples table (DESIGN section 6): read, checked row by row, what cannot be set aside and counted."""
+"""The samples table: checked row by row, what cannot be set aside and counted."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ebpf.errors import UsageError
+from estimator.features import PREDICTORS
 from estimator.meters.port import ZONES
 from estimator.training.impossible import set_aside
+from estimator.training.tables import files_of, read_table, readable
 
-FEATURE_UNITS = {"cpu_seconds": "s", "cycles": "1", "instructions": "1", "cache_misses": "1"}
-REQUIRED = ("timestamp_seconds", "node", "interval_seconds", "n_cpu")
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How many CPUs a node has in its rows, of those set aside too.
+
+    rows: by number of CPUs. changes: how often it is another than in the row before.
+    """
+
+    rows: Mapping[int, int]
+    changes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
     """The usable rows in the order of time, node after node.
 
-    frame: the columns of DESIGN section 6 as float64, NaN for what is not measured, node as text. features,
-    zones: those with a measurement in some row. set_aside: rows left out, by reason. source: the files;
-    sha256: of the file, or of all the files' hashes where there are several.
+    frame: REQUIRED of tables.py, features and <zone>_joules as float64, NaN for what is not measured, node as
+    text. features, zones: those with a measurement in some row. set_aside: rows left out, by reason. source:
+    the files; sha256: of the file, or of all the files' hashes where there are several. sizes: by node.
     """
 
     frame: pd.DataFrame
@@ -34,6 +43,7 @@ class Samples:
     set_aside: Mapping[str, int]
     source: str
     sha256: str
+    sizes: Mapping[str, Sizes] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -44,74 +54,48 @@ class Samples:
 
     def watts(self, zone: str) -> npt.NDArray[np.float64]:
         """The zone's measured power in each row, NaN where it was not; shape (n,)."""
-        joules = self.frame[f"{zone}_joules"].to_numpy(dtype=np.float64)
-        return np.asarray(joules / self.frame["interval_seconds"].to_numpy(dtype=np.float64))
+        return watts_of(self.frame, zone)
 
 
-def read_samples(paths: Sequence[Path], max_hertz: float | None = None) -> Samples:
+def watts_of(frame: pd.DataFrame, zone: str) -> npt.NDArray[np.float64]:
+    """A zone's measured power in each row of a samples table, NaN where it was not; shape (n,)."""
+    joules = frame[f"{zone}_joules"].to_numpy(dtype=np.float64)
+    return np.asarray(joules / frame["interval_seconds"].to_numpy(dtype=np.float64))
+
+
+def read_samples(paths: Sequence[Path]) -> Samples:
     """Read tables (CSV or Parquet; a directory stands for the node tables of a recording) into one.
 
-    max_hertz: the highest possible clock, if it is known better than impossible.MAX_HERTZ. Raises UsageError,
-    naming the file, for what cannot be read or lacks a column.
+    Raises SamplesInvalid, naming the file, for what cannot be read or lacks a column.
     """
-    files = [file for path in paths for file in _files(path)]
-    frame = pd.concat([_read(file) for file in files], ignore_index=True)
-    return clean_samples(frame, ", ".join(map(str, paths)), _sha256(files), max_hertz)
+    files = [file for path in paths for file in files_of(path)]
+    frame = pd.concat([read_table(file) for file in files], ignore_index=True)
+    return _checked(frame, ", ".join(map(str, paths)), _sha256(files))
 
 
-def clean_samples(
-    frame: pd.DataFrame, source: str = "frame", sha256: str = "", max_hertz: float | None = None
-) -> Samples:
-    """The same for a table that is in memory already. Raises UsageError where a column lacks."""
-    _require(frame, source)
-    frame = frame.reset_index(drop=True)
-    zones = [zone for zone in ZONES if f"{zone}_joules" in frame]
-    numbers = ["interval_seconds", "timestamp_seconds", "n_cpu", *(f"{zone}_joules" for zone in zones)]
-    numbers += [name for name in FEATURE_UNITS if name in frame]
-    table = frame[["node"]].astype(str).join(frame[numbers].apply(pd.to_numeric, errors="coerce"))
-    table = table.astype(dict.fromkeys(numbers, np.float64))
+def clean_samples(frame: pd.DataFrame, source: str = "frame", sha256: str = "") -> Samples:
+    """The same for a table that is in memory already. Raises SamplesInvalid where a column lacks."""
+    return _checked(readable(frame, source), source, sha256)
+
+
+def _checked(frame: pd.DataFrame, source: str, sha256: str) -> Samples:
+    """The rows that can be, of a table of numbers; what stood there and was none is infinite."""
+    table = frame.reset_index(drop=True)
     # A zone that never shows any energy is not measured, whatever the column says.
-    zones = [zone for zone in zones if (table[f"{zone}_joules"] > 0).any()]
-    unreadable = (table[numbers].isna() & frame[numbers].notna()).any(axis=1)
+    joules = {zone: table[f"{zone}_joules"] for zone in ZONES if f"{zone}_joules" in table}
+    zones = [zone for zone, column in joules.items() if (column > 0).any()]
     table = table.sort_values(["node", "timestamp_seconds"], kind="stable")
-    kept, counts = set_aside(table, unreadable, zones, max_hertz)
-    features = tuple(name for name in FEATURE_UNITS if name in kept and kept[name].notna().any())
+    kept, counts = set_aside(table, zones)
+    features = tuple(name for name in PREDICTORS if name in kept and kept[name].notna().any())
     measured = tuple(zone for zone in zones if kept[f"{zone}_joules"].notna().any())
-    return Samples(kept.reset_index(drop=True), features, measured, counts, source, sha256)
+    sizes = {str(node): _sizes(n_cpu) for node, n_cpu in table.groupby("node")["n_cpu"]}
+    return Samples(kept.reset_index(drop=True), features, measured, counts, source, sha256, sizes)
 
 
-def _files(path: Path) -> list[Path]:
-    """The files of a directory: a recording's node tables, or else all its tables."""
-    if not path.is_dir():
-        return [path]
-    found = sorted(path.glob("samples*.parquet")) or sorted([*path.glob("*.parquet"), *path.glob("*.csv")])
-    if not found:
-        raise UsageError(f"table {path}: wanted CSV or Parquet files, found none; record some first")
-    return found
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except (OSError, ValueError) as error:  # pandas' and pyarrow's errors are ValueErrors or OSErrors
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> UsageError:
-    reason = " ".join(str(error).split())
-    return UsageError(f"table {path} cannot be read: {reason}; give a CSV or Parquet samples table")
-
-
-def _require(frame: pd.DataFrame, source: str) -> None:
-    missing = [name for name in REQUIRED if name not in frame]
-    if missing:
-        raise UsageError(
-            f"table {source}: no column {', '.join(missing)}; DESIGN section 6 lists what belongs in it"
-        )
-    if not any(name in frame for name in FEATURE_UNITS):
-        raise UsageError(
-            f"table {source}: no feature among {', '.join(FEATURE_UNITS)}; nothing to predict from"
-        )
+def _sizes(n_cpu: pd.Series) -> Sizes:
+    told = n_cpu[np.isfinite(n_cpu) & (n_cpu >= 1)].astype(np.int64)
+    rows = {int(size): int(count) for size, count in told.value_counts(sort=False).sort_index().items()}
+    return Sizes(rows, int((told.diff().fillna(0) != 0).sum()))
 
 
 def _sha256(files: Sequence[Path]) -> str:

@@ -1,6 +1,7 @@
-"""The shipped models for bare metal: `python -m estimator.training.shipped --output models/`.
+"""The shipped models for bare metal:
+`python -m estimator.training.shipped --output models/ --pictures docs/images/`.
 
-Trains on tests/data/nx12_train.csv what `podjoule train` would, and writes one JSON file and one card each.
+Trains on tests/data/nx12_train.csv what `podjoule train` would, and writes JSON, card and picture of each.
 tests/data/README.md says where the table comes from.
 """
 
@@ -13,13 +14,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from estimator.model_card import render_card
-from estimator.model_file import parse_model, render_model
-from estimator.power_model import PowerModel
+from estimator.model.file import parse_model, render_model
+from estimator.model.power_model import PowerModel
+from estimator.training.model_card import render_card
+from estimator.training.plots import power_against_load
 from estimator.training.samples import Samples, read_samples
 from estimator.training.train import UNKNOWN_MACHINE, Recipe, Title, train
 
-COMMAND = "python -m estimator.training.shipped --output models/"
+COMMAND = "python -m estimator.training.shipped --output models/ --pictures docs/images/"
 TABLE = "nx12_train.csv"
 # Stated, not the clock's; moves when the table or the method does.
 CREATED = "2026-11-21"
@@ -35,14 +37,18 @@ MACHINE = {
     "tdp_watts": 270.0,
 }
 RECIPES = {
-    "bare-metal-counters": Recipe(features=("cycles", "instructions", "cache_misses")),
+    "bare-metal-counters": Recipe(),
     "bare-metal-cpu-time": Recipe(features=("cpu_seconds",)),
 }
 
 
-def build(data: Path) -> dict[str, str]:
+def read(data: Path) -> Samples:
+    """The table that all of them rest on."""
+    return replace(read_samples([data / TABLE]), source=f"tests/data/{TABLE}")
+
+
+def build(samples: Samples) -> dict[str, str]:
     """Every model's JSON by name."""
-    samples = replace(read_samples([data / TABLE]), source=f"tests/data/{TABLE}")
     return {name: _build(name, recipe, samples) for name, recipe in RECIPES.items()}
 
 
@@ -57,17 +63,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--output", type=Path, required=True, help="where the models and their cards go")
     parser.add_argument("--data", type=Path, default=Path("tests/data"), help="where the table is")
+    parser.add_argument("--pictures", type=Path, metavar="DIR", help="where pictures of their data go, too")
     options = parser.parse_args(arguments)
-    models = build(options.data)
+    samples = read(options.data)
+    models = build(samples)
     for name, text in models.items():
         model = parse_model(f"{name}.json", text)
         (options.output / f"{name}.json").write_text(text, encoding="utf-8")
         (options.output / f"{name}.md").write_text(_card(model, text), encoding="utf-8")
+        if options.pictures:
+            (options.pictures / f"{name}.png").write_bytes(power_against_load(samples.frame, model).png())
     sys.stdout.write(f"{len(models)} models in {options.output}\n")
 
 
 def _card(model: PowerModel, text: str) -> str:
-    return render_card(model, json.loads(text), COMMAND)
+    return render_card(model, json.loads(text), COMMAND, f"../docs/images/{model.name}.png")
 
 
 if __name__ == "__main__":

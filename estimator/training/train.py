@@ -9,15 +9,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ebpf.errors import UsageError
-from estimator.model_file import parse_model, render_model
-from estimator.power_model import PowerModel
-from estimator.scores import Score
+from estimator.errors import ArgumentInvalid, SamplesInvalid
+from estimator.features import PREDICTORS
+from estimator.model.file import parse_model, render_model
+from estimator.model.power_model import PowerModel
+from estimator.training.accuracy import Score
 from estimator.training.blocks import BLOCKS, LATER, later_part
 from estimator.training.evaluate import evaluate
-from estimator.training.features import choose_features, envelope, has_features
-from estimator.training.samples import FEATURE_UNITS, Samples
-from estimator.training.zone_fit import KINDS, ZoneFit, fit_zone
+from estimator.training.machines import require_one_machine
+from estimator.training.plausible import require_plausible
+from estimator.training.rates import choose_features, envelope, has_features
+from estimator.training.requirements import require_enough
+from estimator.training.samples import Samples
+from estimator.training.zone_fit import KINDS, LEAST_ROWS, ZoneFit, fit_zone, usable_rows
 
 UNKNOWN_MACHINE: Mapping[str, Any] = dict.fromkeys(
     ("vendor", "family", "model", "microarchitecture", "cores", "sockets", "tdp_watts")
@@ -26,11 +30,15 @@ UNKNOWN_MACHINE: Mapping[str, Any] = dict.fromkeys(
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What to train: zones and features, by default what the table can give; kind linear, trees or auto."""
+    """What to train: zones and features, by default what the table can give; kind linear, trees or auto.
+
+    least_rows: usable rows of the whole table without which nothing is trained.
+    """
 
     zones: Sequence[str] = ()
     features: Sequence[str] = ()
     kind: str = "auto"
+    least_rows: int = LEAST_ROWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,35 +51,48 @@ class Title:
 
 
 def train(samples: Samples, recipe: Recipe, title: Title) -> dict[str, Any]:
-    """Everything but schema and hash of a model file, for estimator.model_file.render_model.
+    """Everything but schema and hash of a model file, for estimator.model.file.render_model.
 
     Each zone's kind is chosen on blocks of time held out. Scores: time_blocked_cv, each of 5 blocks predicted
     by the others; later_part, the last 30 % of the time by a model that was trained, and whose kind was
-    chosen, on the rest. The model itself rests on all rows. Raises UsageError for zones, features or a kind
-    that cannot be had, and for tables that are too short.
+    chosen, on the rest. The model itself rests on all rows. Raises ArgumentInvalid for zones, features or a
+    kind that cannot be had, SamplesInvalid for tables that are too short or of machines of different size.
     """
+    _require_rows(samples)
     zones, features = _zones(samples, recipe.zones), choose_features(samples, recipe.features)
     if recipe.kind not in (*KINDS, "auto"):
-        raise UsageError(f"--kind: found {recipe.kind!r}; allowed: {', '.join(KINDS)}, auto")
-    fits = _fit(samples.frame, zones, features, recipe.kind)
+        raise ArgumentInvalid("kind", f"found {recipe.kind!r}; allowed: {', '.join(KINDS)}, auto")
+    require_one_machine(samples)
+    require_plausible(samples.frame, samples.source)
+    for zone in zones:
+        require_enough(samples, zone, features, recipe.least_rows)
+    fits = _fit(samples.frame, zones, features, recipe.kind, recipe.least_rows)
     scores = {
         "time_blocked_cv": {zone: fit.cv_score for zone, fit in fits.items()},
-        "later_part": _score_later(samples, zones, features, recipe.kind, title),
+        "later_part": _score_later(samples, zones, features, recipe, title),
     }
     return _content(samples, features, fits, title, scores)
 
 
-def _fit(frame: pd.DataFrame, zones: Sequence[str], features: Sequence[str], kind: str) -> dict[str, ZoneFit]:
-    return {zone: fit_zone(frame, zone, features, kind) for zone in zones}
+def _fit(
+    frame: pd.DataFrame, zones: Sequence[str], features: Sequence[str], kind: str, least: int
+) -> dict[str, ZoneFit]:
+    return {zone: fit_zone(frame, zone, features, kind, least) for zone in zones}
 
 
 def _score_later(
-    samples: Samples, zones: Sequence[str], features: Sequence[str], kind: str, title: Title
+    samples: Samples, zones: Sequence[str], features: Sequence[str], recipe: Recipe, title: Title
 ) -> dict[str, Score]:
-    """The later part of the table as predicted by a model of the earlier one, through a model file."""
+    """The later part of the table as predicted by a model of the earlier one, through a model file.
+
+    Empty where too few of the usable rows are in the earlier part.
+    """
     earlier, later = later_part(samples.frame["timestamp_seconds"].to_numpy(dtype=np.float64))
-    frame = samples.rows(earlier)
-    model = as_model(_content(samples, features, _fit(frame, zones, features, kind), title, {}, frame))
+    frame, least = samples.rows(earlier), round((1 - LATER) * recipe.least_rows)
+    if any(len(usable_rows(frame, zone, features)) < max(BLOCKS, least) for zone in zones):
+        return {}
+    fits = _fit(frame, zones, features, recipe.kind, least)
+    model = as_model(_content(samples, features, fits, title, {}, frame))
     evaluation = evaluate(model, samples.rows(later))
     outside = int(evaluation.outside.sum())
     return {zone: {**score, "rows_outside_envelope": outside} for zone, score in evaluation.scores.items()}
@@ -95,7 +116,7 @@ def _content(
         "name": title.name,
         "created": title.created,
         "machine": dict(title.machine),
-        "features": {name: FEATURE_UNITS[name] for name in features},
+        "features": {name: PREDICTORS[name].unit if name in PREDICTORS else "1" for name in features},
         "zones": {zone: fit.document for zone, fit in fits.items()},
         "envelope": envelope(rows[has_features(rows, features)], _with_cpu_time(samples, features)),
         "scores": scores,
@@ -107,7 +128,7 @@ def _with_cpu_time(samples: Samples, features: Sequence[str]) -> tuple[str, ...]
     """The envelope is told for CPU time too, wherever it is measured."""
     return tuple(
         name
-        for name in FEATURE_UNITS
+        for name in PREDICTORS
         if name in features or (name == "cpu_seconds" and name in samples.features)
     )
 
@@ -130,11 +151,22 @@ def _provenance(samples: Samples, fits: Mapping[str, ZoneFit]) -> dict[str, Any]
     }
 
 
+def _require_rows(samples: Samples) -> None:
+    if not len(samples):
+        why = ", ".join(f"{count} {reason}" for reason, count in samples.set_aside.items())
+        raise SamplesInvalid(f"{samples.source}: no row can be used: {why or 'there is none'}")
+
+
 def _zones(samples: Samples, wanted: Sequence[str]) -> tuple[str, ...]:
+    if not samples.zones:
+        raise SamplesInvalid(
+            f"{samples.source}: no energy is measured: no column such as package_joules holds more than 0;"
+            " record where there is a meter"
+        )
     lacking = [zone for zone in wanted if zone not in samples.zones]
-    if lacking or not samples.zones:
-        raise UsageError(
-            f"--zones: {', '.join(lacking) or 'any zone'} not measured in {samples.source}; "
-            f"it holds {', '.join(samples.zones) or 'none'}"
+    if lacking:
+        raise ArgumentInvalid(
+            "zones",
+            f"{', '.join(lacking)} not measured in {samples.source}; it holds {', '.join(samples.zones)}",
         )
     return tuple(wanted) or samples.zones

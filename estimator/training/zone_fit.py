@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
+from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from ebpf.errors import UsageError
 from estimator.energy import FloatArray
-from estimator.scores import Score
+from estimator.training.accuracy import Score, load_of_rows, score_rows
 from estimator.training.blocks import time_blocks
 from estimator.training.conformal import Margins, margins
 from estimator.training.export import linear_zone, sharing, trees_zone
-from estimator.training.features import POWERS, Rates, extends_along, has_features
-from estimator.training.frame_scores import load_of_rows, score_rows
 from estimator.training.linear_power import LinearPower
+from estimator.training.rates import Rates, extends_along, has_features, powers_of
 from estimator.training.trees_power import TreesPower
 
 KINDS = ("linear", "trees")
@@ -49,24 +49,29 @@ def make_zone_pipeline(kind: str, zone: str, features: Sequence[str]) -> Pipelin
     extends = [name in along for name in features]
     if kind == "linear":
         return make_pipeline(Rates(features), LinearPower([(1.0,)] * len(features), extends))
-    return make_pipeline(Rates(features), TreesPower([POWERS[name] for name in features], extends))
+    return make_pipeline(Rates(features), TreesPower([powers_of(name) for name in features], extends))
 
 
-def fit_zone(frame: pd.DataFrame, zone: str, features: Sequence[str], kind: str = "auto") -> ZoneFit:
+def fit_zone(
+    frame: pd.DataFrame, zone: str, features: Sequence[str], kind: str = "auto", least: int = LEAST_ROWS
+) -> ZoneFit:
     """Choose the kind (unless it is told), fit it to all usable rows and measure how far off it may be.
 
-    Raises UsageError for fewer than 100 usable rows.
+    Raises UsageError for fewer usable rows than the least.
     """
     rows = usable_rows(frame, zone, features)
-    if len(rows) < LEAST_ROWS:
+    if len(rows) < least:
+        part = "" if least == LEAST_ROWS else f" in the first {least / LEAST_ROWS:.0%} of the time"
         raise UsageError(
-            f"zone {zone}: {len(rows)} usable rows with {', '.join(features)}, "
-            f"wanted {LEAST_ROWS}; record longer"
+            f"zone {zone}: {len(rows)} usable rows with {', '.join(features)}{part}, "
+            f"wanted {least}; record longer"
         )
     watts = _watts_per_cpu(rows, zone)
     tried = KINDS if kind == "auto" else (kind,)
+    blocks = list(time_blocks(rows["timestamp_seconds"].to_numpy(dtype=np.float64)))
     held_out = {
-        name: _predict_held_out(make_zone_pipeline(name, zone, features), rows, watts) for name in tried
+        name: cross_val_predict(make_zone_pipeline(name, zone, features), rows, watts, cv=blocks)
+        for name in tried
     }
     n_cpu = rows["n_cpu"].to_numpy(dtype=np.float64)
     mae = {name: float((np.abs(predicted - watts) * n_cpu).mean()) for name, predicted in held_out.items()}
@@ -95,15 +100,6 @@ def usable_rows(frame: pd.DataFrame, zone: str, features: Sequence[str]) -> pd.D
 
 def _watts_per_cpu(rows: pd.DataFrame, zone: str) -> FloatArray:
     return np.asarray(rows[f"{zone}_joules"] / rows["interval_seconds"] / rows["n_cpu"], dtype=np.float64)
-
-
-def _predict_held_out(pipeline: Pipeline, rows: pd.DataFrame, watts: FloatArray) -> FloatArray:
-    """Each block of time as predicted by the others."""
-    predicted = np.empty(len(rows))
-    for train, test in time_blocks(rows["timestamp_seconds"].to_numpy(dtype=np.float64)):
-        fitted = clone(pipeline).fit(rows.iloc[train], watts[train])
-        predicted[test] = fitted.predict(rows.iloc[test])
-    return predicted
 
 
 def _errors_outside(pipeline: Pipeline, rows: pd.DataFrame, watts: FloatArray) -> list[FloatArray]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from operator import attrgetter
 
 from exporter.top.frame import Row
 from exporter.top.units import GRAMS, JOULES, UNKNOWN, WATTS, digits, hundredths, money, percent, scaled
@@ -30,7 +32,7 @@ def columns(by: str, rows: Sequence[Row], currency: str) -> list[Column]:
     """All there are for a grouping, in their order; those without a known value give way first."""
     made = [_name(), *_places(by), *_figures()]
     if currency:
-        made.append(Column("cost", f"{currency}/H", 8, 9, lambda row: money(row.cost_per_hour), _cost))
+        made.append(_figure("cost", f"{currency}/H", 8, 9, money, "cost_per_hour"))
     return [column if _says_something(column, rows) else _last(column) for column in made]
 
 
@@ -85,31 +87,22 @@ def _text(key: str, title: str, text: Callable[[Row], str]) -> Column:
 
 
 def _figures() -> list[Column]:
+    watts, joules, grams = (partial(scaled, scale=scale) for scale in (WATTS, JOULES, GRAMS))
     return [
-        Column("watts", "WATTS", 7, 1, lambda row: scaled(row.watts, WATTS), lambda row: row.watts),
-        Column("share", "SHARE", 6, 2, lambda row: percent(row.share), lambda row: row.share),
-        Column("joules", "JOULES", 7, 3, lambda row: scaled(row.joules, JOULES), lambda row: row.joules),
-        Column("cpu", "CPU", 6, 4, lambda row: hundredths(row.cores), lambda row: row.cores),
-        Column("ipc", "IPC", 5, 6, lambda row: hundredths(row.instructions_per_cycle), _ipc),
-        Column("mpki", "MPKI", 6, 7, lambda row: digits(row.misses_per_1000_instructions), _mpki),
-        Column("carbon", "CO2E/H", 7, 5, lambda row: scaled(row.grams_per_hour, GRAMS), _grams),
+        _figure("watts", "WATTS", 7, 1, watts, "watts"),
+        _figure("share", "SHARE", 6, 2, percent, "share"),
+        _figure("joules", "JOULES", 7, 3, joules, "joules"),
+        _figure("cpu", "CPU", 6, 4, hundredths, "cores"),
+        _figure("ipc", "IPC", 5, 6, hundredths, "instructions_per_cycle"),
+        _figure("mpki", "MPKI", 6, 7, digits, "misses_per_1000_instructions"),
+        _figure("carbon", "CO2E/H", 7, 5, grams, "grams_per_hour"),
     ]
 
 
-def _ipc(row: Row) -> float | None:
-    return row.instructions_per_cycle
-
-
-def _mpki(row: Row) -> float | None:
-    return row.misses_per_1000_instructions
-
-
-def _grams(row: Row) -> float | None:
-    return row.grams_per_hour
-
-
-def _cost(row: Row) -> float | None:
-    return row.cost_per_hour
+def _figure(
+    key: str, title: str, width: int, rank: int, show: Callable[[float | None], str], field: str
+) -> Column:
+    return Column(key, title, width, rank, lambda row: show(getattr(row, field)), attrgetter(field))
 
 
 def _says_something(column: Column, rows: Sequence[Row]) -> bool:
@@ -118,4 +111,4 @@ def _says_something(column: Column, rows: Sequence[Row]) -> bool:
 
 def _last(column: Column) -> Column:
     rank = column.rank if column.key in ("watts", "share", "joules") else _LAST + column.rank
-    return Column(column.key, column.title, column.width, rank, column.show, column.value, column.is_text)
+    return replace(column, rank=rank)

@@ -8,16 +8,17 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from ebpf.errors import UsageError
-from exporter.config import Config
-from exporter.kinds import duration
-from exporter.nearest import nearest
-from exporter.options import Option
+from exporter.configuration.config import Config
+from exporter.configuration.nearest import nearest
+from exporter.configuration.options import Option
+from exporter.configuration.value_types import duration
+from exporter.top.chosen_rows import SORTS, Choice
 from exporter.top.frame import Source
 from exporter.top.grouping import GROUPINGS
-from exporter.top.state import SORT_KEYS, State
 
 _INTERVAL = Option(
     "interval",
@@ -33,7 +34,7 @@ class Wanted:
     """What the command line says. tables: None where it does not say how many are printed, 0 for no end."""
 
     interval_seconds: float
-    state: State
+    choice: Choice
     url: str
     is_plain: bool
     tables: int | None
@@ -43,28 +44,36 @@ def top(arguments: argparse.Namespace, config: Config, environ: Mapping[str, str
     """Show who uses the energy until told to stop; the exit code."""
     wanted = _wanted(arguments)
     source = _open(arguments, config, wanted)
-    if wanted.is_plain or wanted.tables is not None or not _is_terminal(environ):
+    if _is_plain(wanted, environ):
         from exporter.top.plain import print_tables
 
         tables = 1 if wanted.tables is None else wanted.tables
         with contextlib.closing(source):
-            return print_tables(source, wanted.interval_seconds, wanted.state, tables, wanted.url)
-    from exporter.top.live import show
+            return print_tables(source, wanted.interval_seconds, wanted.choice, tables, wanted.url)
+    from exporter.top.app import show
 
-    coloured = not environ.get("NO_COLOR")  # https://no-color.org
-    return show(source, wanted.interval_seconds, wanted.state, coloured, wanted.url)
+    return show(source, wanted.interval_seconds, wanted.choice, wanted.url)
+
+
+def _is_plain(wanted: Wanted, environ: Mapping[str, str]) -> bool:
+    if wanted.is_plain or wanted.tables is not None or not _is_terminal(environ):
+        return True
+    if find_spec("textual") is None:
+        sys.stderr.write("podjoule top: one table; the live view comes with: pip install 'podjoule[top]'\n")
+        return True
+    return False
 
 
 def _wanted(arguments: argparse.Namespace) -> Wanted:
     interval = _INTERVAL.parse(arguments.interval, _INTERVAL.flag)
     if not isinstance(interval, float):
         raise TypeError("a duration is a float")
-    state = State(
+    choice = Choice(
         by=_one_of("by", arguments.by, GROUPINGS),
-        sort=_one_of("sort", arguments.sort, tuple(SORT_KEYS.values())),
+        sort=_one_of("sort", arguments.sort, SORTS),
         filter=arguments.filter,
     )
-    return Wanted(interval, state, arguments.url, arguments.plain, _tables(arguments.count))
+    return Wanted(interval, choice, arguments.url, arguments.plain, _tables(arguments.count))
 
 
 def _one_of(flag: str, found: str, allowed: Sequence[str]) -> str:

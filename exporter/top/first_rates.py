@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from estimator.energy import FloatArray
-from exporter.api.view import VALUES, Rows
-from exporter.ledger import Balances
+from exporter.books.ledger import Balances
+from exporter.serving.api.rows import rates
+from exporter.serving.api.view import VALUES, Rows
 
 _RATES = [VALUES.index(name) for name in ("cores", "instructions_per_cycle", "misses_per_1000_instructions")]
 
@@ -23,17 +24,10 @@ def with_first_rates(
     what it holds. Of one that was measured in a single tick we can.
     """
     values = rows.values.copy()
-    values[:, _RATES] = np.concatenate([_rates(each, interval_seconds, available) for each in balances])
+    values[:, _RATES] = np.concatenate([rates(_used(each), interval_seconds, available) for each in balances])
     return replace(rows, values=values)
 
 
-def _rates(balances: Balances, interval_seconds: float, available: frozenset[str]) -> FloatArray:
-    """In the order of _RATES, shape (n, 3); NaN where not known."""
-    rates = np.full((len(balances.accounts), len(_RATES)), np.nan)
-    rates[:, 0] = balances.cpu_seconds / interval_seconds
-    if {"instructions", "cycles"} <= available:
-        np.divide(balances.instructions, balances.cycles, out=rates[:, 1], where=balances.cycles > 0)
-    if {"instructions", "cache_misses"} <= available:
-        misses = 1000 * balances.cache_misses
-        np.divide(misses, balances.instructions, out=rates[:, 2], where=balances.instructions > 0)
-    return rates
+def _used(balances: Balances) -> FloatArray:
+    counters = (balances.cpu_seconds, balances.cycles, balances.instructions, balances.cache_misses)
+    return np.stack(counters, axis=1)

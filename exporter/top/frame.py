@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from exporter.api.view import TOP_KINDS
+from exporter.serving.api.view import is_top
 
 Document = Mapping[str, Any]
 Key = tuple[str, str]
@@ -45,18 +45,17 @@ class Row:
 
     @property
     def is_top(self) -> bool:
-        """Whether it is in no other row; see api_rows.is_top."""
-        return self.kind in TOP_KINDS or (self.kind == "container" and not self.pod)
+        """Whether it is in no other row; see api.view.is_top."""
+        return is_top(self.kind, self.pod)
 
 
 @dataclass(frozen=True, slots=True)
-class Zone:
+class NodeZone:
     """One zone over its paths, in watts. counted: whether it is part of the node's energy."""
 
     name: str
     watts: float | None
     idle_watts: float | None
-    active_watts: float | None
     counted: bool
 
 
@@ -79,7 +78,7 @@ class Node:
     active_watts: float | None
     unattributed_watts: float | None
     cpu_ratio: float | None
-    zones: Sequence[Zone]
+    zones: Sequence[NodeZone]
     currency: str
     by_process: bool
     interval_seconds: float
@@ -196,18 +195,13 @@ def _node(status: Document) -> Node:
     )
 
 
-def _zones(zones: Sequence[Document], counted: Sequence[str]) -> list[Zone]:
+def _zones(zones: Sequence[Document], counted: Sequence[str]) -> list[NodeZone]:
     """Each zone over its sockets, those that count first."""
-    names = list(dict.fromkeys(str(zone["zone"]) for zone in zones))
-    of_name = {name: [zone for zone in zones if zone["zone"] == name] for name in names}
+    of_name: dict[str, list[Document]] = {}
+    for zone in zones:
+        of_name.setdefault(str(zone["zone"]), []).append(zone)
     made = [
-        Zone(
-            name,
-            _sum(paths, "watts"),
-            _sum(paths, "idle_watts"),
-            _sum(paths, "active_watts"),
-            name in counted,
-        )
+        NodeZone(name, _sum(paths, "watts"), _sum(paths, "idle_watts"), name in counted)
         for name, paths in of_name.items()
     ]
     return sorted(made, key=lambda zone: not zone.counted)

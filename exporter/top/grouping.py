@@ -16,7 +16,7 @@ NAMESPACE = "namespace"  # the kind of a row that is a namespace's sum
 _KINDS = {
     "pod": ("pod",),
     "container": ("container",),
-    "unit": ("unit", "user", "kernel", "other", "vm"),
+    "unit": ("unit", "user", "kernel", "root", "job", "other", "vm"),
     "process": ("process",),
 }
 _SUMMED = ("watts", "share", "joules", "cores", "grams_per_hour", "cost_per_hour")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from exporter.durations import format_duration
-from exporter.top.frame import Frame, Node, Row, Zone
+from exporter.configuration.durations import format_duration
+from exporter.top.chosen_rows import Choice
+from exporter.top.frame import Frame, Node, NodeZone, Row
 from exporter.top.model import Model
-from exporter.top.state import State
-from exporter.top.text import Line, Piece, printable, shortened
+from exporter.top.text import BAD, DIM, FIGURE, GOOD, TITLE, WARN, Line
 from exporter.top.units import UNKNOWN, WATTS, percent, prose
 
 _STALE_INTERVALS, _STALE_SECONDS = 3, 10.0
-_SCOPE_CELLS = 26
+_SCOPE_CHARACTERS = 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,39 +48,37 @@ class Seen:
 def title(seen: Seen) -> Line:
     """Node, source, interval, health."""
     if seen.frame is None:
-        return (Piece("podjoule top", "title"), Piece(f"  {seen.where}"))
+        return (("podjoule top", TITLE), (f"  {seen.where}", ""))
     node = seen.frame.node
-    health = Piece("trouble", "bad") if seen.trouble else Piece("ok", "good")
     interval = format_duration(round(node.interval_seconds, 1))
     return (
-        Piece("podjoule top", "title"),
-        Piece(f"  {node.name}  "),
+        ("podjoule top", TITLE),
+        (f"  {node.name}  ", ""),
         source(node),
-        Piece(f"  every {interval}  last tick "),
-        health,
-        Piece(f"  {seen.where}" if seen.where else "", "dim"),
+        (f"  every {interval}  last tick ", ""),
+        ("trouble", BAD) if seen.trouble else ("ok", GOOD),
+        (f"  {seen.where}" if seen.where else "", DIM),
     )
 
 
-def source(node: Node) -> Piece:
+def source(node: Node) -> tuple[str, str]:
     """Whether the energy is measured or estimated, and by what."""
     if node.source == "none":
-        return Piece("energy not known", "bad")
+        return "energy not known", BAD
     if node.estimated:
-        return Piece(f"estimated by {node.model or 'a model'}", "warn")
-    return Piece(f"measured by {node.source}", "good")
+        return f"estimated by {node.model or 'a model'}", WARN
+    return f"measured by {node.source}", GOOD
 
 
 def node_line(node: Node) -> Line:
     """The node's watts in parts; an estimate's with its interval."""
-    pieces = [Piece("Node "), Piece(prose(node.watts, WATTS), "watts")]
+    pieces = [("Node ", ""), (prose(node.watts, WATTS), FIGURE)]
     if node.low_watts is not None and node.high_watts is not None:
-        pieces.append(Piece(f" ({prose(node.low_watts, WATTS)} to {prose(node.high_watts, WATTS)})"))
+        pieces.append((f" ({prose(node.low_watts, WATTS)} to {prose(node.high_watts, WATTS)})", ""))
     parts = [("idle", node.idle_watts), ("active", node.active_watts), ("nobody's", node.unattributed_watts)]
     for name, watts in parts:
-        pieces += [Piece(f"  {name} "), Piece(prose(watts, WATTS), "watts")]
-    pieces.append(Piece(f"  CPU {percent(node.cpu_ratio)}"))
-    return tuple(pieces)
+        pieces += [(f"  {name} ", ""), (prose(watts, WATTS), FIGURE)]
+    return (*pieces, (f"  CPU {percent(node.cpu_ratio)}", ""))
 
 
 def zone_line(node: Node) -> Line:
@@ -88,26 +86,35 @@ def zone_line(node: Node) -> Line:
     counted = [_zone(zone) for zone in node.zones if zone.counted]
     others = [_zone(zone) for zone in node.zones if not zone.counted]
     also = f"  also {'  '.join(others)}" if others else ""
-    return (Piece(f"Zones {'  '.join(counted) or UNKNOWN}{also}"),)
+    return ((f"Zones {'  '.join(counted) or UNKNOWN}{also}", ""),)
 
 
-def shown_line(state: State, model: Model) -> Line:
+def shown_line(choice: Choice, model: Model, is_paused: bool = False, is_editing: bool = False) -> Line:
     """What the table holds: by what, inside of what, in which order, found by what."""
     direction = "up" if model.ascending else "down"
-    pieces = [Piece(f"By {state.showing}", "title")]
-    pieces += [Piece("  PAUSED", "warn")] if state.is_paused else []
-    pieces.append(Piece(f"  sort {model.sort} {direction}"))
-    if state.filter or state.is_editing:
-        pieces += [Piece("  filter "), Piece(state.filter, "warn")]
-        pieces.append(Piece(f"  {len(model.rows)} of {model.total}"))
+    pieces = [(f"By {choice.showing}", TITLE), ("  PAUSED" if is_paused else "", WARN)]
+    pieces.append((f"  sort {model.sort} {direction}", ""))
+    if choice.filter or is_editing:
+        pieces += [("  filter ", ""), (choice.filter, WARN), (f"  {len(model.rows)} of {model.total}", "")]
     else:
-        pieces.append(Piece(f"  {model.total} rows"))
-    return (*pieces, *(Piece(f"  in {_described(row)}") for row in reversed(state.scopes)))
+        pieces.append((f"  {model.total} rows", ""))
+    return (*pieces, *((f"  in {_described(row)}", "") for row in reversed(choice.scopes)))
 
 
-def _zone(zone: Zone) -> str:
+def nothing(seen: Seen, choice: Choice) -> str:
+    """Why there are no rows."""
+    if seen.frame is None:
+        return "" if seen.trouble else "waiting for the first measurement"
+    if choice.filter:
+        return "no row is found by this filter; Esc shows all"
+    return "nothing has used any CPU here yet" if choice.scopes else f"there is no {choice.by} here yet"
+
+
+def _zone(zone: NodeZone) -> str:
     return f"{zone.name} {prose(zone.watts, WATTS)} (idle {prose(zone.idle_watts, WATTS)})"
 
 
 def _described(row: Row) -> str:
-    return f"{row.kind} {shortened(printable(row.name), _SCOPE_CELLS)}"
+    name, front = row.name, _SCOPE_CHARACTERS // 2
+    is_long = len(name) > _SCOPE_CHARACTERS
+    return f"{row.kind} " + (f"{name[:front]}…{name[front + 1 - _SCOPE_CHARACTERS :]}" if is_long else name)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from exporter.top.chosen_rows import Choice
 from exporter.top.columns import Column, columns, fitting, ordered
 from exporter.top.frame import Frame, Row
 from exporter.top.grouping import grouped, matcher
-from exporter.top.state import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,14 @@ class Model:
     ascending: bool
 
 
-def make_model(frame: Frame | None, state: State, room: int | None) -> Model:
+def make_model(frame: Frame | None, choice: Choice, room: int | None) -> Model:
     """The table of a frame in so many cells, None for no bound; without a frame there are no rows."""
-    found = grouped(frame, state.by, state.scope) if frame else []
-    matches = matcher(state.filter)
-    kept = [row for row in found if matches(row)] if state.filter else found
-    known = columns(state.showing, kept, frame.node.currency if frame else "")
+    found = grouped(frame, choice.by, choice.scope) if frame else []
+    matches = matcher(choice.filter)
+    kept = [row for row in found if matches(row)] if choice.filter else found
+    known = columns(choice.showing, kept, frame.node.currency if frame else "")
     # What another grouping was sorted by may be no column of this one.
-    sort = next((column for column in known if column.key == state.sort), None)
-    ascending = state.ascending if sort else False
+    sort = next((column for column in known if column.key == choice.sort), None)
+    ascending = choice.ascending if sort else False
     sort = sort or next(column for column in known if column.key == "watts")
     return Model(ordered(kept, sort, ascending), len(found), fitting(known, room), sort.key, ascending)

@@ -6,17 +6,18 @@ import json
 import time
 from dataclasses import replace
 
-from exporter.api.observer import Observer, Round
-from exporter.api.query import WorkloadsQuery
-from exporter.api.rows import SHOWN_KINDS
-from exporter.api.status import status
-from exporter.api.view import Rows, View
-from exporter.api.workloads import WorkloadsWriter
-from exporter.assembly import assemble
-from exporter.config import Config
-from exporter.measurement import Measurement, Tick
-from exporter.register import Lifetimes
-from exporter.sections import LEVELS, State
+from exporter.books.row_lifetimes import Lifetimes
+from exporter.configuration.config import Config
+from exporter.configuration.option_tree import LEVELS, State
+from exporter.serving.api.observer import Observer
+from exporter.serving.api.query import WorkloadsQuery
+from exporter.serving.api.rows import SHOWN_KINDS
+from exporter.serving.api.status import status
+from exporter.serving.api.view import Rows, View
+from exporter.serving.api.workloads_answer import WorkloadsWriter
+from exporter.tick.assembly import assemble
+from exporter.tick.measurement import Measurement, Tick
+from exporter.tick.ticker import Round
 from exporter.top.first_rates import with_first_rates
 from exporter.top.frame import Frame, Unanswered, make_frame
 
@@ -55,7 +56,7 @@ class LocalSource:
 
     def _frame(self, tick: Tick, began: float) -> Frame:
         now = time.monotonic()
-        when = Round(self._number, self._interval_seconds, now - began, began)
+        when = Round(self._number, self._interval_seconds, now - began, 0.0, began)
         view = self._observer.observe(tick, when)
         if tick.interval_seconds > 0 and not self._has_measured:
             self._has_measured = True
@@ -75,7 +76,7 @@ def open_local(config: Config, interval_seconds: float) -> LocalSource:
     """A measurement with these options, and by process. Raises what `assemble` raises."""
     measurement = assemble(for_top(config))
     measurement.set_lifetimes(
-        Lifetimes(config.monitor.terminated_ttl_seconds, naming_seconds=_NAMING_PART * interval_seconds)
+        Lifetimes(config.monitor.terminated_ttl_seconds, silence_seconds=_NAMING_PART * interval_seconds)
     )
     return LocalSource(measurement, config.kube.node_name, interval_seconds)
 

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import json
-import ssl
-import time
-import zlib
 from dataclasses import dataclass, replace
-from http.client import HTTPException, HTTPResponse
-from io import BytesIO
 from pathlib import Path
-from typing import NoReturn
-from urllib.error import HTTPError, URLError
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
-from urllib.request import HTTPSHandler, Request, build_opener
 
 from ebpf.errors import UsageError
-from ebpf.version import VERSION
+from exporter.http_client import Limits, RequestFailed, Tls, get, open_manager
 from exporter.top.frame import Document, Frame, Unanswered, make_frame
 
-_TIMEOUT_SECONDS, _DEADLINE_SECONDS = 5.0, 20.0
-_MAX_BYTES = 256 * 1024 * 1024
+if TYPE_CHECKING:
+    from urllib3 import PoolManager
+
+_LIMITS = Limits(connect=5.0, read=5.0, whole=20.0, max_bytes=256 * 1024 * 1024)
 _API = "/api/v1/"
 _NO_ROWS: Document = {"workloads": ()}
 
@@ -45,8 +39,8 @@ class UrlSource:
 
     def __init__(self, access: Access) -> None:
         self.url = base_url(access.url)
-        self._authorization = _authorization(access)
-        self._opener = build_opener(HTTPSHandler(context=_tls(access.ca_file)))
+        self._headers = {"Accept-Encoding": "gzip", **_authorization(access)}
+        self._manager = _manager(self.url, access.ca_file)
         self._last: Frame | None = None
 
     def read(self) -> Frame:
@@ -58,7 +52,8 @@ class UrlSource:
         return self._last
 
     def close(self) -> None:
-        """There is nothing open between two reads."""
+        """Let go of the connection."""
+        self._manager.clear()
 
     def _next(self, status: Document) -> Frame:
         last = self._last
@@ -82,23 +77,10 @@ class UrlSource:
         return document
 
     def _fetch(self, url: str) -> bytes:
-        headers = {
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip",
-            "User-Agent": f"podjoule/{VERSION}",
-        }
-        request = Request(url, headers=headers)  # noqa: S310  base_url takes http and https alone
-        if self._authorization:
-            # Unlike other headers it does not follow a redirect to wherever that leads.
-            request.add_unredirected_header("Authorization", self._authorization)
         try:
-            with self._opener.open(request, timeout=_TIMEOUT_SECONDS) as response:
-                return _unpacked(response, _read(url, response))
-        except HTTPError as error:
-            with error:
-                raise Unanswered(_refused(self.url, error)) from None
-        except (OSError, HTTPException, EOFError, zlib.error) as error:
-            raise Unanswered(_unreachable(self.url, error)) from None
+            return get(self._manager, url, self._headers, _LIMITS)
+        except RequestFailed as failed:
+            raise Unanswered(_said(self.url, failed)) from None
 
 
 def base_url(text: str) -> str:
@@ -120,65 +102,39 @@ def base_url(text: str) -> str:
     return url.rstrip("/").removesuffix("/metrics").rstrip("/")
 
 
-def _authorization(access: Access) -> str:
+def _authorization(access: Access) -> dict[str, str]:
     if bool(access.user) != (access.password_file is not None):
         raise UsageError("--user and --password-file go together; one of them is missing")
     if access.password_file is None:
-        return ""
+        return {}
     if ":" in access.user:
         raise UsageError("--user: a user of HTTP basic authentication holds no colon")
     try:
         password = access.password_file.read_text().rstrip("\r\n")
     except (OSError, ValueError) as error:
         raise UsageError(f"--password-file {access.password_file}: cannot be read: {error}") from None
-    return "Basic " + base64.b64encode(f"{access.user}:{password}".encode()).decode()
+    return {"Authorization": "Basic " + base64.b64encode(f"{access.user}:{password}".encode()).decode()}
 
 
-def _tls(ca_file: Path | None) -> ssl.SSLContext:
+def _manager(url: str, ca_file: Path | None) -> PoolManager:
     try:
-        return ssl.create_default_context(cafile=ca_file)
-    except OSError as error:  # also ssl.SSLError
-        raise UsageError(f"--ca-file {ca_file}: no certificates can be read from it: {error}") from None
+        return open_manager(url, Tls(ca_file) if ca_file else None)
+    except RequestFailed as failed:
+        raise UsageError(f"--ca-file {ca_file}: {failed}") from None
 
 
-def _read(url: str, response: HTTPResponse) -> bytes:
-    began, chunks, size = time.monotonic(), [], 0
-    while chunk := response.read1(65_536):
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > _MAX_BYTES or time.monotonic() - began > _DEADLINE_SECONDS:
-            raise Unanswered(f"{url}: not whole after {size} bytes and {time.monotonic() - began:.0f} s")
-    return b"".join(chunks)
-
-
-def _unpacked(response: HTTPResponse, body: bytes) -> bytes:
-    if response.headers.get("Content-Encoding") != "gzip":
-        return body
-    with gzip.GzipFile(fileobj=BytesIO(body)) as packed:
-        whole = packed.read(_MAX_BYTES + 1)
-    if len(whole) > _MAX_BYTES:
-        raise Unanswered(f"the answer has more than {_MAX_BYTES} bytes")
-    return whole
-
-
-def _refused(url: str, error: HTTPError) -> str:
-    if error.code in (401, 403):
-        return f"{url} answers {error.code}: give --user and --password-file"
-    if error.code == 404:
+def _said(url: str, failed: RequestFailed) -> str:
+    if failed.status in (401, 403):
+        return f"{url} answers {failed.status}: give --user and --password-file"
+    if failed.status == 404:
         return f"{url} has no {_API}; is it podjoule?"
-    if error.code == 503:
+    if failed.status == 503:
         return f"{url} has started; its first measurement is not done yet"
-    return f"{url} answers {error.code} {error.reason}"
-
-
-def _unreachable(url: str, error: Exception) -> str:
-    cause = error.reason if isinstance(error, URLError) else error
-    if isinstance(cause, TimeoutError):
-        return f"{url} does not answer within {_TIMEOUT_SECONDS:.0f} s"
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"{url}: certificate not trusted: {cause.verify_message}; --ca-file names its authority"
-    why = cause.strerror if isinstance(cause, OSError) and cause.strerror else cause
-    return f"{url} cannot be reached: {why}"
+    if failed.kind == "tls":
+        return f"{url}: certificate not trusted: {failed}; --ca-file names its authority"
+    if failed.kind in ("unreachable", "cut", "unusable"):
+        return f"{url} cannot be reached: {failed}"
+    return f"{url}: {failed}"
 
 
 def _refuse(constant: str) -> NoReturn:

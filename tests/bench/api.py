@@ -12,13 +12,12 @@ import tracemalloc
 
 import numpy as np
 
-from exporter.accounts import Account
-from exporter.api.history import N_SLOTS, SLOT_SECONDS, History, Spent
-from exporter.api.routes import Api
-from exporter.tick_page import TickPage
-from exporter.ticker import Ticker
-from exporter.web.ui_files import UiFiles
-from exporter.workloads import Workload
+from exporter.names.accounts import Account
+from exporter.names.workloads import Workload
+from exporter.serving.api.history import N_SLOTS, SLOT_SECONDS, History, Spent
+from exporter.serving.api.routes import Api
+from exporter.serving.page.ui_files import UiFiles
+from exporter.serving.publisher import TickPage
 from tests.exporter.nodes import Node, in_pod
 
 PODS, RUNS = 1_000, 15
@@ -37,7 +36,7 @@ class _Crowd:
     def __init__(self) -> None:
         self._now = 1_000.0
         self.node = Node(zones=("package", "dram"))
-        self.node.ticker = Ticker(self.node.config, self.node.measurement, lambda: self._now)
+        self.node.begin(lambda: self._now)
         for n in range(PODS):
             self.node.source.add(in_pod(n, n))
 
@@ -49,8 +48,8 @@ class _Crowd:
         self.node.source.advance(seconds)
         self._now += seconds
         self.node.ticker.tick()
-        assert isinstance(self.node.ticker.page, TickPage)
-        return self.node.ticker.page
+        assert self.node.publisher.page is not None
+        return self.node.publisher.page
 
 
 def main() -> None:

@@ -11,10 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-from exporter.heap import keep_heap_small
-from exporter.kube.directory import open_pods
-from exporter.pods import PodDirectory
-from exporter.sections import Kube
+from exporter.configuration.option_tree import Kube
+from exporter.names.kube.directory import open_pods
+from exporter.names.pods import PodDirectory
+from exporter.tick.heap import keep_heap_small
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import os
 import platform
 from pathlib import Path
 
-from exporter.probes import try_events
+from ebpf.perf_events import try_events
 
 _STEAL = 7  # of the times in the first line of /proc/stat, proc(5)
 

@@ -11,10 +11,10 @@ from functools import partial
 
 import numpy as np
 
-from exporter.exposition import Family, Renderer
-from exporter.page import RenderedPage
-from exporter.web.application import Application
-from exporter.web.server import Server
+from exporter.metrics.exposition import Family, Renderer
+from exporter.metrics.negotiation import RenderedPage
+from exporter.serving.http.server import Server
+from exporter.serving.page.application import Application
 from tests.bench.rows import Row, at_most
 from tests.bench.scraper import scrape_together
 from tests.exporter.reference import Collector, generate, reference

@@ -13,7 +13,7 @@ from tests.bench.rows import Row, at_most, note
 REPEATS, HEAVIEST = 7, 6
 REPORTS = 3  # the least disturbed one counts
 # What `run` imports on its way, one after the other; each brings what those before it have not.
-IMPORTS = ("exporter.cli", "exporter.run", "ebpf.core_loader")
+IMPORTS = ("exporter.commands.cli", "exporter.commands.run", "ebpf.core_loader")
 
 
 def bench_start() -> list[Row]:

@@ -13,17 +13,18 @@ from statistics import median
 from ebpf.counters import CPU_NS, CounterSource
 from ebpf.program import ProgramOptions
 from ebpf.source import open_source
-from estimator.cpu_topology import read_topology
-from estimator.metered import MeteredEnergy
+from estimator.machine.topology import read_topology
+from estimator.meters.metered import MeteredEnergy
 from estimator.meters.powercap import PowercapMeter
-from exporter.config import Config
-from exporter.container_names import ContainerNames
-from exporter.ledger import Ledger
-from exporter.measurement import Measurement, Tick
-from exporter.power import Power
-from exporter.resolver import WorkloadResolver
-from exporter.sections import Host, Kube
-from exporter.ticker import Ticker
+from exporter.books.ledger import Ledger
+from exporter.configuration.config import Config
+from exporter.configuration.option_tree import Host, Kube
+from exporter.names.container_names import ContainerNames
+from exporter.names.resolver import WorkloadResolver
+from exporter.serving.publisher import PagePublisher
+from exporter.tick.measurement import Measurement, Tick
+from exporter.tick.power import Power
+from exporter.tick.ticker import Ticker
 from tests.bench import host
 from tests.bench.containers import CONTAINERS, containers, followed
 from tests.bench.rows import Row, at_most
@@ -96,7 +97,7 @@ def _time(source: CounterSource, sysfs: Path, tree: RaplTree, use: Callable[[], 
     config = Config(host=Host(sysfs=sysfs), kube=Kube(node_name="bench"))
     measurement, times = _measurement(config, source), _Times()
     with closing(measurement):
-        ticker = Ticker(config, measurement)
+        ticker = Ticker(config, measurement, PagePublisher(config, measurement))
         for number in range(WARM_UP + TICKS):
             use()
             tree.advance_all(20.0)

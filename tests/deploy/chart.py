@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.e2e.cluster.binaries import LACKING
+
 Document = dict[str, Any]
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +37,7 @@ def helm() -> str:
     kit = os.environ.get("CLUSTER_BIN") or str(ROOT / ".cluster/bin")
     found = shutil.which("helm", path=f"{kit}:{os.environ.get('PATH', '')}")
     if found is None:
-        pytest.skip("needs the command helm: make cluster-binaries builds it")
+        pytest.skip(LACKING)
     return found
 
 

@@ -16,6 +16,7 @@ RANGE_SECONDS = 120
 FILLED_IN = {
     "$__rate_interval": "30s",
     "$__range": f"{RANGE_SECONDS}s",
+    "$cluster": ".*",
     "$node": ".*",
     "$namespace": ".*",
     "$pod": ".*",

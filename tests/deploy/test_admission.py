@@ -21,19 +21,6 @@ FOREIGN = {
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """The machine's cluster; started for these tests, and ended after them, where it is not up."""
-    found = Cluster()
-    was_up = found.is_up()
-    if not was_up and (lacking := found.lacking()):
-        pytest.skip(lacking)
-    found.up()
-    yield found
-    if not was_up:
-        found.down()
-
-
-@pytest.fixture(scope="module")
 def namespaces(cluster: Cluster) -> Iterator[Cluster]:
     """With the namespaces that the values name, and kinds of Prometheus Operator that take anything."""
     wanted = [_namespace(NAMESPACE), _namespace("monitoring")]

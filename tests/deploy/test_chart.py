@@ -134,6 +134,7 @@ def test_a_policy_lets_out_what_the_mode_needs() -> None:
 
     assert ports("network-policy") == [[6443], [53, 53], [443]]
     assert ports("network-policy-kubelet") == [[10250], [53, 53]]
+    assert ports("read-node") == [[443, 6443], [10250], [53, 53]]
     assert ports("without-kubernetes") == []
     policy = render(BY_NAME["network-policy"]).one("NetworkPolicy")["spec"]
     api_server = [peer["ipBlock"]["cidr"] for peer in policy["egress"][0]["to"]]

@@ -15,11 +15,12 @@ import yaml
 pytest.importorskip("grafana_foundation_sdk", reason="pip install podjoule[dev]")
 
 from deploy.grafana.generate import files
-from exporter.metrics_reference import every_spec
+from exporter.commands.metrics_reference import every_spec
 from tests.deploy.dashboards import FILLED_IN, NAMES, load, panels, queries
 
 ROOT = Path(__file__).parents[2]
-LABELS = {spec.name: {"node_name", *spec.labels} for spec in every_spec()}
+# A scrape or an external label gives the cluster.
+LABELS = {spec.name: {"cluster", "node_name", *spec.labels} for spec in every_spec()}
 
 each_dashboard = pytest.mark.parametrize("name", NAMES)
 each_query = pytest.mark.parametrize("query", queries(), ids=str)

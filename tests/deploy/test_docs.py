@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.check import Machine
-from exporter.cli import main
-from exporter.config import OPTIONS, Config
-from exporter.config_file import read_config_file
-from exporter.doctor import examine
-from exporter.metrics_reference import every_spec
+from exporter.commands.cli import main
+from exporter.commands.metrics_reference import every_spec
+from exporter.configuration.config import OPTIONS, Config
+from exporter.configuration.yaml_file import read_config_file
+from exporter.doctor.doctor import examine
+from exporter.doctor.finding import Machine
+from tests.deploy.written_queries import stanzas
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
@@ -36,12 +37,14 @@ PAGES = {
     )
 }
 TROUBLESHOOTING = PAGES["docs/troubleshooting.md"]
-CHECKS = ("doctor", *sorted(path.stem for path in (ROOT / "exporter").glob("*_checks.py")))
+CHECKS = ("doctor", *sorted(path.stem for path in (ROOT / "exporter/doctor").glob("*_checks.py")))
 
 # What belongs to other programs and is rightly named: helm, kubectl, Kepler, the demo, openssl and pytest.
 FOREIGN_FLAGS = {
     *("--create-namespace", "--namespace", "--selector", "--set", "--seconds", "--simulated"),
-    *("--web.config-file", "--metrics", "--kube.enable", "--monitor.max-terminated"),
+    *("--cgroupns", "--pid"),
+    *("--web.config-file", "--metrics", "--kube.enable", "--monitor.max-terminated", "--machines"),
+    *("--search", "--seed"),
 }
 FOREIGN_KEYS = {
     *("monitor.staleness", "monitor.maxTerminated", "monitor.minTerminatedEnergyThreshold"),
@@ -218,7 +221,7 @@ def test_names_in_braces_are_spelt_out() -> None:
 @pytest.mark.parametrize("name", [name for name in PAGES if blocks(PAGES[name], "promql")])
 def test_every_query_is_promql(name: str, tmp_path: Path, require_command: Callable[[str], str]) -> None:
     """Each stanza of a block is a query: promtool takes it as a rule."""
-    told = [query for block in blocks(PAGES[name], "promql") for query in queries(block)]
+    told = [query for block in blocks(PAGES[name], "promql") for query in stanzas(block)]
     rules = [
         {"record": "a:b", "expr": query.replace("$__rate_interval", "5m"), "labels": {"n": str(i)}}
         for i, query in enumerate(told)
@@ -229,17 +232,6 @@ def test_every_query_is_promql(name: str, tmp_path: Path, require_command: Calla
         [require_command("promtool"), "check", "rules", str(file)], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def queries(block: str) -> Iterator[str]:
-    """A comment or an empty line ends a query."""
-    lines: list[str] = []
-    for line in [*block.splitlines(), ""]:
-        if line.strip() and not line.startswith("#"):
-            lines.append(line)
-        elif lines:
-            yield "\n".join(lines)
-            lines = []
 
 
 # --- messages
@@ -289,7 +281,7 @@ def test_every_finding_of_the_doctor_is_explained(module: str) -> None:
     page = flat(TROUBLESHOOTING)
     found = [
         text
-        for text in texts_of(ast.parse((ROOT / f"exporter/{module}.py").read_text()))
+        for text in texts_of(ast.parse((ROOT / f"exporter/doctor/{module}.py").read_text()))
         if len(text.split()) > 3
     ]
     missing = [text for text in found if flat(text) not in page]

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from exporter.config import OPTIONS
+from exporter.configuration.config import OPTIONS
 from tests.deploy.chart import CHART, ROOT, render_with
 
 PAGE = (ROOT / "docs/kubernetes.md").read_text()

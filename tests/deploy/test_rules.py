@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.metrics_reference import every_spec
+from exporter.commands.metrics_reference import every_spec
 
 FOLDER = Path(__file__).parents[2] / "deploy/prometheus"
 RULES: list[dict[str, Any]] = [
@@ -68,6 +68,13 @@ def test_a_rule_asks_for_families_and_labels_that_there_are(rule: dict[str, Any]
         assert set(re.findall(r"(\w+)\s*[=!]~?\"", selector)) <= labels[family], (family, selector)
 
 
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("record") or rule["alert"])
+def test_a_rule_keeps_the_cluster(rule: dict[str, Any]) -> None:
+    """What tests/e2e/test_two_clusters.py shows with values; the label comes first, so that sed finds it."""
+    grouped = re.findall(r"\b(?:by|on|without|ignoring)\s*\(\s*(\w*)", rule["expr"])
+    assert set(grouped) <= {"cluster"}
+
+
 def test_pods_are_counted_alike_in_rules_and_dashboards() -> None:
     pytest.importorskip("grafana_foundation_sdk", reason="pip install podjoule[dev]")
     from deploy.grafana.queries import ENERGY, POD_IDENTITY, pod_total
@@ -77,8 +84,8 @@ def test_pods_are_counted_alike_in_rules_and_dashboards() -> None:
     )
     drawn = pod_total(ENERGY, "", POD_IDENTITY, "1h").replace("{}", "")
     # The rule writes out the labels by which a pod is the same one; its names come with its UID.
-    assert same(recorded).replace("unlesson(node_name,pod_id,zone)", "") == same(drawn).replace(
-        "unlesson(node_name,pod_id,pod_namespace,pod_name,zone)", ""
+    assert same(recorded).replace("unlesson(cluster,node_name,pod_id,zone)", "") == same(drawn).replace(
+        "unlesson(cluster,node_name,pod_id,pod_namespace,pod_name,zone)", ""
     )
 
 

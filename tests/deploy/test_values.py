@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.cli import main
+from exporter.commands.cli import main
 from tests.deploy.chart import CHART, VALUES, Document, Rendered, render, run, values_of
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
@@ -140,11 +140,14 @@ def test_the_role_is_the_smallest_that_the_mode_needs(rendered: Rendered, values
         assert rules == []
         assert not rendered.of_kind("ClusterRoleBinding")
         return
-    if wanted["kube"]["mode"] == "apiserver":
-        assert rules == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}]
-    else:
-        resource = wanted["rbac"]["kubeletResource"]
-        assert rules == [{"apiGroups": [""], "resources": [resource], "verbs": ["get"]}]
+    resource, verbs = {
+        "apiserver": ("pods", ["list", "watch"]),
+        "kubelet": (wanted["rbac"]["kubeletResource"], ["get"]),
+    }[wanted["kube"]["mode"]]
+    needed = [{"apiGroups": [""], "resources": [resource], "verbs": verbs}]
+    if wanted["kube"]["readNode"]:
+        needed.append({"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]})
+    assert rules == needed
     binding = rendered.one("ClusterRoleBinding")
     assert binding["roleRef"]["name"] == rendered.one("ClusterRole")["metadata"]["name"]
     (subject,) = binding["subjects"]

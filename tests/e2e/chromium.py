@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from playwright.sync_api import Browser, sync_playwright
+
+from tests.programs import program
 
 SIZES = {"wide": 1280, "narrow": 390}
 _ARGUMENTS = (
@@ -22,19 +22,11 @@ _ARGUMENTS = (
 )
 
 
-def find_chromium() -> str:
-    """Its path. Raises FileNotFoundError that says how to get it."""
-    found = shutil.which("chromium", path=f"{os.environ.get('PATH', '')}:/usr/bin")
-    if found is None:
-        raise FileNotFoundError("no chromium: apt-get install chromium")
-    return found
-
-
 @contextmanager
-def browser(executable: str) -> Iterator[Browser]:
+def browser() -> Iterator[Browser]:
     """A browser that ends with the block."""
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=executable, args=list(_ARGUMENTS))
+        chromium = playwright.chromium.launch(executable_path=program("chromium"), args=list(_ARGUMENTS))
         try:
             yield chromium
         finally:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from tests.e2e.pods import Pod, pods
 from tests.e2e.servers import Podjoule, Prometheus
 from tests.live import loads
 from tests.live.sandbox import stop
+from tests.programs import table
 
 SHARES = {"web": 0.5, "batch": 0.25, "sidecar": 0.05}
 WATTS = "sum by (pod_id, zone) (rate(kepler_pod_cpu_joules_total[30s]))"
@@ -42,9 +42,7 @@ def main() -> int:
 def _lacking() -> str:
     if os.geteuid() != 0:
         return "making cgroups and loading BPF needs root: sudo make demo"
-    if shutil.which("prometheus") is None:
-        return "no prometheus: apt-get install prometheus"
-    return ""
+    return "" if table()["prometheus"].find() else "no prometheus: .ci/setup test installs it"
 
 
 def _show(until: float) -> None:

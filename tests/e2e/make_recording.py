@@ -1,8 +1,9 @@
-"""`make recording`: what the notebooks run on, recorded on this machine with `podjoule record`.
+"""`make recording`: this machine under a load, by `podjoule record`, for the notebooks to run on.
 
 The load and its counters are real, in cgroups as a kubelet makes them. So is the energy where there is a
 meter. Where there is none, or with --simulated, it comes from a powercap tree in a temporary directory that
 draws what PLANT says for the CPU time in /proc/stat: good for showing how things work, never for a model.
+The recording that is bundled is another one: tests/exporter/recording/bundled.py.
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ def main() -> int:
 
 
 def _record(output: Path, seconds: float, meter: tuple[str, ...]) -> int:
-    command = [sys.executable, "-m", "exporter.cli", "record", "--output", str(output.resolve())]
-    options = ["--monitor.interval", "1s", "--duration", f"{seconds:g}s", "--kube.node-name", "bundled"]
+    command = [sys.executable, "-m", "exporter.commands.cli", "record", "--output", str(output.resolve())]
+    options = ["--monitor.interval", "1s", "--duration", f"{seconds:g}s", "--kube.node-name", "recorded"]
     return subprocess.run([*command, *options, *meter], cwd=ROOT).returncode
 
 

@@ -37,7 +37,9 @@ def main() -> None:
         folder = Path(name)
         with stage(folder, SHOP, *ARGUMENTS) as podjoule, terminal(folder, COLUMNS, LINES) as screen:
             time.sleep(arguments.seconds)
-            screen.shell(f"{sys.executable} -m exporter.cli top --url={podjoule.url} --filter='{SHOWN}'")
+            screen.shell(
+                f"{sys.executable} -m exporter.commands.cli top --url={podjoule.url} --filter='{SHOWN}'"
+            )
             screen.wait("^web-.* pod ")
             time.sleep(4)
             arguments.images.mkdir(parents=True, exist_ok=True)

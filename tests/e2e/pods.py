@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.live.sandbox import Cgroup, hierarchies
+from tests.live.sandbox import Cgroup, hierarchies, run_tag
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ def pods(*names: str) -> Iterator[dict[str, Pod]]:
     They lie below a parent of their own, as kind's do: a kubelet that runs here removes the pods that it does
     not know from its own tree.
     """
-    top = Cgroup(f"/e2e-{uuid.uuid4().hex[:8]}", hierarchies())
+    top = Cgroup(f"/e2e-{run_tag()}-{uuid.uuid4().hex[:8]}", hierarchies())
     with contextlib.ExitStack() as stack:
         burstable = _made(stack, top, "kubepods", "burstable")
         yield {name: _pod(stack, burstable) for name in names}

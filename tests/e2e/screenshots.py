@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.e2e.chromium import SIZES, browser, find_chromium
+from tests.e2e.chromium import SIZES, browser
 from tests.e2e.page_stage import SHOP, stage
 
 HEIGHT = 1150  # the rest is more of the same
@@ -40,7 +40,7 @@ def main() -> None:
 
 def take(url: str, size: str, scheme: str, file: Path) -> None:
     """One picture of the upper part of the page, once it shows figures, with a pod opened."""
-    with browser(find_chromium()) as chromium:
+    with browser() as chromium:
         context = chromium.new_context(
             viewport={"width": SIZES[size], "height": 900},
             color_scheme=scheme,

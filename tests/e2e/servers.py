@@ -20,6 +20,7 @@ from pathlib import Path
 import yaml
 
 from tests.estimator.meters.rapl_tree import RaplTree
+from tests.programs import program
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,15 +39,15 @@ def get(url: str, timeout: float = 5) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
-def wait_for(url: str, seconds: float = 30) -> str:
-    """The body once the URL answers 200."""
+def wait_for(url: str, seconds: float = 30, alive: Callable[[], bool] = lambda: True) -> str:
+    """The body once the URL answers 200; TimeoutError also when who should answer is not alive."""
     deadline = time.monotonic() + seconds
     while True:
         with contextlib.suppress(OSError):
             status, body = get(url)
             if status == 200:
                 return body
-        if time.monotonic() > deadline:
+        if time.monotonic() > deadline or not alive():
             raise TimeoutError(f"{url} does not answer with 200")
         time.sleep(0.05)
 
@@ -63,7 +64,7 @@ class Podjoule:
                 [
                     sys.executable,
                     "-m",
-                    "exporter.cli",
+                    "exporter.commands.cli",
                     "run",
                     f"--web.listen-address=127.0.0.1:{self.port}",
                     *arguments,
@@ -122,7 +123,7 @@ class Prometheus:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [
-                    "prometheus",
+                    program("prometheus"),
                     f"--config.file={folder}/prometheus.yml",
                     f"--storage.tsdb.path={folder}/data",
                     f"--web.listen-address=127.0.0.1:{self.port}",

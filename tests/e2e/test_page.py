@@ -12,9 +12,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from exporter.web.application import Application
-from exporter.web.server import Server
-from tests.e2e.chromium import SIZES, browser, find_chromium
+from exporter.serving.http.server import Server
+from exporter.serving.page.application import Application
+from exporter.serving.publisher import Stage
+from tests.e2e.chromium import SIZES, browser
 from tests.e2e.page_stage import SHOP, stage
 from tests.e2e.servers import Podjoule
 from tests.exporter.nodes import Node, in_pod
@@ -38,11 +39,7 @@ def podjoule(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podjoule]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    try:
-        found = find_chromium()
-    except FileNotFoundError as error:
-        pytest.skip(f"{error}: .ci/setup test installs it")
-    with browser(found) as launched:
+    with browser() as launched:
         yield launched
 
 
@@ -245,7 +242,9 @@ def small_node(pods: int) -> tuple[Node, Server]:
         node.source.add(in_pod(n, n))
     advance(node, pods)
     advance(node, pods)
-    server = Server(["127.0.0.1:0"], Application(node.ticker))
+    stage = Stage()
+    stage.ticker, stage.publisher = node.ticker, node.publisher
+    server = Server(["127.0.0.1:0"], Application(stage))
     server.bind()
     server.start()
     return node, server

@@ -25,7 +25,7 @@ from tests.deploy.dashboards import RANGE_SECONDS, Query, queries, query
 from tests.e2e.pods import Pod, pods
 from tests.e2e.servers import ROOT, Plant, Podjoule, Prometheus, get
 from tests.estimator.meters.rapl_tree import RaplTree
-from tests.exporter.kube_server import TOKEN, KubeServer, pod, write_ca
+from tests.exporter.names.kube.kube_server import TOKEN, KubeServer, pod, write_ca
 from tests.live import loads
 from tests.live.sandbox import stop
 
@@ -41,9 +41,10 @@ SHARES = {"web-6fd-x": 0.4, "web-6fd-y": 0.2}
 JOB = "backup-29400000-z"
 OWNERS = {"web": ("ReplicaSet", "web-6fd"), "backup": ("Job", "backup-29400000")}
 JOB_SECONDS = 8
-# There only with a model file that is watched, and with a provider of intensities.
+# There only with a model file that is watched or that cannot serve, and with a provider of intensities.
 NOT_HERE = {
     "podjoule_model_refused_total",
+    "podjoule_model_fallback_info",
     "podjoule_grid_carbon_intensity_age_seconds",
 }
 
@@ -261,17 +262,22 @@ def test_energy_is_the_ledgers(scraped: Scraped, node: str) -> None:
 
 @pytest.mark.parametrize("node", NODES)
 def test_each_part_of_the_energy_is_the_ledgers(scraped: Scraped, node: str) -> None:
-    """By part and not in all: a pod that Kubernetes does not know is booked at once and shown 30 s later."""
+    """By part and not in all: a pod that Kubernetes does not know is booked at once and shown 30 s later.
+
+    Prometheus scrapes each second and carries what it saw on to the ends of the range: a part that drew more
+    or less there than usual, as units do, is off by the difference.
+    """
+    of_a_scrape = 0.002 * scraped.kwh("kepler_node_cpu_joules_total", node)
     rows = scraped.panel(query("sustainability", "Where the energy went"), node)
     parts = {row["part"]: kwh for row, kwh in rows}
     pods_kwh = scraped.kwh("kepler_pod_cpu_joules_total", node)
     assert parts["pods"] == pytest.approx(pods_kwh, rel=0.01)
     of_cgroups = scraped.kwh("podjoule_cgroup_cpu_joules_total", node)
-    assert parts["system and users"] == pytest.approx(of_cgroups, rel=0.01)
+    assert parts["system and users"] == pytest.approx(of_cgroups, rel=0.01, abs=of_a_scrape)
     idle = scraped.kwh("kepler_node_cpu_idle_joules_total", node)
     assert parts["idle"] == pytest.approx(idle, rel=0.01)
     nobodys = scraped.kwh("podjoule_node_unattributed_joules_total", node)
-    assert parts["charged to nobody"] == pytest.approx(nobodys, rel=0.01)
+    assert parts["charged to nobody"] == pytest.approx(nobodys, rel=0.01, abs=of_a_scrape)
 
 
 def test_energy_is_what_the_plant_drew_and_no_zone_is_counted_twice(scraped: Scraped) -> None:

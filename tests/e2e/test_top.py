@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -36,13 +37,13 @@ CONFIGURED = (
     "--metrics.level=node,pod,container,process",
 )
 OURS = "^(shop|data)$|^(web|search|postgres)-"
-TOP = f"{sys.executable} -m exporter.cli top"
+TOP = f"{sys.executable} -m exporter.commands.cli top"
 GIVEN_BACK = ("0", "1", "1")
 TAKEN = ("1", "0", "0")
 COLOUR = re.compile(r"\x1b\[(?:[0-9;]*;)?(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[0-9;]*)?m")
 BROKEN = """
 import sys
-import exporter.cli as cli
+import exporter.commands.cli as cli
 import exporter.top.{module} as module
 
 def boom(*_):
@@ -153,7 +154,9 @@ def test_it_drills_from_a_namespace_to_a_pod_to_a_container_to_a_process(
     start(screen, exporter)
     screen.keys("BTab", "BTab", "BTab")
     screen.wait("^By namespace")
-    screen.keys("Escape", "/")
+    screen.keys("Escape")
+    screen.wait("^By namespace  sort watts down  [0-9]+ rows$")
+    screen.keys("/")
     screen.type("shop")
     screen.keys("Enter")
     screen.wait("^shop ", lambda found: names(found) == ["shop"])
@@ -213,7 +216,7 @@ def test_paused_nothing_moves_but_the_cursor(screen: Tmux, exporter: Podjoule) -
 def test_help_lies_over_the_rows_and_goes_with_the_next_key(screen: Tmux, exporter: Podjoule) -> None:
     start(screen, exporter)
     screen.keys("?")
-    found = screen.wait("^JOULES +since")
+    found = screen.wait("^│ JOULES +since")
     assert max(map(len, found)) <= 80
     assert not any(line.endswith("…") for line in found[4:])
     screen.keys("x")
@@ -237,7 +240,7 @@ def test_the_terminal_is_as_it_was(screen: Tmux, exporter: Podjoule, how: str) -
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [("source_url", "make_frame"), ("live", "draw")], ids=["source", "view"]
+    ("module", "name"), [("source_url", "make_frame"), ("app", "make_model")], ids=["source", "view"]
 )
 def test_an_exception_is_shown_on_the_terminal_as_it_was(
     screen: Tmux, exporter: Podjoule, tmp_path: Path, module: str, name: str
@@ -259,7 +262,9 @@ def test_stopped_it_leaves_the_terminal_and_comes_back(screen: Tmux, exporter: P
     assert settings(screen, "after") == before
     screen.shell("fg")
     screen.wait("^web-7d4b9c6f5-x2k8p", lambda _: screen.state() == TAKEN)
-    screen.keys("Escape", "/")
+    screen.keys("Escape")
+    screen.wait("^By all  sort watts down  [0-9]+ rows$")
+    screen.keys("/")
     screen.type("web-7d")
     screen.wait("filter web-7d  1 of")
     screen.keys("Enter")
@@ -270,7 +275,7 @@ def test_colours_by_default_and_none_with_no_color(
     require_command: Callable[[str], str], exporter: Podjoule, tmp_path: Path
 ) -> None:
     require_command("tmux")
-    for environment, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
+    for environment, coloured in (({}, True), ({"NO_COLOR": "1", "HOME": "/nonexistent"}, False)):
         with terminal(tmp_path, environment=environment) as screen:
             start(screen, exporter)
             assert bool(COLOUR.search(screen.coloured())) == coloured
@@ -278,6 +283,43 @@ def test_colours_by_default_and_none_with_no_color(
                 r"\x1b\[([0-9;]*;)?7m", screen.coloured()
             )  # the cursor's row is seen without colour, too
             leave(screen)
+
+
+def test_it_is_on_the_terminal_also_where_the_log_goes_to_a_file(
+    screen: Tmux, exporter: Podjoule, tmp_path: Path
+) -> None:
+    start(screen, exporter, "2>", str(tmp_path / "log"))
+    leave(screen)
+    assert "\x1b" not in (tmp_path / "log").read_text()
+
+
+def test_it_ends_when_the_terminal_goes_away(
+    require_command: Callable[[str], str], exporter: Podjoule, tmp_path: Path
+) -> None:
+    require_command("tmux")
+    with terminal(tmp_path) as screen:
+        start(screen, exporter)
+        process = os.pidfd_open(screen.child())
+    ended, _, _ = select.select([process], [], [], 20)
+    os.close(process)
+    assert ended
+
+
+def test_it_ends_though_the_terminal_goes_away_meanwhile(
+    require_command: Callable[[str], str], exporter: Podjoule, tmp_path: Path
+) -> None:
+    """Who is hung up is told to continue, too, which once began it all anew, in one of four or five times."""
+    require_command("tmux")
+    for _ in range(8):
+        with terminal(tmp_path) as screen:
+            start(screen, exporter)
+            process = os.pidfd_open(screen.child())
+            screen.keys("q")
+            while screen.state() != GIVEN_BACK:
+                pass
+        ended, _, _ = select.select([process], [], [], 20)
+        os.close(process)
+        assert ended
 
 
 def test_into_a_pipe_goes_one_plain_table(exporter: Podjoule) -> None:
@@ -333,5 +375,5 @@ def test_an_exporter_that_goes_away_is_said_to_and_its_figures_stay(
 
 
 def run(*flags: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "exporter.cli", "top", "--log.level=error", *flags]
+    command = [sys.executable, "-m", "exporter.commands.cli", "top", "--log.level=error", *flags]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)

@@ -21,15 +21,21 @@ DIALECT = f"""
 #define event_mask 1
 #define by_process 0
 #define SELDOM static
-struct task_struct {{ __u64 runtime_ns, slice_start_ns, cgroup_id; __u32 pid, tgid; }};
+struct task_struct {{ __u64 runtime_ns, slice_start_ns, cgroup_id; __u32 pid, tgid, flags; }};
 struct bpf_perf_event_value {{ __u64 counter, enabled, running; }};
 static __u64 now_ns, cycles, opened_ns;
 static inline __u64 bpf_ktime_get_ns(void) {{ return now_ns; }}
 static struct counters counted[{N_CGROUPS + 1}];
-static inline __u64 cgroup_id_of(struct task_struct *task) {{ return task->cgroup_id; }}
+static inline __u64 cgroup_id_of(struct task_struct *task)
+{{
+	return CHARGED_TO(task->cgroup_id, task->flags);
+}}
 #define cgroup_id_by_copy cgroup_id_of
 static inline __u64 slice_start_by_copy(struct task_struct *task) {{ return task->slice_start_ns; }}
-static inline struct counters *counters_of(struct cpu_state *cpu) {{ return &counted[cpu->owner.cgroup_id]; }}
+static inline struct counters *counters_of(struct cpu_state *cpu)
+{{
+	return &counted[cpu->owner.cgroup_id == KERNEL_THREADS ? 0 : cpu->owner.cgroup_id];
+}}
 static inline long read_value(int event, struct bpf_perf_event_value *value)
 {{
 	*value = (struct bpf_perf_event_value){{ cycles, now_ns - opened_ns, now_ns - opened_ns }};
@@ -56,7 +62,15 @@ void c_moved(struct cpu_state *cpu, struct task_struct *task)
 }}
 """
 TASK = np.dtype(
-    [("runtime_ns", "<u8"), ("slice_start_ns", "<u8"), ("cgroup_id", "<u8"), ("pid", "<u4"), ("tgid", "<u4")]
+    [
+        ("runtime_ns", "<u8"),
+        ("slice_start_ns", "<u8"),
+        ("cgroup_id", "<u8"),
+        ("pid", "<u4"),
+        ("tgid", "<u4"),
+        ("flags", "<u4"),
+        ("pad", "<u4"),
+    ]
 )
 CYCLES_PER_NS = 3
 
@@ -224,6 +238,43 @@ def test_what_was_counted_since_the_cpu_idled_is_of_the_one_who_is_met(library: 
     machine.run(1_000_000)
     machine.switch(0)
     assert machine.read()[3]["events"][0] == CYCLES_PER_NS * 1_000_000
+
+
+def test_a_pid_that_is_used_again_unseen_takes_no_time_back(library: ct.CDLL) -> None:
+    machine = Machine(library)
+    machine.switch(1)
+    machine.run(3_000_000)
+    machine.read()
+    machine.switch(0, is_traced=False)
+    machine.tasks[1]["runtime_ns"] = 0  # another task by now
+    machine.switch(1, is_traced=False)
+    machine.run(1_000)
+    machine.switch(0)
+    assert machine.read()[2]["cpu_ns"] == 3_000_000
+
+
+@given(st.lists(st.tuples(st.integers(0, N_TASKS), st.integers(1, 5_000_000), st.booleans()), max_size=40))
+@settings(deadline=None)
+def test_kernel_threads_are_told_from_whoever_is_in_the_root_with_them(
+    library: ct.CDLL, slices: list[tuple[int, int, bool]]
+) -> None:
+    """Both have one css_set: which of them runs is seen all the same, at a switch and at a reading."""
+    machine = Machine(library)
+    kernel_thread = {2, 4}
+    for pid, task in enumerate(machine.tasks[1:], 1):
+        task["cgroup_id"] = 1 if pid < N_TASKS else 3
+        task["flags"] = 0x00200000 if pid in kernel_thread or pid == N_TASKS else 0
+    ran_ns: Counter[int] = Counter()
+    for pid, ns, is_read in slices:
+        machine.switch(pid)
+        machine.run(ns)
+        ran_ns[pid] += ns
+        if is_read:
+            machine.read()
+    counted = machine.read()
+    assert counted[0]["cpu_ns"] == sum(ran_ns[pid] for pid in kernel_thread)
+    assert counted[1]["cpu_ns"] == ran_ns[1] + ran_ns[3]
+    assert counted[3]["cpu_ns"] == ran_ns[N_TASKS], "a kernel thread in a cgroup of its own is that cgroup's"
 
 
 def test_nothing_from_before_this_cpu_was_watched_is_charged(library: ct.CDLL) -> None:

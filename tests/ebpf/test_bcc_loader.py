@@ -211,7 +211,7 @@ def test_without_ring_buffers_the_program_is_compiled_without_one() -> None:
 
 
 def test_every_offset_the_c_takes_from_headers_can_come_from_btf() -> None:
-    source = (Path(bcc_loader.__file__).parent / "sched_switch.bcc.c").read_text()
+    source = (Path(bcc_loader.__file__).parent / "kernel/sched_switch.bcc.c").read_text()
     wanted = {
         line.split()[1] for line in source.splitlines() if line.startswith("#define") and "offsetof" in line
     }

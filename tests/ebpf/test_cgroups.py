@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import struct
@@ -40,20 +41,42 @@ def make_tree(mount: Path) -> dict[int, str]:
 
 def test_a_walk_finds_every_cgroup_by_its_inode(tmp_path: Path) -> None:
     expected = make_tree(tmp_path)
-    assert walk(tmp_path) == expected
+    assert walk(tmp_path) == (expected, [])
     assert {"/", "/kubepods", "/kubepods/pod1/c1", "/system.slice/a b.service"} <= set(expected.values())
 
 
 def test_a_walk_follows_no_links(tmp_path: Path) -> None:
     expected = make_tree(tmp_path)
     (tmp_path / "kubepods/loop").symlink_to(tmp_path)
-    assert walk(tmp_path) == expected
+    assert walk(tmp_path) == (expected, [])
+
+
+@pytest.mark.parametrize("refusal", [errno.EMFILE, errno.EACCES, errno.EIO])
+def test_what_a_walk_could_not_see_has_not_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = make_tree(tmp_path)
+    tree = CgroupTree(dict(expected))
+    (tmp_path / "gone").mkdir()
+    tree.replace(*walk(tmp_path))
+    (tmp_path / "gone").rmdir()
+    scandir = os.scandir
+
+    def refusing(path: str) -> Iterator[os.DirEntry[str]]:
+        if str(path).endswith("/kubepods"):
+            raise OSError(refusal, os.strerror(refusal))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    tree.replace(*walk(tmp_path))
+    assert alive(tree) == expected
+    assert "kubepods cannot be listed" in caplog.text
 
 
 def test_a_name_that_is_not_utf8_is_found(tmp_path: Path) -> None:
     name = b"caf\xe9"
     (Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)) / "below").mkdir(parents=True)
-    assert {os.fsencode(path) for path in walk(tmp_path).values()} == {
+    assert {os.fsencode(path) for path in walk(tmp_path).paths.values()} == {
         b"/",
         b"/" + name,
         b"/" + name + b"/below",
@@ -74,7 +97,7 @@ def test_a_cgroup_that_vanishes_during_a_walk_costs_itself_alone(
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", removing)
-    found = walk(tmp_path)
+    found = walk(tmp_path).paths
     kept = {i: path for i, path in expected.items() if not path.startswith(f"/{victim}")}
     assert kept.items() <= found.items() <= expected.items()
     assert not (tmp_path / victim).exists()
@@ -100,7 +123,7 @@ def test_a_walk_needs_no_more_descriptors_for_more_cgroups(
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", watching)
-    assert len(walk(tmp_path)) == 401
+    assert len(walk(tmp_path).paths) == 401
     assert max(in_use) - in_use[0] < 10
 
 
@@ -193,6 +216,25 @@ def test_the_path_ends_at_its_nul_or_with_the_record(sent: bytes, path: str) -> 
     assert alive(tree) == {2: path}
 
 
+def test_a_path_that_the_kernel_cut_is_completed_by_a_walk(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*(f"{i}{'d' * 200}" for i in range(6)))
+    deep.mkdir(parents=True)
+    whole, cgroup_id = f"/{deep.relative_to(tmp_path)}", deep.stat().st_ino
+    tree = CgroupTree({1: "/"})
+    tree.apply(record(cgroup_id, MADE, whole.encode()[:1023]))
+    tree.apply(record(77, MADE, whole.encode()[:1023]))
+    assert tree.is_cut
+    assert tree.path(cgroup_id) is None
+    assert tree.is_alive(cgroup_id)
+    assert whole[:1023] not in tree.paths.values()
+    tree.replace(*walk(tmp_path))
+    assert tree.path(cgroup_id) == whole
+    assert tree.path(77) is None, "it ended before anyone could look"
+    assert not tree.is_cut
+    tree.forget(77)
+    assert not tree.is_alive(77)
+
+
 def test_an_unknown_kind_changes_nothing() -> None:
     tree = CgroupTree({1: "/"})
     tree.apply(record(1, 9, b"/a"))
@@ -202,7 +244,7 @@ def test_an_unknown_kind_changes_nothing() -> None:
 def test_an_event_and_a_walk_give_one_cgroup_one_path(tmp_path: Path) -> None:
     name = b"caf\xe9"
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).mkdir()
-    cgroup_id, walked = next((i, path) for i, path in walk(tmp_path).items() if path != "/")
+    cgroup_id, walked = next((i, path) for i, path in walk(tmp_path).paths.items() if path != "/")
     tree = CgroupTree()
     tree.apply(record(cgroup_id, MADE, b"/" + name))
     assert tree.path(cgroup_id) == walked

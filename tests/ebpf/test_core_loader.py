@@ -36,7 +36,7 @@ def test_a_missing_object_says_how_to_make_it(
     monkeypatch.setattr(core_loader, "OBJECT", "nowhere.bpf.o")
     with pytest.raises(
         SourceUnavailable,
-        match=r"CO-RE object ebpf/nowhere\.bpf\.o is missing: run `make ebpf/nowhere\.bpf\.o`",
+        match=r"CO-RE object ebpf/kernel/nowhere\.bpf\.o is missing: run `make ebpf/kernel/nowhere\.bpf\.o`",
     ):
         load(OPTIONS)
     assert not any(map(is_open, descriptors))

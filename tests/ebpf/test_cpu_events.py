@@ -141,7 +141,10 @@ def test_without_the_right_a_cpu_goes_without_events_and_that_is_said_once(
     assert events.blind == {5, 6}
     assert maps.cpus() == on_each_map([0, 1]), "all or none"
     [record] = caplog.records
-    assert "CPU 5 came, and its cycles and the like are not counted: Permission denied" in record.getMessage()
+    assert (
+        "a CPU came whose cycles and the like are not counted: CPU 5: Permission denied"
+        in record.getMessage()
+    )
     assert record.getMessage().endswith("a restart of podjoule opens them")
     events.remove(5)
     assert events.blind == {6}, "one that is gone lacks nothing"

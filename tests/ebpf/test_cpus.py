@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ebpf.cpus import OnlineCpus, online_cpus, parse_cpu_list, running_processes
+from ebpf.cpus import OnlineCpus, online_cpus, parse_cpu_list, running_processes, shows_every_process
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,7 @@ from ebpf.cpus import OnlineCpus, online_cpus, parse_cpu_list, running_processes
         ("0\n", [0]),
         ("0-3\n", [0, 1, 2, 3]),
         ("0-1,8,10-11\n", [0, 1, 8, 10, 11]),
+        ("2,0-1", [0, 1, 2]),
         ("0-1023", list(range(1024))),
         ("\n", []),  # a PMU with no CPU online
         ("", []),
@@ -41,15 +42,9 @@ def test_every_set_of_cpus_comes_back(cpus: set[int]) -> None:
     assert parse_cpu_list(kernel_list(cpus)) == sorted(cpus)
 
 
-@pytest.mark.parametrize("text", ["all", "0-x", "-3", "0 1", "1.5", "0:3"])
+@pytest.mark.parametrize("text", ["all", "0-x", "-3", "0 1", "1.5", "0:3", "0-3:2", "3-1", "1-", "1--3", "٣"])
 def test_anything_else_is_an_error(text: str) -> None:
-    with pytest.raises(ValueError, match="invalid literal"):
-        parse_cpu_list(text)
-
-
-@pytest.mark.parametrize("text", ["3-1", "1-", "1--3"])
-def test_a_range_that_ends_before_it_begins_is_an_error(text: str) -> None:
-    with pytest.raises(ValueError, match=r"not a range of CPUs|invalid literal"):
+    with pytest.raises(ValueError, match="not a CPU list"):
         parse_cpu_list(text)
 
 
@@ -66,6 +61,15 @@ def test_a_tree_that_does_not_say_has_as_many_as_the_machine(tmp_path: Path, con
         (tmp_path / "devices/system/cpu").mkdir(parents=True)
         (tmp_path / "devices/system/cpu/online").write_text(content)
     assert online_cpus(tmp_path) == list(range(os.cpu_count() or 1))
+
+
+def test_a_procfs_that_hides_the_kernels_threads_shows_not_every_process(tmp_path: Path) -> None:
+    assert not shows_every_process(tmp_path), "hidepid"
+    (tmp_path / "2").mkdir()
+    (tmp_path / "2/comm").write_text("sleep\n")
+    assert not shows_every_process(tmp_path), "another PID namespace"
+    (tmp_path / "2/comm").write_text("kthreadd\n")
+    assert shows_every_process(tmp_path)
 
 
 def test_the_running_processes_are_the_numbers_in_procfs(tmp_path: Path) -> None:

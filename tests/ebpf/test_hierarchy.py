@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ebpf import file_system
 from ebpf.errors import SourceUnavailable
 from ebpf.hierarchy import Hierarchy, find_hierarchy
 
@@ -83,6 +84,19 @@ def v1(at: str, number: int, controller: str) -> Hierarchy:
 @pytest.mark.parametrize("wanted", ["auto", "v2"])
 def test_pure_v2(procfs: MakeProcfs, wanted: str) -> None:
     assert find_hierarchy(wanted, CGROUPFS, procfs(PURE_V2, cpu=0, cpuacct=0)) == v2()
+
+
+def test_a_part_of_the_tree_is_refused_with_the_mend(
+    procfs: MakeProcfs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As a private cgroup namespace shows it: a cgroup2 whose root is some cgroup of the host's."""
+    found = procfs(PURE_V2.replace("/sys/fs/cgroup", str(tmp_path)))
+    assert find_hierarchy("auto", tmp_path, found).mount == tmp_path, "no cgroupfs: nothing to refuse"
+    monkeypatch.setattr(file_system, "magic", lambda path: file_system.CGROUPS[1])
+    with pytest.raises(
+        SourceUnavailable, match=r"a part of the cgroup tree.*--host.cgroupfs.*--cgroupns=host"
+    ):
+        find_hierarchy("auto", tmp_path, found)
 
 
 def test_pure_v2_has_no_v1(procfs: MakeProcfs) -> None:

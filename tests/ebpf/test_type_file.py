@@ -25,7 +25,7 @@ struct cgroup_subsys_state { struct cgroup *cgroup; };
 struct css_set { struct cgroup *dfl_cgrp; struct cgroup_subsys_state *subsys[16]; };
 struct sched_entity { unsigned long long prev_sum_exec_runtime, sum_exec_runtime; };
 struct task_struct {
-	int tgid, pid, prio;
+	int tgid, pid, prio, flags;
 	struct css_set *cgroups;
 	union { struct { long in; struct sched_entity se; }; long other; };
 };
@@ -106,7 +106,7 @@ def test_a_file_that_only_looks_like_it_is_told(tmp_path: Path, needs_libbpf: No
 def test_a_file_without_what_programs_read_is_told(
     tmp_path: Path, needs_libbpf: None, require_command: Callable[[str], str]
 ) -> None:
-    lesser = KERNEL.replace("int tgid, pid, prio;", "int pid, prio;")
+    lesser = KERNEL.replace("int tgid, pid, prio, flags;", "int pid, prio, flags;")
     file = compiled(lesser, tmp_path, require_command("clang"))
     told = wrong_with(file)
     assert told.startswith(f"{file} does not describe a kernel (struct task_struct has no tgid in this BTF)")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ebpf.counters import FIELDS
-from estimator.calibration import Calibration
+from estimator.calibration.calibration import Calibration
 from estimator.energy import FloatArray, Usage, ZoneEnergy
 from tests.estimator.usages import usage_of
 

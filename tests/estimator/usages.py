@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ebpf.counters import FIELDS
 from estimator.energy import Usage, ZoneEnergy
+from estimator.machine.topology import CpuTopology
 from estimator.meters.port import ZoneReading
 
 ALL_FIELDS = frozenset(FIELDS)
@@ -61,6 +62,15 @@ def reading(
     socket: int | None = 0,
     path: str = "intel-rapl:0",
     max_energy_uj: int = 262_143_328_850,
+    most_watts: float | None = None,
 ) -> ZoneReading:
     """A reading at so many seconds."""
-    return ZoneReading(zone, socket, path, energy_uj, max_energy_uj, round(seconds * 1e9))
+    return ZoneReading(zone, socket, path, energy_uj, max_energy_uj, round(seconds * 1e9), most_watts)
+
+
+def topology(socket_of_cpu: Sequence[int]) -> CpuTopology:
+    """CPUs that are all online, by the index of their socket."""
+    cpus = tuple(range(len(socket_of_cpu)))
+    return CpuTopology(
+        cpus, tuple(socket_of_cpu), tuple(range(max(socket_of_cpu, default=0) + 1)), frozenset(cpus)
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.exporter.kube_plant import Plant
+from tests.exporter.names.kube.kube_plant import Plant
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +18,9 @@ def logging_as_before() -> Iterator[None]:
     root = logging.getLogger()
     level = root.level
     yield
-    root.handlers[:] = [found for found in root.handlers if type(found).__module__ != "exporter.logs"]
+    root.handlers[:] = [
+        found for found in root.handlers if type(found).__module__ != "exporter.configuration.logs"
+    ]
     root.setLevel(level)
 
 

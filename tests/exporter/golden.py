@@ -6,11 +6,12 @@ import tempfile
 from pathlib import Path
 from unittest.mock import patch
 
+from ebpf.cgroups import KERNEL_PATH
 from ebpf.counters import KernelStatistics
-from estimator.cpuinfo import Processor
-from exporter.components import Components
-from exporter.exposition import Renderer
-from exporter.grid.sections import Cost
+from estimator.machine.cpuinfo import Processor
+from exporter.configuration.tariff_options import Cost
+from exporter.metrics.exposition import Renderer
+from exporter.tick.components import Components
 from tests.exporter.nodes import FIXTURES, NODE, Node, container, in_pod, write_process
 
 PAGES = FIXTURES / "pages"
@@ -48,16 +49,16 @@ def _play(node: Node, openmetrics: bool = False) -> str:
     node.source.use(container(1), 1.0, tgid=100, cycles=3_000_000_000, instructions=10, cache_misses=7)
     node.source.use(in_pod(2), 2.0, cpu=1)
     node.source.use(VM, 1.0)
-    node.source.use("/", 0.5)
+    node.source.use(KERNEL_PATH, 0.5)
     node.source.drop(0.5)
     node.draw(60.5)
     node.draw(8.25, "dram")
     tick = node.advance()
-    collector = node.ticker._collector
+    collector = node.publisher._collector
     collector._processors = [CPU]
     levels = node.config.exporter.prometheus.metrics_level
-    with patch("exporter.collect.VERSION", "1.2.3"):
-        families = collector.collect(tick, levels, ticks=2, duration_seconds=0.0125)
+    with patch("exporter.metrics.collect.VERSION", "1.2.3"):
+        families = collector.measured(tick, levels, ticks=2, duration_seconds=0.0125)
     return Renderer().render(families, openmetrics).decode()
 
 

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from ebpf.fake import FakeCounterSource
-from estimator.cpu_topology import assemble
 from estimator.energy import EnergySource
-from estimator.metered import MeteredEnergy
+from estimator.machine.topology import CpuTopology, assemble, read_topology
 from estimator.meters.fake import FakeMeter
+from estimator.meters.metered import MeteredEnergy
 from estimator.meters.port import MeterError, ZoneReading
-from exporter.config import Config
-from exporter.container_names import ContainerNames
-from exporter.grid.choice import known_tariffs
-from exporter.grid.sections import Carbon, Cost
-from exporter.grid.tariffs import Tariffs
-from exporter.ledger import Ledger
-from exporter.measurement import Measurement, Tick
-from exporter.pods import PodDirectory
-from exporter.power import Power
-from exporter.processes import ProcessLedger
-from exporter.register import Lifetimes
-from exporter.resolver import WorkloadResolver
-from exporter.sections import Exporters, Host, Kube, Monitor, Prometheus
-from exporter.ticker import Ticker
+from exporter.books.ledger import Ledger
+from exporter.books.processes import ProcessLedger
+from exporter.books.row_lifetimes import Lifetimes
+from exporter.configuration.config import Config
+from exporter.configuration.option_tree import Exporters, Host, Kube, Monitor, Prometheus
+from exporter.configuration.tariff_options import Carbon, Cost
+from exporter.names.container_names import ContainerNames
+from exporter.names.pods import PodDirectory
+from exporter.names.resolver import WorkloadResolver
+from exporter.serving.publisher import PagePublisher
+from exporter.tariffs.choice import known_tariffs
+from exporter.tariffs.tariffs import Tariffs
+from exporter.tick.measurement import Measurement, Tick
+from exporter.tick.power import Power
+from exporter.tick.ticker import Ticker
 
 UID = "7e44ee88-1e65-4a16-8cdf-9a90c819180e"
 NODE = ("node", "container", "vm", "pod")
@@ -79,6 +81,8 @@ class Node:
         carbon: Carbon | None = None,
         cost: Cost | None = None,
         tariffs: Tariffs | None = None,
+        sysfs: Path | None = None,
+        power: Power | None = None,
     ) -> None:
         self.pods = pods
         self.source = source or FakeCounterSource(n_cpu=2 * sockets)
@@ -87,7 +91,7 @@ class Node:
         ]
         monitor = Monitor(interval_seconds=5.0, terminated_ttl_seconds=ttl, idle_policy=idle_policy)
         self.config = Config(
-            host=Host(FIXTURES / f"sysfs/{2 * sockets}_cpus", procfs, NO_SUCH_ROOT),
+            host=Host(sysfs or FIXTURES / f"sysfs/{2 * sockets}_cpus", procfs, NO_SUCH_ROOT),
             monitor=monitor,
             exporter=Exporters(Prometheus(levels)),
             kube=kube,
@@ -96,19 +100,29 @@ class Node:
         )
         self._tariffs = tariffs or known_tariffs(self.config.carbon, self.config.cost, self.seconds)
         energy = energy or MeteredEnergy(FakeMeter(iter(self._readings, None)))
-        self.measurement = self._measure(Power(energy, {}, lambda: None), sockets)
-        self.ticker = Ticker(self.config, self.measurement)
+        self.measurement = self._measure(
+            power or Power(energy, {}, lambda: None), read_topology(sysfs) if sysfs else _topology(sockets)
+        )
+        self.begin()
 
-    def _measure(self, power: Power, sockets: int) -> Measurement:
+    def begin(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Have a ticker and what it publishes, by this clock."""
+        self.publisher = PagePublisher(self.config, self.measurement, clock)
+        self.ticker = Ticker(self.config, self.measurement, self.publisher, clock)
+
+    def _measure(self, power: Power, topology: CpuTopology) -> Measurement:
         resolver = WorkloadResolver(self.source.directory, ContainerNames(NO_SUCH_ROOT), self.pods)
-        lifetimes = Lifetimes(self.config.monitor.terminated_ttl_seconds, clock=self.seconds)
-        cpus = range(2 * sockets)
+        lifetimes = Lifetimes(
+            self.config.monitor.terminated_ttl_seconds,
+            clock=self.seconds,
+            silence_seconds=self.config.kube.names_timeout_seconds,
+        )
         by_process = "process" in self.config.exporter.prometheus.metrics_level
         return Measurement(
             config=self.config,
             source=self.source,
             power=power,
-            topology=assemble(cpus, cpus, {cpu: cpu // 2 for cpu in cpus}),
+            topology=topology,
             resolver=resolver,
             ledger=Ledger(resolver, self.source.directory.is_alive, lifetimes, resolver.again),
             processes=ProcessLedger(self.config.host.procfs, resolver, lifetimes) if by_process else None,
@@ -137,8 +151,8 @@ class Node:
         return self.samples()
 
     def samples(self) -> Samples:
-        assert self.ticker.page is not None
-        return parse(self.ticker.page.body().decode())
+        assert self.publisher.page is not None
+        return parse(self.publisher.page.body().decode())
 
     def joules(self, *kinds: str) -> dict[str, float]:
         """Of the first zone, by the workload's id."""
@@ -152,6 +166,11 @@ class Node:
             each.failing or ZoneReading(each.zone, each.socket, each.path, each.energy_uj, TOP_UJ, now)
             for each in self.counters
         ]
+
+
+def _topology(sockets: int) -> CpuTopology:
+    cpus = range(2 * sockets)
+    return assemble(cpus, cpus, {cpu: cpu // 2 for cpu in cpus})
 
 
 def parse(text: str) -> Samples:
@@ -178,8 +197,9 @@ def series(samples: Samples, name: str, **labels: str) -> Samples:
 
 def write_process(procfs: Path, pid: int, comm: str, exe: str = "", start_ticks: int = 1) -> None:
     """A process in a procfs, or another one with the same PID."""
-    folder = procfs / str(pid)
-    folder.mkdir(parents=True, exist_ok=True)
+    for folder in (procfs / "2", procfs / str(pid)):
+        folder.mkdir(parents=True, exist_ok=True)
+    (procfs / "2/comm").write_text("kthreadd\n")
     (folder / "comm").write_text(f"{comm}\n")
     rest = " ".join(["S", *(["0"] * 18), str(start_ticks), "0", "0"])
     (folder / "stat").write_text(f"{pid} ({comm}) {rest}\n")

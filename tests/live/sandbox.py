@@ -17,6 +17,13 @@ from ebpf.errors import SourceUnavailable
 from ebpf.hierarchy import Hierarchy, find_hierarchy
 
 CGROUPFS, PROCFS = Path("/sys/fs/cgroup"), Path("/proc")
+RUNS = "TEST_RUNS_OF_PODJOULE"
+"""The variable with the ids of the runs of tests that this process belongs to; see tests/keeper.py."""
+
+
+def run_tag() -> str:
+    """What the names of our cgroups and containers bear: the innermost run's id, else this process's."""
+    return os.environ.get(RUNS, "").rpartition(":")[2] or str(os.getpid())
 
 
 def hierarchies() -> dict[str, Hierarchy]:
@@ -59,6 +66,14 @@ class Cgroup:
             return parse_cpu_stat((self.folder(version) / "cpu.stat").read_text())
         return int((self.folder(version) / "cpuacct.usage").read_text())
 
+    def wait_until_used(self, version: str, seconds: float) -> None:
+        """CPU time, not time: a busy machine keeps a load from running for a while."""
+        deadline = time.monotonic() + 60
+        while self.used_ns(version) < seconds * 1e9:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.path}: the load hardly ran")
+            time.sleep(0.1)
+
     def spawn(self, command: Sequence[str], cpu: int | None = None) -> subprocess.Popen[bytes]:
         """Start a command in the cgroup, pinned if asked for; it leads a process group of its own."""
 
@@ -79,10 +94,11 @@ class Cgroup:
         for version in self.mounts:
             folders = sorted(self.folder(version).glob("**/"), reverse=True)
             for folder in folders:
-                _empty(folder)
+                remove_folder(folder)
 
 
-def _empty(folder: Path) -> None:
+def remove_folder(folder: Path) -> None:
+    """Take one directory of cgroups away, with the processes in it."""
     for _ in range(100):
         try:
             for pid in (folder / "cgroup.procs").read_text().split():
@@ -103,7 +119,7 @@ def _empty(folder: Path) -> None:
 @contextlib.contextmanager
 def cgroup(name: str) -> Iterator[Cgroup]:
     """A fresh top-level cgroup in every hierarchy, gone afterwards."""
-    made = Cgroup(f"/podjoule-test-{os.getpid()}-{name}", hierarchies())
+    made = Cgroup(f"/podjoule-test-{run_tag()}-{name}", hierarchies())
     made.make()
     try:
         yield made

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from ebpf.capabilities import mask_of
+from exporter.names.workloads import identify
 from tests.e2e.servers import Podjoule
 from tests.estimator.meters.rapl_tree import RaplTree
 from tests.live.rights import NOBODY, open_folder, run_confined
-from tests.live.sandbox import BUSY, Cgroup, cgroup, hierarchies, stop
+from tests.live.sandbox import BUSY, cgroup, hierarchies, stop
 
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("require_root_bpf")]
 
@@ -31,7 +32,7 @@ from ebpf import program
 from ebpf.perf_events import TYPE_SOFTWARE, Event
 names = ("cycles", "instructions", "cache_misses")
 program.HARDWARE = {name: Event(TYPE_SOFTWARE, config) for name, config in zip(names, (0, 2, 5))}
-from exporter.cli import main
+from exporter.commands.cli import main
 sys.exit(main())
 """
 
@@ -125,7 +126,7 @@ def test_bcc_takes_the_same_and_says_so(sysfs: Path, missing: str) -> None:
 
 @pytest.mark.parametrize("capabilities", [PROGRAMS, ("BPF",), ()], ids=lambda held: ",".join(held) or "none")
 def test_the_doctor_says_the_same(sysfs: Path, capabilities: tuple[str, ...]) -> None:
-    arguments = ["-m", "exporter.cli", "doctor", "--format=json", f"--host.sysfs={sysfs}"]
+    arguments = ["-m", "exporter.commands.cli", "doctor", "--format=json", f"--host.sysfs={sysfs}"]
     done = run_confined(arguments, capabilities)
     checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     missing = [f"CAP_{name}" for name in PROGRAMS if name not in capabilities]
@@ -139,8 +140,8 @@ def test_the_doctor_says_the_same(sysfs: Path, capabilities: tuple[str, ...]) ->
 # Source: include/uapi/linux/filter.h, seccomp.h.
 WITHOUT_BPF = """
 import ctypes, struct, sys
-from exporter.probes import _BPF_SYSCALL
-from exporter.cli import main
+from exporter.doctor.probes import _BPF_SYSCALL
+from exporter.commands.cli import main
 import platform
 code = [(0x20, 0, 0, 0), (0x15, 0, 1, _BPF_SYSCALL[platform.machine()]), (0x06, 0, 0, 0x00050001),
         (0x06, 0, 0, 0x7FFF0000)]
@@ -162,8 +163,8 @@ def test_a_refusal_by_seccomp_is_not_taken_for_a_missing_capability(sysfs: Path)
 READ_PROCESS = """
 import sys
 from pathlib import Path
-from exporter.processes import read_process
-from exporter.workloads import KERNEL
+from exporter.books.processes import read_process
+from exporter.names.workloads import KERNEL
 print(read_process(Path("/proc"), int(sys.argv[1]), KERNEL).exe)
 """
 
@@ -193,7 +194,7 @@ def capabilities_of(pid: int) -> set[tuple[int, int, int, str]]:
 
 GIVE_UP_AND_EXECUTE = """
 import os
-from exporter.privileges import give_up
+from exporter.tick.privileges import give_up
 give_up(frozenset())
 os.execv("/bin/grep", ["grep", "-E", "^Cap(Prm|Eff|Inh|Amb)", "/proc/self/status"])
 """
@@ -211,14 +212,6 @@ def value(text: str, *words: str) -> float:
     rows = [line for line in text.splitlines() if line[:1] != "#" and all(word in line for word in words)]
     assert len(rows) == 1, rows
     return float(rows[0].rpartition(" ")[2])
-
-
-def wait_until_used(group: Cgroup, version: str, seconds: float) -> None:
-    """A busy machine keeps the load from running for a while."""
-    deadline = time.monotonic() + 60
-    while group.used_ns(version) < seconds * 1e9:
-        assert time.monotonic() < deadline, "the load hardly ran"
-        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("version", hierarchies())
@@ -244,13 +237,13 @@ def test_with_everything_given_up_it_goes_on_measuring(loader: str, version: str
                 tree.restore("intel-rapl:1")
             time.sleep(0.1)
             churned.remove()
-        wait_until_used(group, version, 0.3)
+        group.wait_until_used(version, 0.3)
         os.kill(busy.pid, signal.SIGSTOP)
         time.sleep(1.2)  # several ticks, also on a machine that is busy
         used_seconds = group.used_ns(version) / 1e9
         text = podjoule.metrics()
         stop(busy)
-    counted = value(text, "podjoule_cgroup_cpu_seconds_total{", f'cgroup="{group.path}"')
+    counted = value(text, "podjoule_cgroup_cpu_seconds_total{", f'cgroup="{identify(group.path).id}"')
     assert counted == pytest.approx(used_seconds, rel=0.01, abs=0.02)
     assert value(text, "kepler_node_cpu_joules_total{", 'intel-rapl:1"') > 0
     log = podjoule.log.read_text()
@@ -295,9 +288,9 @@ def test_a_configuration_of_somebody_else_is_reread(tmp_path: Path) -> None:
 WRITE_STATE = """
 import sys
 from pathlib import Path
-from exporter.config import Config
-from exporter.privileges import give_up, still_needed
-from exporter.sections import State
+from exporter.configuration.config import Config
+from exporter.tick.privileges import give_up, still_needed
+from exporter.configuration.option_tree import State
 config = Config(state=State(dir=Path(sys.argv[1])))
 give_up(still_needed(config) - set(sys.argv[2:]))
 (config.state.dir / "calibration.json").write_text("{}")

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from tests.estimator.meters.rapl_tree import RaplTree
 from tests.live import loads
 from tests.live.sandbox import BUSY, Cgroup, cgroup, hierarchies, stop
 from tests.live.test_events import STAND_INS, perf_counts, perf_of
+from tests.programs import program
 
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("require_root_bpf")]
 
@@ -64,7 +66,7 @@ def value_of(page: str, series: str) -> float:
 
 def counters_on(page: str) -> dict[str, float]:
     """Every series of every counter but the process's own."""
-    names = {name for name in _COUNTER.findall(page) if not name.startswith("process_")}
+    names = {name for name in _COUNTER.findall(page) if not name.startswith(("process_", "python_"))}
     rows = (line.rpartition(" ") for line in page.splitlines() if not line.startswith("#"))
     return {series: float(value) for series, _, value in rows if series.partition("{")[0] in names}
 
@@ -98,7 +100,7 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stopping.wait(0.1):
-            with contextlib.suppress(OSError):  # nobody is there
+            with contextlib.suppress(OSError, HTTPException):  # nobody is there, or no longer
                 self.look(get(f"{self.url}/metrics", timeout=2)[1])
 
 
@@ -131,10 +133,15 @@ class Restarted:
 def rapl(folder: Path) -> RaplTree:
     tree = RaplTree(folder / "sys")
     tree.add_zone("intel-rapl:0", "package-0", 5_000_000)
-    shutil.copytree(
-        "/sys/devices/system/cpu", folder / "sys/devices/system/cpu", ignore=_all_but_topology, symlinks=True
-    )
+    topology(tree.root)
     return tree
+
+
+def topology(sysfs: Path) -> None:
+    """This machine's CPUs, in a sysfs of a test's."""
+    shutil.copytree(
+        "/sys/devices/system/cpu", sysfs / "devices/system/cpu", ignore=_all_but_topology, symlinks=True
+    )
 
 
 def _all_but_topology(folder: str, names: list[str]) -> list[str]:
@@ -147,13 +154,21 @@ def another_build(folder: Path) -> Path:
     build = folder / "build"
     for package in ("ebpf", "estimator", "exporter", "models"):
         shutil.copytree(ROOT / package, build / package, ignore=shutil.ignore_patterns("__pycache__"))
-    source = build / "ebpf/sched_switch.bpf.c"
+    source = build / "ebpf/kernel/sched_switch.bpf.c"
     more = "\tvolatile __u64 another_build = bpf_ktime_get_ns();\n\n\t(void)another_build;\n"
     text = source.read_text()
     begin = text.index("\tstruct cpu_state *cpu = this_cpu();", text.index("int switched("))
     source.write_text(text[:begin] + more + text[begin:])
     made = subprocess.run(
-        ["make", "-f", ROOT / "Makefile", "-B", "-o", ".venv/.set-up-for-run", "ebpf/sched_switch.bpf.o"],
+        [
+            "make",
+            "-f",
+            ROOT / "Makefile",
+            "-B",
+            "-o",
+            ".venv/.set-up-for-run",
+            "ebpf/kernel/sched_switch.bpf.o",
+        ],
         cwd=build,
         capture_output=True,
         text=True,
@@ -254,9 +269,9 @@ def test_five_restarts_under_load_lose_nothing(tmp_path: Path, bpffs: Path) -> N
 def switch_program(pid: int) -> str:
     """The tag of the program on sched_switch: the hash of its instructions."""
     ids = [number for kind, number in in_kernel(pid) if kind == "prog"]
+    command = [program("bpftool"), "prog", "show", "id"]
     shown = [
-        subprocess.run(["bpftool", "prog", "show", "id", str(n)], capture_output=True, text=True).stdout
-        for n in ids
+        subprocess.run([*command, str(n)], capture_output=True, check=True, text=True).stdout for n in ids
     ]
     (tag,) = {found[1] for text in shown if (found := re.search(r"name on_switch\s+tag (\S+)", text))}
     return tag
@@ -266,7 +281,7 @@ def remove_while_running(process: Podjoule, directory: Path) -> set[tuple[str, i
     """Unpin with the process still there, and what it will leave behind if that is not all."""
     objects = in_kernel(process.process.pid)
     done = subprocess.run(
-        [sys.executable, "-m", "exporter.cli", "unpin", "--ebpf.pin", str(directory)],
+        [sys.executable, "-m", "exporter.commands.cli", "unpin", "--ebpf.pin", str(directory)],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -63,7 +63,7 @@ def assert_counted(source: CounterSource, name: str = "returned") -> None:
     source.read()
     with cgroup(name) as group, perf_of(group) as perf:
         processes = [group.python(loads.PAGE_FAULTS, cpu=1), group.python(BUSY, cpu=1)]
-        time.sleep(2)
+        group.wait_until_used("v2", 1.2)
         stop(*processes)
         ours, truth = our_counts(source, group), perf_counts(perf)
     assert truth["cycles"] > 1e9, "the load hardly ran"
@@ -162,9 +162,7 @@ def test_without_perfmon_a_cpu_that_comes_back_has_no_events_and_a_line_says_so(
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[0] == "1"
     assert int(done.stdout.split()[1]) > 0, "CPU time goes on"
-    assert (
-        done.stderr.count("CPU 1 came, and its cycles and the like are not counted: Permission denied") == 1
-    )
+    assert done.stderr.count("cycles and the like are not counted: CPU 1: Permission denied") == 1
     assert "a restart of podjoule opens them" in done.stderr
 
 

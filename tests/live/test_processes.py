@@ -76,7 +76,8 @@ def test_a_process_is_exported_with_its_name_and_container(tmp_path: Path) -> No
         ) as podjoule,
     ):
         process = group.python(BUSY)
-        time.sleep(2)
+        group.wait_until_used("v2", 1.0)
+        time.sleep(1)  # the tick that counts it
         text = podjoule.metrics()
         stop(process)
     line = next(

@@ -39,7 +39,7 @@ class Ended:
 
 def podjoule(*arguments: str, before: str = "true", wrapper: str = "unshare --mount") -> Ended:
     """A command in a mount namespace of its own, after some change to what is mounted there."""
-    command = shlex.join([sys.executable, "-m", "exporter.cli", *arguments])
+    command = shlex.join([sys.executable, "-m", "exporter.commands.cli", *arguments])
     done = subprocess.run(
         [*shlex.split(wrapper), "sh", "-c", f"{before} && exec {command}"],
         cwd=ROOT,
@@ -74,7 +74,7 @@ def test_without_powercap_the_model_serves_and_a_line_says_so(tmp_path: Path) ->
     ended = snapshot("--host.sysfs", str(tmp_path))
     assert_counts(ended)
     assert ended.source == "model"
-    assert f"no meter: no RAPL zones in {tmp_path}/class/powercap" in ended.err
+    assert f"no meter: no RAPL zone in {tmp_path}/class/powercap" in ended.err
 
 
 def test_with_a_meter_it_is_the_source(tmp_path: Path) -> None:

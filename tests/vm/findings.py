@@ -10,6 +10,9 @@ Answer = dict[str, Any]
 CPU_SLACK_NS = 20_000_000
 """cpu.stat itself is brought up to date at ticks: what is allowed whatever the load."""
 
+SHORT_PROCESSES = {"x86_64": 360, "aarch64": 180}
+"""So many have to have lived and died for their CPU time to say anything, by the machine."""
+
 
 def percent_off(found: float, true: float) -> float:
     """How far `found` is from `true`, in percent of it; 0 where both are 0."""

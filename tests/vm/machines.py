@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from tests.vm.probe import MARK
 ROOT = Path(__file__).resolve().parents[2]
 KIT = Path(__file__).with_name("kit")
 KNOWN_INSTRUCTIONS = 1_000_000_000
+# Four minutes where the CPUs are its own; a machine that stands still is ended, and what it answered counts.
+LONGEST_SECONDS = 1080
 _FIRST = ["machine", "doctor", "confined-doctor", "short-lived", "lesser", "events", "start-up", "killed"]
 # hotplug comes last: a CPU that came back under emulation is not what the other claims are about
 PROBES = {
@@ -26,8 +29,10 @@ PROBES = {
 }
 _SOURCES = (
     "ebpf", "estimator", "exporter", "models", "tests/vm", "tests/live", "tests/e2e/servers.py",
-    "tests/estimator/meters/rapl_tree.py",
+    "tests/programs.py", "tests/programs.tsv",    "tests/estimator/meters/rapl_tree.py",
 )  # fmt: skip
+# What Debian 12 has not, or not new enough.
+_BESIDE_DEBIANS = ("durationpy", "tornado")
 
 Answers = dict[str, dict[str, Any]]
 
@@ -47,10 +52,19 @@ def ask(machine: str) -> Answers:
     """Boot a machine once and run all its probes: name -> finding. The console is kept beside the cache."""
     with tempfile.TemporaryDirectory(prefix="podjoule-vm-") as folder:
         _lay_over(Path(folder), machine)
-        log = cache() / f"console-{machine}"
-        with log.open("w") as console:
-            subprocess.run(["nice", KIT, "boot", cache(), machine, folder], stdout=console, stderr=console)
-    return answers(log.read_text(errors="replace"))
+        boot = ["nice", "timeout", "--kill-after=5", f"{LONGEST_SECONDS}", KIT, "boot"]
+        with _console(machine).open("w") as console:
+            subprocess.run([*boot, cache(), machine, folder], stdout=console, stderr=console)
+    return answers(_console(machine).read_text(errors="replace"))
+
+
+def last_words(machine: str) -> str:
+    """The end of what the machine printed in its last boot."""
+    return _console(machine).read_text(errors="replace")[-4000:]
+
+
+def _console(machine: str) -> Path:
+    return cache() / f"console-{machine}"
 
 
 def answers(console: str) -> Answers:
@@ -69,6 +83,10 @@ def _lay_over(folder: Path, machine: str) -> None:
             shutil.copytree(ROOT / source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(ROOT / source, target)
+    for package in _BESIDE_DEBIANS:
+        # What is compiled of them is for this machine's CPU, and they do without.
+        without = shutil.ignore_patterns("__pycache__", "*.so", "test")
+        shutil.copytree(Path(import_module(package).__file__ or "").parent, code / package, ignore=without)
     shutil.copy(cache() / "powercap_plant.ko", folder)
     programs = {"known": known_program(KNOWN_INSTRUCTIONS)[0], "short": short_program(machine)}
     for name, program in programs.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -15,14 +16,15 @@ import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 
-from exporter.check import Machine
-from exporter.config import Config
-from exporter.doctor import examine
+from exporter.configuration.config import Config
+from exporter.doctor.doctor import examine
+from exporter.doctor.finding import Machine
 from tests.live.rights import confined
 from tests.vm import probe_counters, probe_exporter
 from tests.vm.leftovers import left_after
 
 MARK = "probe: "
+LONGEST_SECONDS = 300
 
 Finding = dict[str, object]
 
@@ -38,7 +40,14 @@ def doctor() -> Finding:
 
 def confined_doctor() -> Finding:
     """What it says to a root that has only what programs take since 5.11."""
-    command = [*confined(["bpf", "perfmon"]), sys.executable, "-m", "exporter.cli", "doctor", "--format=json"]
+    command = [
+        *confined(["bpf", "perfmon"]),
+        sys.executable,
+        "-m",
+        "exporter.commands.cli",
+        "doctor",
+        "--format=json",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return {check["name"]: check for check in json.loads(done.stdout)["checks"]}
 
@@ -63,14 +72,22 @@ PROBES: dict[str, Callable[[], Finding]] = {
 
 def run(name: str) -> Finding:
     began = time.monotonic()
+    signal.alarm(LONGEST_SECONDS)
     try:
         finding = PROBES[name]()
     except Exception:  # noqa: BLE001 (it is told, and the test fails of it)
         finding = {"error": traceback.format_exc()}
+    finally:
+        signal.alarm(0)
     return {**finding, "left_behind": left_after(), "seconds": round(time.monotonic() - began, 1)}
 
 
+def _stop(*_: object) -> None:
+    raise TimeoutError(f"not done within {LONGEST_SECONDS} s")
+
+
 def main() -> None:
+    signal.signal(signal.SIGALRM, _stop)
     for name in sys.argv[1:]:
         print(f"\n{MARK}{json.dumps({'name': name, **run(name)})}", flush=True)
 

@@ -117,12 +117,14 @@ def _at_rest(podjoule: Podjoule) -> tuple[str, float]:
     A tick reads first and publishes last. Where nothing was read for half an interval none is under way, so
     the page is that of the last reading; a page taken as it changes may be a tick behind the reading.
     """
-    while True:
+    deadline = time.monotonic() + _SLOW_SECONDS / 4
+    while time.monotonic() < deadline:
         drawn_uj = READ.read_text()
         time.sleep(INTERVAL_SECONDS / 2)
         page = podjoule.metrics()
         if READ.read_text() == drawn_uj:
             return page, int(drawn_uj) / 1e6
+    raise TimeoutError(f"the meter is read all the time:\n{podjoule.log.read_text()}")
 
 
 def _watched(podjoule: Podjoule) -> tuple[list[tuple[str, float]], float]:
@@ -174,7 +176,7 @@ def unreadable() -> dict[str, object]:
         *prefix,
         sys.executable,
         "-m",
-        "exporter.cli",
+        "exporter.commands.cli",
         "snapshot",
         "--duration",
         "1s",

@@ -31,8 +31,10 @@ def test_one_object_serves_both_architectures(tmp_path: Path, require_command: C
     clang, images = require_command("clang"), []
     for architecture in ("x86", "arm64"):
         target = tmp_path / f"{architecture}.o"
-        includes = [f"-I/usr/include/{platform.machine()}-linux-gnu", f"-I{ROOT}/ebpf"]
+        includes = [f"-I/usr/include/{platform.machine()}-linux-gnu", f"-I{ROOT}/ebpf/kernel"]
         flags = ["-O2", "-g", "-target", "bpf", f"-D__TARGET_ARCH_{architecture}", *includes]
-        subprocess.run([clang, *flags, "-c", ROOT / "ebpf/sched_switch.bpf.c", "-o", target], check=True)
+        subprocess.run(
+            [clang, *flags, "-c", ROOT / "ebpf/kernel/sched_switch.bpf.c", "-o", target], check=True
+        )
         images.append(target.read_bytes())
     assert images[0] == images[1]

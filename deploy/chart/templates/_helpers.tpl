@@ -175,6 +175,9 @@ PODJOULE_KUBE_MODE: {{ $kube.mode }}
 {{- with $kube.podLabels }}
 PODJOULE_KUBE_POD_LABEL: {{ join "," . | quote }}
 {{- end }}
+{{- if $kube.readNode }}
+PODJOULE_KUBE_READ_NODE: "true"
+{{- end }}
 {{- if eq $kube.mode "kubelet" }}
 {{- with $kube.kubelet.address }}
 PODJOULE_KUBE_KUBELET_ADDRESS: {{ . | quote }}

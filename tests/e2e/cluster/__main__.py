@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.e2e.cluster import binaries, images
 from tests.e2e.cluster.cluster import Cluster
 from tests.e2e.cluster.place import ClusterError
+from tests.programs import ProgramMissing
 
 _HELP = """\
 build                  compile Kubernetes and helm where they are not current (Go; minutes the first time)
@@ -39,7 +40,7 @@ def main() -> int:
     told = parser.parse_args()
     try:
         _COMMANDS[told.command](Cluster(), told.arguments)
-    except ClusterError as error:
+    except (ClusterError, ProgramMissing) as error:
         sys.stderr.write(f"cluster: {error}\n")
         return 1
     return 0

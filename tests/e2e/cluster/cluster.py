@@ -14,8 +14,9 @@ from typing import Any
 
 from tests.e2e.cluster import binaries, components, containers, images, network, settings
 from tests.e2e.cluster.place import NODE_NAME, ClusterError, Place
+from tests.programs import table
 
-PROGRAMS = ("etcd", "containerd", "ctr", "runc", "ip", "nsenter", "busybox")
+PROGRAMS = ("etcd", "containerd", "ctr", "runc", "ip", "busybox", "ptp", "host-local")
 _FOREIGN = (
     "the network namespace {namespace} is there, but nothing of it in {state}: a cluster with another"
     " CLUSTER_STATE is up; end it, or `ip netns delete {namespace}` if nothing is in there"
@@ -92,8 +93,8 @@ class Cluster:
         if os.geteuid() != 0:
             return "a cluster needs root"
         if not binaries.are_current(self.place):
-            return f"needs Kubernetes' programs in {self.place.binaries}: make cluster-binaries (needs Go)"
-        missing = [name for name in PROGRAMS if not shutil.which(name, path=self.environment["PATH"])]
+            return binaries.LACKING
+        missing = [name for name in PROGRAMS if table()[name].find() is None]
         return f"needs {', '.join(missing)}: .ci/setup test installs what is missing" if missing else ""
 
     def up(self) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.e2e.cluster import network
-from tests.e2e.cluster.place import NODE_IP, NODE_NAME, SERVICE_RANGE, ClusterError, Place
+from tests.e2e.cluster.place import NODE_IP, NODE_NAME, SERVICE_RANGE, Place
+from tests.programs import program
 
 # In the order in which they start.
 NAMES = ("etcd", "apiserver", "controller-manager", "scheduler", "containerd", "kubelet")
@@ -22,14 +22,11 @@ _STOP_SECONDS = 20.0
 def start(place: Place, name: str) -> None:
     """Start one in the cluster's network, in a session of its own; its log goes on where it was."""
     command = _COMMANDS[name](place)
-    program = shutil.which(command[0], path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-    if program is None:
-        raise ClusterError(f"{command[0]} is missing: .ci/setup test installs it")
     log = str(place.state / f"{name}.log")
     output = (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     files = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), output, (os.POSIX_SPAWN_DUP2, 1, 2)]
     with network.inside(place.namespace):
-        pid = os.posix_spawn(program, command, os.environ, file_actions=files, setsid=True)
+        pid = os.posix_spawn(command[0], command, os.environ, file_actions=files, setsid=True)
     _pid_file(place, name).write_text(str(pid))
 
 
@@ -83,7 +80,7 @@ def _ended(pid: int, seconds: float) -> bool:
 
 def _etcd(place: Place) -> list[str]:
     return [
-        "etcd",
+        program("etcd"),
         f"--data-dir={place.state}/etcd",
         f"--listen-client-urls={_ETCD}",
         f"--advertise-client-urls={_ETCD}",
@@ -138,7 +135,7 @@ def _scheduler(place: Place) -> list[str]:
 
 
 def _containerd(place: Place) -> list[str]:
-    return ["containerd", "--config", f"{place.state}/containerd.toml"]
+    return [program("containerd"), "--config", f"{place.state}/containerd.toml"]
 
 
 def _kubelet(place: Place) -> list[str]:

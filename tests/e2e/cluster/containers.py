@@ -11,17 +11,15 @@ from pathlib import Path
 
 from tests.e2e.cluster import network
 from tests.e2e.cluster.place import ClusterError, Place
+from tests.programs import program
 
 _CNI_RESULTS = Path("/var/lib/cni/results")
 
 
 def ctr(place: Place, *arguments: str, check: bool = True) -> str:
     """What `ctr` prints, in the namespace of the kubelet's containers."""
-    command = ["ctr", f"--address={place.containerd_socket}", "--namespace=k8s.io", *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    except FileNotFoundError as error:
-        raise ClusterError("ctr is missing: .ci/setup test installs containerd") from error
+    command = [program("ctr"), f"--address={place.containerd_socket}", "--namespace=k8s.io", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     if check and done.returncode:
         raise ClusterError(f"ctr {' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout

@@ -17,6 +17,7 @@ from pathlib import Path
 from tests.e2e.cluster import containers
 from tests.e2e.cluster.place import ROOT, ClusterError, Place
 from tests.e2e.cluster.settings import PAUSE_IMAGE
+from tests.programs import program
 
 BASE = "localhost/debian:bookworm-slim"
 BUSYBOX_IMAGE = "localhost/busybox:1"
@@ -25,14 +26,11 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 def load_own(place: Place) -> None:
     """The sandbox's image, and one with sh, nc, wget and the like for the load in pods."""
-    busybox = shutil.which("busybox")
-    if busybox is None:
-        raise ClusterError("busybox is missing: apt-get install busybox-static")
-    program = Path(busybox).read_bytes()
+    busybox = Path(program("busybox")).read_bytes()
     with tempfile.TemporaryDirectory() as folder:
         pause, shell = Path(folder) / "pause.tar", Path(folder) / "busybox.tar"
         write_archive(pause, PAUSE_IMAGE, "/pause", {"pause": (place.binaries / "pause").read_bytes()})
-        write_archive(shell, BUSYBOX_IMAGE, "/bin/busybox", {"bin/busybox": program, "bin/sh": program})
+        write_archive(shell, BUSYBOX_IMAGE, "/bin/busybox", {"bin/busybox": busybox, "bin/sh": busybox})
         load(place, pause, shell)
 
 
@@ -76,7 +74,7 @@ def _base() -> dict[str, str]:
     """buildah builds on a Debian made here; docker, which deploy/image prefers, has a registry to ask."""
     if shutil.which("docker") and _run("docker", "info", check=False).returncode == 0:
         return {}
-    if _run("buildah", "images", "--quiet", BASE, check=False).returncode:
+    if _run(program("buildah"), "images", "--quiet", BASE, check=False).returncode:
         make_base()
     return {"BASE": BASE}
 
@@ -85,13 +83,13 @@ def make_base(name: str = BASE) -> None:
     """A Debian to build on, in buildah's storage."""
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "base.tar"
-        _run("mmdebstrap", "--quiet", "--variant=minbase", "bookworm", str(archive))
-        container = _run("buildah", "from", "scratch").stdout.strip()
+        _run(program("mmdebstrap"), "--quiet", "--variant=minbase", "bookworm", str(archive))
+        container = _run(program("buildah"), "from", "scratch").stdout.strip()
         try:
-            _run("buildah", "add", "--quiet", container, str(archive), "/")
-            _run("buildah", "commit", "--quiet", container, name)
+            _run(program("buildah"), "add", "--quiet", container, str(archive), "/")
+            _run(program("buildah"), "commit", "--quiet", container, name)
         finally:
-            _run("buildah", "rm", container)
+            _run(program("buildah"), "rm", container)
 
 
 def _tar(files: Mapping[str, bytes]) -> bytes:
@@ -107,10 +105,7 @@ def _tar(files: Mapping[str, bytes]) -> bytes:
 def _run(
     *command: str, check: bool = True, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    except FileNotFoundError as error:
-        raise ClusterError(f"{command[0]} is missing: .ci/setup test installs it") from error
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if check and done.returncode:
         raise ClusterError(_failure(command, done.stdout + done.stderr))
     return done

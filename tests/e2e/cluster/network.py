@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.e2e.cluster.place import NODE_IP, SERVICE_IP, ClusterError
+from tests.programs import program
 
 _NAMESPACES = Path("/run/netns")
 _CLONE_NEWNET = 0x40000000
@@ -59,6 +60,6 @@ def _enter(descriptor: int) -> None:
 
 
 def _ip(*arguments: str) -> None:
-    done = subprocess.run(["ip", *arguments], capture_output=True, text=True)
+    done = subprocess.run([program("ip"), *arguments], capture_output=True, text=True)
     if done.returncode:
         raise ClusterError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")

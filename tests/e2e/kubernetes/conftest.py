@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,31 +19,12 @@ from tests.estimator.meters.rapl_tree import RaplTree
 from tests.live.sandbox import hierarchies, mounted_bpffs
 
 WATTS = {"package": 40.0, "dram": 6.0}
-NEEDED = ("buildah", "mmdebstrap")
 MODES = ("apiserver", "kubelet")
 
 
 def release_names() -> list[str]:
     """Every mode in every cgroup hierarchy of this machine."""
     return [f"{mode}-{hierarchy}" for mode in MODES for hierarchy in hierarchies()]
-
-
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    """The cluster that is up, or one that is for these tests alone."""
-    if missing := [name for name in NEEDED if shutil.which(name) is None]:
-        pytest.skip(f"needs {', '.join(missing)}: .ci/setup test installs what is missing")
-    cluster = Cluster()
-    if cluster.is_up():
-        yield cluster
-        return
-    if lacking := cluster.lacking():
-        pytest.skip(lacking)
-    try:
-        cluster.up()
-        yield cluster
-    finally:
-        cluster.down()
 
 
 @pytest.fixture(scope="session")

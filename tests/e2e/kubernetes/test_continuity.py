@@ -15,10 +15,11 @@ from ebpf.pins import remove_pins
 from ebpf.program import HOOKS
 from tests.e2e.cluster.cluster import Cluster
 from tests.e2e.kubernetes.exporters import doctor, exporter_pid
-from tests.e2e.kubernetes.manifests import container, following, listed, pod, pod_spec, telling
+from tests.e2e.kubernetes.manifests import container, following, pod_spec, telling
 from tests.e2e.kubernetes.pod_watch import PodWatch
 from tests.e2e.kubernetes.releases import Release
-from tests.e2e.kubernetes.truth import SeenPod, Truth
+from tests.e2e.kubernetes.truth import SeenPod, Truth, used_seconds
+from tests.e2e.kubernetes.workloads import running_pods
 from tests.e2e.servers import Plant
 from tests.estimator.meters.rapl_tree import RaplTree
 from tests.live.test_continuity import in_kernel, still_there, value_of
@@ -64,17 +65,9 @@ def pods(cluster: Cluster, truth: Truth, tmp_path_factory: pytest.TempPathFactor
     """Two that use CPU time two to one."""
     shared = tmp_path_factory.mktemp("shared")
     loads = (telling(container("main", 400)), following(container("main", 200)))
-    specs = [pod_spec({**load, **SMALL}, shared=shared) for load in loads]
-    made = [pod(NAMESPACE, name, spec) for name, spec in zip(PODS, specs, strict=True)]
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-    try:
-        cluster.kubectl("apply", "-f", "-", stdin=listed([namespace, *made]))
-        for name in PODS:
-            cluster.kubectl("-n", NAMESPACE, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
-        truth.look()
-        yield [truth.pod(NAMESPACE, name) for name in PODS]
-    finally:
-        cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
+    specs = (pod_spec({**load, **SMALL}, shared=shared) for load in loads)
+    with running_pods(cluster, truth, NAMESPACE, dict(zip(PODS, specs, strict=True))) as pods:
+        yield pods
 
 
 @dataclass(frozen=True)
@@ -117,8 +110,10 @@ def replaced(release: Release, pods: list[SeenPod], tree: RaplTree, truth: Truth
         os.kill(exporter_pid(release, truth), signal.SIGKILL)
         release.wait()
 
+    with Plant(tree, {PACKAGE: WATTS}):
+        time.sleep(REST_SECONDS)  # of a zone that never moved nothing is known
     _signal(pods, signal.SIGSTOP)
-    before, used, started_uj = rest(), _used_seconds(pods), tree.energy_uj(PACKAGE)
+    before, used, started_uj = rest(), used_seconds(pods), tree.energy_uj(PACKAGE)
     with PodWatch(release.cluster, release.name) as watch:
         with Plant(tree, {PACKAGE: WATTS}):
             time.sleep(REST_SECONDS)  # so that each tick in which the pods run has all its watts
@@ -133,7 +128,7 @@ def replaced(release: Release, pods: list[SeenPod], tree: RaplTree, truth: Truth
         after = rest()
         watch.look(after)
     drawn = (tree.energy_uj(PACKAGE) - started_uj) / 1e6
-    gained = {each: seconds - used[each] for each, seconds in _used_seconds(pods).items()}
+    gained = {each: seconds - used[each] for each, seconds in used_seconds(pods).items()}
     yield Replaced(before, after, gained, drawn, watch, held)
     _signal(pods, signal.SIGCONT)
 
@@ -142,15 +137,6 @@ def _signal(pods: list[SeenPod], number: int) -> None:
     for each in pods:
         for pid in each.pids("main"):
             os.kill(pid, number)
-
-
-def _used_seconds(pods: list[SeenPod]) -> dict[str, float]:
-    """By the kernel's own accounting, by container id."""
-    return {
-        container_id: each.cgroup.child(container_id).used_ns(next(iter(each.cgroup.mounts))) / 1e9
-        for each in pods
-        for container_id in each.containers
-    }
 
 
 def test_no_counter_ever_goes_down(replaced: Replaced) -> None:

@@ -20,6 +20,7 @@ from tests.e2e.kubernetes.releases import NAMESPACE as RELEASES
 from tests.e2e.kubernetes.releases import REPOSITORY, TAG, Release
 from tests.e2e.kubernetes.truth import Truth
 from tests.live.test_continuity import assert_gone, in_kernel, still_there
+from tests.programs import program
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(600)]
 
@@ -137,7 +138,7 @@ def _count(kind: str, objects: set[tuple[str, int]]) -> int:
 
 def _shown(kind: str, number: int) -> dict[str, Any]:
     """What bpftool says of a program, link or map."""
-    command = ["bpftool", "-j", kind, "show", "id", str(number)]
+    command = [program("bpftool"), "-j", kind, "show", "id", str(number)]
     shown: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     return shown
 

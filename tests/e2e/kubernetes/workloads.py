@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.e2e.cluster.cluster import Cluster
 from tests.e2e.cluster.place import NODE_NAME
 from tests.e2e.kubernetes.manifests import (
+    Manifest,
     container,
     cron_job,
     deployment,
@@ -19,10 +21,28 @@ from tests.e2e.kubernetes.manifests import (
     stateful_set,
     telling,
 )
+from tests.e2e.kubernetes.truth import SeenPod, Truth
 
 NAMESPACE = "e2e-work"
 STATIC = "static"
 BARE = ("staged", "doomed", "crashing", f"{STATIC}-{NODE_NAME}")
+
+
+@contextmanager
+def running_pods(
+    cluster: Cluster, truth: Truth, namespace: str, specs: Mapping[str, Manifest]
+) -> Iterator[list[SeenPod]]:
+    """Pods of these specs by their names, ready, in a namespace that is made for them and goes with them."""
+    home = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+    try:
+        made = [pod(namespace, each, spec) for each, spec in specs.items()]
+        cluster.kubectl("apply", "-f", "-", stdin=listed([home, *made]))
+        for each in specs:
+            cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", f"pod/{each}", "--timeout=60s")
+        truth.look()
+        yield [truth.pod(namespace, each) for each in specs]
+    finally:
+        cluster.kubectl("delete", "namespace", namespace, "--ignore-not-found")
 
 
 class Workloads:

@@ -69,6 +69,10 @@ class RaplTree:
                 self.path(each).unlink(missing_ok=True)
         shutil.rmtree(self._device(zone_id))
 
+    def rename(self, zone_id: str, name: str) -> None:
+        """Let a zone that is away come back as another one."""
+        self._zones[zone_id].name = name
+
     def restore(self, zone_id: str, energy_uj: int | None = None) -> None:
         """Bring a zone back, and with it those below it."""
         if energy_uj is not None:

@@ -3,17 +3,18 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from ebpf.errors import MeterUnavailable
-from estimator.metered import MeteredEnergy
+from estimator.errors import MeterUnavailable
 from estimator.meters import powercap
+from estimator.meters.metered import MeteredEnergy
 from estimator.meters.port import ZoneReading
 from estimator.meters.powercap import PowercapMeter
 from estimator.meters.powercap_counter import read_file
@@ -61,6 +62,11 @@ def open_descriptors() -> int:
 
 def joules(energy: MeteredEnergy) -> dict[tuple[str, int | None], float]:
     return {(zone.zone, zone.socket): zone.joules for zone in energy.measure(ANY_USAGE)}
+
+
+def counted(energy: MeteredEnergy) -> tuple[int, int, int]:
+    errors = energy.errors()
+    return errors["read"], errors["gap"], errors["vanished"]
 
 
 def test_two_sockets_with_dram_are_four_counters_each_once(sysfs: Path) -> None:
@@ -138,7 +144,7 @@ def test_two_dies_of_a_package_both_count(sysfs: Path) -> None:
     tree.advance("intel-rapl:0", 10)
     tree.advance("intel-rapl:1", 4)
     measured = sorted((zone.zone, zone.socket, zone.joules) for zone in energy.measure(ANY_USAGE))
-    assert measured == [("dram", 0, 0.0), ("package", 0, 4.0), ("package", 0, 10.0)]
+    assert measured == [("package", 0, 4.0), ("package", 0, 10.0)]  # DRAM stands still: no measured zero
 
 
 @pytest.mark.parametrize(
@@ -186,7 +192,7 @@ def test_a_read_that_fails_once_is_counted_and_its_energy_is_not_lost(sysfs: Pat
     tree.advance_all(10)
     faults.errno["intel-rapl:1"] = number
     assert joules(energy) == {("package", 0): 10, ("dram", 0): 10, ("dram", 1): 10}
-    assert energy.errors() == {"read": 1, "gap": 0, "vanished": 0}
+    assert counted(energy) == (1, 0, 0)
     faults.errno.clear()
     tree.advance_all(3)
     assert joules(energy)["package", 1] == 13
@@ -210,13 +216,13 @@ def test_a_socket_that_vanishes_and_returns_is_counted_and_the_others_go_on(sysf
     for _ in range(5):
         tree.advance_all(10)
         assert joules(energy) == {("package", 0): 10, ("dram", 0): 10}
-    assert energy.errors() == {"read": 0, "gap": 0, "vanished": 2}
+    assert counted(energy) == (0, 0, 2)
     tree.restore("intel-rapl:1", energy_uj=0)
     for _ in range(3):
         tree.advance_all(10)
         answer = joules(energy)
     assert answer == dict.fromkeys([("package", 0), ("dram", 0), ("package", 1), ("dram", 1)], 10)
-    assert energy.errors() == {"read": 0, "gap": 2, "vanished": 2}
+    assert counted(energy) == (0, 2, 2)
 
 
 def test_enodev_from_the_kernel_means_vanished(sysfs: Path) -> None:
@@ -331,7 +337,7 @@ def test_an_unprivileged_process_is_denied_by_the_files_mode(public_directory: P
     RaplTree.two_sockets(public_directory / "sys")
     script = (
         "import os, pathlib\n"
-        "from ebpf.errors import MeterUnavailable\n"
+        "from estimator.errors import MeterUnavailable\n"
         "from estimator.meters.powercap import PowercapMeter\n"
         "if os.geteuid() == 0: os.seteuid(65534)\n"
         f"try: PowercapMeter(pathlib.Path({str(public_directory / 'sys')!r}))\n"
@@ -357,3 +363,153 @@ def test_close_leaves_no_descriptor_open(sysfs: Path) -> None:
     assert open_descriptors() == before + 4
     meter.close()
     assert open_descriptors() == before
+
+
+def test_zones_are_numbered_in_hexadecimal(sysfs: Path) -> None:
+    tree = RaplTree(sysfs)
+    for number in range(16):
+        tree.add_zone(f"intel-rapl:{number:x}", f"package-{number}")
+        tree.add_zone(f"intel-rapl:{number:x}:0", "dram")
+    assert zones(PowercapMeter(sysfs).read()) == sorted(
+        [(zone, number) for zone in ("dram", "package") for number in range(16)], key=str
+    )
+
+
+def test_a_psys_of_a_second_package_is_a_psys(sysfs: Path) -> None:
+    tree = RaplTree(sysfs)
+    tree.add_zone("intel-rapl:0", "psys")
+    tree.add_zone("intel-rapl:1", "psys-1")
+    assert zones(PowercapMeter(sysfs).read()) == [("psys", None), ("psys", None)]
+
+
+@pytest.mark.parametrize(
+    ("constraints", "watts"),
+    [
+        ({}, None),
+        ({"0_name": "long_term", "0_max_power_uw": "15000000", "0_power_limit_uw": "25000000"}, 60.0),
+        (
+            {
+                "0_name": "long_term",
+                "0_max_power_uw": "15000000",
+                "1_name": "short_term",
+                "1_power_limit_uw": "64000000",
+            },
+            96.0,
+        ),
+        (
+            {
+                "0_name": "long_term",
+                "0_max_power_uw": "125000000",
+                "0_power_limit_uw": "4095000000",
+                "1_name": "short_term",
+                "1_power_limit_uw": "4095000000",
+            },
+            500.0,
+        ),
+        ({"0_name": "long_term", "0_max_power_uw": "0", "0_power_limit_uw": "4095000000"}, None),
+    ],
+)
+def test_what_a_zone_can_draw_stands_in_its_constraints(
+    sysfs: Path, constraints: dict[str, str], watts: float | None
+) -> None:
+    zone = RaplTree(sysfs).add_zone("intel-rapl:0", "package-0")
+    for name, text in constraints.items():
+        (zone / f"constraint_{name}").write_text(text + "\n")
+    assert [each.most_watts for each in scan(sysfs / "class/powercap").zones] == [watts]
+
+
+def _dangling(root: Path) -> None:
+    for name in ("intel-rapl", "intel-rapl:0"):
+        (root / name).symlink_to(f"../../devices/virtual/powercap/intel-rapl/{name}")
+
+
+def _one_zone(root: Path) -> None:
+    (root / "energy_uj").write_text("5\n")
+
+
+@pytest.mark.parametrize(
+    ("lay_out", "mend"),
+    [
+        (_dangling, "mount the host's /sys/devices/virtual/powercap"),
+        (_one_zone, "name the directory that holds all of them"),
+        (lambda _: None, "it is empty"),
+    ],
+)
+def test_a_tree_without_zones_says_what_to_mount(
+    tmp_path: Path, lay_out: Callable[[Path], None], mend: str
+) -> None:
+    lay_out(tmp_path)
+    with pytest.raises(MeterUnavailable, match=re.escape(mend)):
+        PowercapMeter(powercap=tmp_path)
+
+
+def test_a_zone_that_comes_for_the_first_time_is_found(sysfs: Path) -> None:
+    tree = RaplTree(sysfs)
+    tree.add_zone("intel-rapl:0", "package-0")
+    meter = PowercapMeter(sysfs)
+    tree.add_zone("intel-rapl:1", "package-1")
+    tree.add_zone("intel-rapl-mmio:0", "package-0")  # the same counter once more
+    found = [zones(meter.read()) for _ in range(15)]
+    assert found[0] == [("package", 0)]
+    assert found[-1] == [("package", 0), ("package", 1)]
+
+
+def test_a_zone_that_was_not_asked_for_does_not_come_in_the_place_of_one_that_was(sysfs: Path) -> None:
+    tree = RaplTree.two_sockets(sysfs)
+    meter = PowercapMeter(sysfs, zones=["dram"], rescan_reads=1)
+    tree.remove("intel-rapl:1:0")
+    meter.read()
+    tree.rename("intel-rapl:1:0", "uncore")
+    tree.restore("intel-rapl:1:0")
+    assert [zones(meter.read()) for _ in range(3)] == [[("dram", 0)]] * 3
+
+
+def test_another_zone_in_the_place_between_two_reads_is_not_read_under_the_old_name(sysfs: Path) -> None:
+    tree = RaplTree.two_sockets(sysfs)
+    meter = PowercapMeter(sysfs, rescan_reads=1)
+    tree.remove("intel-rapl:1:0")
+    tree.rename("intel-rapl:1:0", "uncore")
+    tree.restore("intel-rapl:1:0")
+    assert ("dram", 1) not in zones(meter.read())
+    assert ("uncore", 1) in zones(meter.read())
+
+
+def test_what_is_drawn_while_a_read_blocks_belongs_to_the_time_up_to_its_end(sysfs: Path) -> None:
+    tree, now = RaplTree(sysfs), [0]
+    tree.add_zone("intel-rapl:0", "package-0")
+    waits = [0, 0, 4]
+
+    def read(descriptor: int) -> bytes:
+        seconds = waits.pop(0)
+        now[0] += seconds * 10**9
+        tree.advance("intel-rapl:0", 10 * seconds)
+        return read_file(descriptor)
+
+    energy = MeteredEnergy(PowercapMeter(sysfs, clock=lambda: now[0], read_file=read))
+    energy.measure(ANY_USAGE)
+    now[0] += 10**9
+    tree.advance("intel-rapl:0", 10)
+    (told,) = energy.measure(ANY_USAGE)
+    assert (told.joules, told.interval_seconds) == (50, 5)
+
+
+@pytest.mark.parametrize("vendor", ["AuthenticAMD", "GenuineIntel"])
+def test_amds_core_is_one_cores_and_left_out(sysfs: Path, vendor: str) -> None:
+    tree = RaplTree(sysfs)
+    tree.add_zone("intel-rapl:0", "package-0", 5, AMD_RANGE_UJ)
+    tree.add_zone("intel-rapl:0:0", "core", 6, AMD_RANGE_UJ)
+    meter = PowercapMeter(sysfs, vendor=vendor)
+    is_amd = vendor == "AuthenticAMD"
+    assert zones(meter.read()) == ([("package", 0)] if is_amd else [("core", 0), ("package", 0)])
+    assert ("intel-rapl:0:0 is left out: on AMD" in meter.left_out) == is_amd
+    assert zones([each for _ in range(20) for each in meter.read()]).count(("core", 0)) == (
+        0 if is_amd else 20
+    )
+
+
+def test_amds_core_alone_is_no_meter_and_says_why(sysfs: Path) -> None:
+    tree = RaplTree(sysfs)
+    tree.add_zone("intel-rapl:0", "package-0", 5, AMD_RANGE_UJ)
+    tree.add_zone("intel-rapl:0:0", "core", 6, AMD_RANGE_UJ)
+    with pytest.raises(MeterUnavailable, match="on AMD, core is the energy of one core"):
+        PowercapMeter(sysfs, ["core"], vendor="AuthenticAMD")

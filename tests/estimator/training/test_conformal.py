@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -11,8 +13,14 @@ from estimator.training.conformal import COVERAGE, margins, quantile
 def test_the_margin_is_the_conformal_rank() -> None:
     assert quantile(np.arange(1.0, 10.0)) == 9.0
     assert quantile(np.arange(1.0, 20.0)) == 18.0
-    assert quantile(np.array([5.0])) == 5.0
-    assert quantile(np.array([])) == 0.0
+    assert quantile(np.array([3.0, 1.0, 2.0]), coverage=0.5) == 2.0
+
+
+def test_with_too_few_errors_nothing_is_promised_and_the_largest_is_the_margin() -> None:
+    assert quantile(np.arange(1.0, 9.0)) == math.inf
+    assert quantile(np.array([])) == math.inf
+    assert margins(np.array([-5.0]), np.array([0.5])).widest == 5.0
+    assert margins(np.array([]), np.array([])).widest == 0.0
 
 
 def test_errors_that_grow_with_load_get_margins_that_do() -> None:

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from estimator.forest import read_forest
-from estimator.model_document import Field
-from estimator.power_model import LinearZone, PowerModel, TreesZone
+from estimator.model.document import Field
+from estimator.model.forest import read_forest
+from estimator.model.power_model import LinearZone, PowerModel
+from estimator.model.trees import TreesZone
 from estimator.training.export import forest_document
 from estimator.training.samples import Samples, clean_samples
 from estimator.training.train import UNKNOWN_MACHINE, Recipe, Title, as_model, train
@@ -101,7 +102,7 @@ def fitted(nx12: Samples) -> PowerModel:
 rates = st.tuples(st.floats(0, 5e9), st.floats(0, 1e10), st.floats(0, 1e7))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(rates, rates)
 def test_more_of_any_feature_never_draws_less(
     fitted: PowerModel, a: tuple[float, ...], b: tuple[float, ...]

@@ -8,7 +8,7 @@ import pytest
 
 from ebpf.errors import UsageError
 from estimator.training.evaluate import evaluate
-from estimator.training.features import choose_features
+from estimator.training.rates import choose_features
 from estimator.training.samples import Samples, clean_samples
 from estimator.training.train import UNKNOWN_MACHINE, Recipe, Title, as_model, train
 
@@ -68,9 +68,9 @@ def test_cpu_time_is_taken_where_there_are_no_cycles(table: pd.DataFrame) -> Non
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
-        (Recipe(zones=("dram",)), "--zones: dram not measured in frame; it holds package"),
-        (Recipe(features=("switches",)), "--features: switches not measured"),
-        (Recipe(kind="neural"), "--kind: found 'neural'"),
+        (Recipe(zones=("dram",)), "zones: dram not measured in frame; it holds package"),
+        (Recipe(features=("switches",)), "features: switches not measured"),
+        (Recipe(kind="neural"), "kind: found 'neural'"),
     ],
 )
 def test_what_cannot_be_had_is_refused(table: pd.DataFrame, recipe: Recipe, message: str) -> None:
@@ -78,10 +78,18 @@ def test_what_cannot_be_had_is_refused(table: pd.DataFrame, recipe: Recipe, mess
         train(clean_samples(table), recipe, TITLE)
 
 
-def test_too_short_a_table_is_refused(table: pd.DataFrame) -> None:
-    with pytest.raises(UsageError, match=r"zone package: 84 usable rows .* record longer"):
-        train(clean_samples(table[:120]), Recipe(), TITLE)
-    with pytest.raises(UsageError, match="any zone not measured"):
+def test_too_short_a_table_is_refused_with_what_is_wanted(table: pd.DataFrame) -> None:
+    recipe = Recipe(kind="linear")
+    with pytest.raises(UsageError, match=r"99 rows can be used for package, 100 are needed: record 5 s more"):
+        train(clean_samples(table[:99]), recipe, TITLE)
+    assert train(clean_samples(table[:100]), recipe, TITLE)["training"]["rows"] == 100
+    table.loc[:199, "package_joules"] = np.nan
+    # Of the first 70 % of the time too little is left for a model to be judged on the rest.
+    assert train(clean_samples(table), recipe, TITLE)["scores"]["later_part"] == {}
+
+
+def test_a_table_without_energy_is_refused(table: pd.DataFrame) -> None:
+    with pytest.raises(UsageError, match="no energy is measured"):
         train(clean_samples(table.drop(columns="package_joules")), Recipe(), TITLE)
 
 

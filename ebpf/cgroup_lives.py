@@ -1,0 +1,77 @@
+"""Which of what was counted is alive, has ended, or was never told of, and when its counts may go."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import numpy.typing as npt
+
+from ebpf.cgroups import CgroupTree
+from ebpf.program import KEY
+
+STILL_READINGS = 12  # short-lived processes must not fill the map until they are let go
+
+
+class CgroupLives:
+    """Follows the keys of the kernel's counts over the readings, and lets ended cgroups' paths go.
+
+    An exiting task may run once more after its cgroup was removed, so what has ended stays for one more
+    reading, with its last counts; a path goes one reading later than its counts, so that every id in a
+    snapshot still has its path.
+    n_nameless: cgroups that were counted and that nobody told of.
+    """
+
+    def __init__(self, tree: CgroupTree) -> None:
+        self.n_nameless = 0
+        self._tree = tree
+        self._nameless: set[int] = set()
+        self._dying = np.zeros(0, KEY)
+        self._doomed: set[bytes] = set()
+        self._forgettable: set[int] = set()
+
+    def take_doomed(self) -> set[bytes]:
+        """The keys that had ended at the last reading, whose last counts are to be taken out at this one."""
+        doomed, self._doomed = self._doomed, set()
+        return doomed
+
+    def follow(self, keys: npt.NDArray[np.void], processes: Collection[int] | None = None) -> None:
+        """Take over a reading. keys: KEY, shape (n,). processes: that may run, where keys are by process."""
+        for cgroup_id in self._forgettable & self._tree.ended:
+            self._tree.forget(cgroup_id)
+        ids = keys["cgroup_id"].tolist()
+        self._count_nameless(set(ids))
+        self._forgettable = set(self._dying["cgroup_id"].tolist()) | (self._tree.ended - set(ids))
+        self._dying = keys[self._has_ended(keys, processes)]
+        self._doomed = _as_bytes(self._dying)
+
+    def _has_ended(
+        self, keys: npt.NDArray[np.void], processes: Collection[int] | None
+    ) -> npt.NDArray[np.bool_]:
+        ended = np.array([not self._tree.is_alive(each) for each in keys["cgroup_id"].tolist()], np.bool_)
+        return ended if processes is None else ended | ~np.isin(keys["tgid"], list(processes))
+
+    def _count_nameless(self, ids: set[int]) -> None:
+        nameless = {cgroup_id for cgroup_id in ids if self._tree.path(cgroup_id) is None}
+        self.n_nameless += len(nameless - self._nameless)
+        self._nameless = nameless
+
+
+class Activity:
+    """Which processes may still run, where their end cannot be seen: those that ran not long ago."""
+
+    def __init__(self) -> None:
+        self._still: dict[bytes, tuple[int, int]] = {}
+
+    def recent(self, keys: npt.NDArray[np.void], cpu_ns: npt.NDArray[np.uint64]) -> set[int]:
+        """The processes whose CPU time has grown within the last readings. Both of shape (n,)."""
+        before, self._still = self._still, {}
+        for key, ns in zip(map(bytes, keys), cpu_ns.tolist(), strict=True):
+            last_ns, readings = before.get(key, (-1, 0))
+            self._still[key] = ns, readings + 1 if ns == last_ns else 0
+        is_recent = np.array([each[1] < STILL_READINGS for each in self._still.values()], np.bool_)
+        return set(keys["tgid"][is_recent].tolist())
+
+
+def _as_bytes(keys: npt.NDArray[np.void]) -> set[bytes]:
+    return {key.tobytes() for key in keys}

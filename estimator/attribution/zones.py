@@ -1,0 +1,77 @@
+"""Which zones are the node's energy: they overlap, so that not all of them may count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from estimator.energy import SourceInfo
+
+# The widest first. psys and platform hold everything below them; package and dram do not overlap, and core
+# and uncore lie in package: Linux, Documentation/power/powercap/powercap.rst; DESIGN section 4.
+LEVELS = (("platform",), ("psys",), ("package", "dram"))
+
+_FORGETTING = 0.9
+_LOST_BELOW = 0.95
+_MOST_SILENT_TICKS = 60
+
+
+def node_zones(known: Iterable[str]) -> tuple[str, ...]:
+    """The zones whose joules make up the node's, no joule twice.
+
+    known: every zone that the source has. `platform` alone where there is one, else `psys` alone, else
+    `package` and `dram`, over all sockets; `core` and `uncore` never. Empty where none of these is known.
+    """
+    zones = set(known)
+    return next((level for level in LEVELS if zones.intersection(level)), ())
+
+
+class CountedZones:
+    """The rule over a run, tick by tick, where zones come, fail and come back.
+
+    A zone that has given energy stays known for as long as the source is the same: one that fails for some
+    ticks counts no energy then, and no narrower zone stands in, since the next reading spans the hole. One
+    that is silent for minutes is forgotten. A wider zone that appears takes over at the tick after its first,
+    whose joules may reach back over ticks that were already counted. A psys that reads less than the packages
+    in it is not the machine's, and does not count.
+    """
+
+    def __init__(self) -> None:
+        self._source: SourceInfo | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._silent_ticks: dict[str, int] = {}
+        self._inner_joules = self._recent_inner_joules = self._recent_psys_joules = 0.0
+        self._holds_packages = True
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """The zones that count and have given energy."""
+        return tuple(zone for zone in self._chosen(self._silent_ticks) if zone in self._silent_ticks)
+
+    def choose(self, source: SourceInfo, joules: Mapping[str, float]) -> tuple[str, ...]:
+        """The zones that count in a tick. joules: by zone, of those with energy in it."""
+        if source != self._source:
+            self._source = source
+            self._forget()
+        self._compare(joules)
+        chosen = self._chosen(self._silent_ticks or joules)
+        silent = {zone: 0 if zone in joules else ticks + 1 for zone, ticks in self._silent_ticks.items()}
+        silent |= dict.fromkeys(joules, 0)
+        self._silent_ticks = {zone: ticks for zone, ticks in silent.items() if ticks <= _MOST_SILENT_TICKS}
+        return chosen
+
+    def _chosen(self, known: Iterable[str]) -> tuple[str, ...]:
+        return node_zones(zone for zone in known if zone != "psys" or self._holds_packages)
+
+    def _compare(self, joules: Mapping[str, float]) -> None:
+        """Over the last minute or so, each time that psys tells: what the others drew since waits for it."""
+        self._inner_joules += sum(joules.get(zone, 0.0) for zone in ("package", "dram"))
+        if "psys" not in joules:
+            return
+        self._recent_inner_joules = _FORGETTING * self._recent_inner_joules + self._inner_joules
+        self._recent_psys_joules = _FORGETTING * self._recent_psys_joules + joules["psys"]
+        self._inner_joules = 0.0
+        # Apart, so that two zones which read nearly the same do not take turns.
+        least = _LOST_BELOW if self._holds_packages else 1.0
+        self._holds_packages = self._recent_psys_joules >= least * self._recent_inner_joules

@@ -1,0 +1,109 @@
+"""The last good calibration on disk: what is in force, by path, so that a restart does not begin anew."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from estimator.calibration.place import Fit
+from estimator.errors import ModelInvalid
+from estimator.features import PREDICTORS
+from estimator.model.document import Field, read_document
+from estimator.model.file import content_hash
+from estimator.model.whole_file import set_aside, write_whole
+
+log = logging.getLogger(__name__)
+
+SCHEMA = "podjoule.calibration/1"
+
+# 64 zones take some 30 kB: whatever is larger was not written by us.
+_MOST_BYTES = 1_000_000
+
+
+def to_document(fits: Mapping[str, Fit], machine: str) -> dict[str, Any]:
+    """The fits, by path, as JSON has them, with a hash over the rest.
+
+    machine: what the fits hold for (CPU and number of CPUs): on another one they are refused.
+    """
+    body = {"schema": SCHEMA, "machine": machine, "zones": {path: _zone(fit) for path, fit in fits.items()}}
+    return {**body, "sha256": content_hash(body)}
+
+
+def from_document(file: str, text: str, machine: str) -> dict[str, Fit]:
+    """The fits by path. Raises ModelInvalid, naming file and field, for whatever must not be used."""
+    document = read_document(file, text)
+    if document["schema"].value != SCHEMA:
+        document["schema"].refuse(SCHEMA)
+    document.require_finite()
+    expected = content_hash(document.mapping())
+    if document["sha256"].text() != expected:
+        document["sha256"].refuse(f"{expected}, the hash of the rest")
+    if document["machine"].value != machine:
+        document["machine"].refuse(f"this machine, {machine}")
+    return {path: _fit(zone) for path, zone in document["zones"].items()}
+
+
+def save_state(path: Path, fits: Mapping[str, Fit], machine: str) -> None:
+    """Write the file so that it is always whole, also after the power failed.
+
+    Raises OSError where that cannot be done; the old file stays.
+    """
+    text = json.dumps(to_document(fits, machine), allow_nan=False, indent=1)
+    write_whole(path, lambda file: file.write(text.encode()))
+
+
+def load_state(path: Path, machine: str) -> dict[str, Fit]:
+    """The fits by path; none where there is no file.
+
+    A file that is damaged, foreign or of a later version is named in the log and set aside as *.refused.
+    """
+    try:
+        return from_document(str(path), _read(path), machine)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        log.error("calibration begins anew: %s cannot be read: %s", path, error.strerror)
+    except ModelInvalid as error:
+        log.error("calibration begins anew: %s", error)
+        _set_aside(path)
+    return {}
+
+
+def _read(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise ModelInvalid(f"calibration {path}: wanted at most {_MOST_BYTES} bytes, found more; remove it")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ModelInvalid(f"calibration {path}: wanted UTF-8, found {error}; remove it") from error
+
+
+def _set_aside(path: Path) -> None:
+    try:
+        log.error("%s is set aside as %s", path, set_aside(path).name)
+    except OSError as error:
+        log.error("%s cannot be set aside: %s", path, error.strerror)
+
+
+def _zone(fit: Fit) -> dict[str, Any]:
+    minimum = fit.minimum_watts if math.isfinite(fit.minimum_watts) else None
+    return {
+        "idle_watts": fit.idle_watts,
+        "coefficients": dict(fit.coefficients),
+        "minimum_watts": minimum,
+    }
+
+
+def _fit(zone: Field) -> Fit:
+    minimum = zone["minimum_watts"].optional_number()
+    most = math.inf if minimum is None else minimum
+    coefficients = {name: field.number() for name, field in zone["coefficients"].items()}
+    if not coefficients.keys() <= PREDICTORS.keys():
+        zone["coefficients"].refuse(f"features among {', '.join(PREDICTORS)}")
+    return Fit(zone["idle_watts"].number(most=most), coefficients, most)

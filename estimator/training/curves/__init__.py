@@ -1,0 +1,1 @@
+"""Makes the shipped models of whole machines from published measurements."""

@@ -1,0 +1,7 @@
+"""`python -m exporter` is `podjoule`."""
+
+import sys
+
+from exporter.commands.cli import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""The ledger: joules and seconds by workload, in counters that never go down."""

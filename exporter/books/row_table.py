@@ -1,0 +1,65 @@
+"""A table of floats whose rows come and go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from estimator.energy import FloatArray
+from exporter.names.accounts import Account
+
+_FIRST_CAPACITY = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeptRows:
+    """All rows of a ledger, as they outlive the process.
+
+    values: shape (n, n_columns), the columns in the ledger's order, those of `zones` last. ended_seconds:
+    shape (n,), since the workload ended, -1 where it has not. accounts: the same object while none changes.
+    """
+
+    accounts: tuple[Account, ...]
+    zones: tuple[str, ...]
+    values: FloatArray
+    ended_seconds: FloatArray
+
+
+class RowTable:
+    """float64 rows by number; a released row is taken again, so the table is as large as its fullest moment.
+
+    values: shape (capacity, n_columns), including rows that nobody has taken. Growing replaces it:
+    hold no reference to it across `take` or `widen`.
+    """
+
+    def __init__(self, n_columns: int) -> None:
+        self.values: FloatArray = np.zeros((_FIRST_CAPACITY, n_columns))
+        self._free = _downwards(0, _FIRST_CAPACITY)
+
+    @property
+    def capacity(self) -> int:
+        """How many rows there is room for."""
+        return len(self.values)
+
+    def take(self) -> int:
+        """The number of a row that nobody has, all zeros."""
+        if not self._free:
+            self._free = _downwards(self.capacity, 2 * self.capacity)
+            self.values = np.concatenate([self.values, np.zeros_like(self.values)])
+        row = self._free.pop()
+        self.values[row] = 0.0
+        return row
+
+    def release(self, row: int) -> None:
+        """Give back a row; what it held is gone."""
+        self._free.append(row)
+
+    def widen(self, n_columns: int) -> None:
+        """Add columns of zeros on the right."""
+        self.values = np.concatenate([self.values, np.zeros((self.capacity, n_columns))], axis=1)
+
+
+def _downwards(start: int, stop: int) -> list[int]:
+    """The rows in the order that gives out the lowest first."""
+    return list(range(stop - 1, start - 1, -1))

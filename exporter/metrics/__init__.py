@@ -1,0 +1,1 @@
+"""Metric families, a tick's series, and their text."""

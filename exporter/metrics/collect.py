@@ -1,0 +1,313 @@
+"""The families of one tick, from the ledger and the measurement."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from itertools import compress
+from pathlib import Path
+
+import numpy as np
+
+from ebpf.version import VERSION
+from estimator.energy import ZoneShare
+from estimator.machine.cpuinfo import Processor, read_processors
+from exporter.books.ledger import Balances
+from exporter.books.processes import ProcessLedger
+from exporter.metrics import families as f
+from exporter.metrics import tariff_families as c
+from exporter.metrics.exposition import Family, Labels
+from exporter.metrics.families import Spec
+from exporter.metrics.floats import Floats
+from exporter.metrics.pod_families import PodFamilies
+from exporter.metrics.selfmetrics import OwnFamilies
+from exporter.metrics.tariff_collect import CarbonFamilies
+from exporter.names.accounts import Account
+from exporter.names.workloads import Kind
+from exporter.tick.measurement import Measurement, Tick, conservation_error
+
+# A workload's state never changes in its series: a flip would be a second series of the same workload.
+RUNNING = "running"
+CGROUP_KINDS: tuple[Kind, ...] = ("unit", "user", "kernel", "root", "job", "other")
+
+
+class Collector:
+    """Turns a tick into families. Label tuples are kept for as long as the ledger's rows stay the same."""
+
+    def __init__(
+        self, measurement: Measurement, node_name: str, procfs: Path, pod_labels: Sequence[str] = ()
+    ) -> None:
+        self._measurement = measurement
+        self._node = node_name
+        self._own = OwnFamilies(procfs)
+        self._processors: Sequence[Processor] = read_processors(procfs)
+        self._labels = _LabelCache(node_name)
+        self._pod_families = PodFamilies(measurement.pods, node_name, pod_labels)
+        self._carbon = CarbonFamilies(measurement.tariffs, node_name)
+
+    def collect(self, tick: Tick, levels: Iterable[str], ticks: int, duration_seconds: float) -> list[Family]:
+        """Every family of the levels asked for; podjoule's own always, and those of its process."""
+        return [*self.measured(tick, levels, ticks, duration_seconds), *self._own.read()]
+
+    def measured(
+        self, tick: Tick, levels: Iterable[str], ticks: int, duration_seconds: float
+    ) -> list[Family]:
+        """The same without process_* and python_*."""
+        wanted = set(levels)
+        found = [*self._node_families(tick)] if "node" in wanted else []
+        if "container" in wanted:
+            found += self._containers(tick)
+        if "pod" in wanted:
+            found += self._pods()
+        if "vm" in wanted:
+            found += self._vms()
+        if "process" in wanted and self._measurement.processes is not None:
+            found += self._processes(self._measurement.processes)
+        found += [*self._cgroups(), *self._carbon.of_grid()]
+        found += [*self._power(tick), *self._self(ticks, duration_seconds)]
+        return self._measurement.keeper.carry(found)
+
+    def _row(self, *values: str) -> Labels:
+        return (self._node, *values)
+
+    def _node_families(self, tick: Tick) -> list[Family]:
+        zones = self._measurement.ledger.node.zones()
+        labels = [self._row(zone.zone, zone.path) for zone in zones]
+        columns = (
+            (f.NODE_JOULES, [zone.joules for zone in zones]),
+            (f.NODE_ACTIVE_JOULES, [zone.active_joules for zone in zones]),
+            (f.NODE_IDLE_JOULES, [zone.idle_joules for zone in zones]),
+            (f.NODE_WATTS, [zone.watts for zone in zones]),
+            (f.NODE_ACTIVE_WATTS, [zone.active_watts for zone in zones]),
+            (f.NODE_IDLE_WATTS, [zone.idle_watts for zone in zones]),
+        )
+        cpus = [
+            self._row(cpu.processor, cpu.vendor_id, cpu.model_name, cpu.physical_id, cpu.core_id)
+            for cpu in self._processors
+        ]
+        return [
+            *(_known(spec, labels, values) for spec, values in columns),
+            _known(f.NODE_USAGE_RATIO, [self._row()], [_ratio(tick)]),
+            *(
+                spec.family([self._row()], [self._measurement.used[name]])
+                for name, spec in f.NODE_USED.items()
+                if name in self._measurement.used
+            ),
+            f.NODE_CPU_INFO.family(cpus, [1.0] * len(cpus)),
+            *self._carbon.of_node(self._measurement.ledger.node.charges),
+        ]
+
+    def _containers(self, tick: Tick) -> list[Family]:
+        balances = self._measurement.ledger.balances("container")
+        labels, zoned = self._labels.of("container", balances, _container_labels)
+        counters = (
+            ("cycles", f.CONTAINER_CYCLES, balances.cycles),
+            ("instructions", f.CONTAINER_INSTRUCTIONS, balances.instructions),
+            ("cache_misses", f.CONTAINER_CACHE_MISSES, balances.cache_misses),
+        )
+        running = compress(balances.accounts, balances.running)
+        nameless = sum(not (account.name or account.namespace) for account in running)
+        return [
+            f.NAMELESS_CONTAINERS.family([self._row()], [float(nameless)]),
+            f.CONTAINER_JOULES.family(zoned, balances.joules.ravel()),
+            _known(f.CONTAINER_WATTS, zoned, balances.watts.ravel()),
+            *self._idle(f.CONTAINER_IDLE_JOULES, zoned, balances),
+            f.CONTAINER_SECONDS.family(labels, balances.cpu_seconds),
+            *(spec.family(labels, values) for name, spec, values in counters if name in tick.usage.available),
+            *self._carbon.of_workloads(c.CONTAINER_GRAMS, c.CONTAINER_COST, labels, balances),
+        ]
+
+    def _pods(self) -> list[Family]:
+        balances = self._measurement.ledger.balances("pod")
+        labels, zoned = self._labels.of("pod", balances, _pod_labels)
+        return [
+            f.POD_JOULES.family(zoned, balances.joules.ravel()),
+            _known(f.POD_WATTS, zoned, balances.watts.ravel()),
+            *self._idle(f.POD_IDLE_JOULES, zoned, balances),
+            *self._carbon.of_workloads(c.POD_GRAMS, c.POD_COST, labels, balances),
+            *self._pod_families.families(balances.accounts),
+        ]
+
+    def _idle(self, spec: Spec, zoned: Sequence[Labels], balances: Balances) -> list[Family]:
+        if self._measurement.idle_policy == "none":
+            return []
+        return [spec.family(zoned, balances.idle_joules.ravel())]
+
+    def _vms(self) -> list[Family]:
+        balances = self._measurement.ledger.balances("vm")
+        labels, zoned = self._labels.of("vm", balances, _vm_labels)
+        return [
+            f.VM_JOULES.family(zoned, balances.joules.ravel()),
+            _known(f.VM_WATTS, zoned, balances.watts.ravel()),
+            *self._carbon.of_workloads(c.VM_GRAMS, c.VM_COST, labels, balances),
+        ]
+
+    def _processes(self, processes: ProcessLedger) -> list[Family]:
+        balances = processes.ledger.balances("process")
+        labels, zoned = self._labels.of(
+            "process", balances, lambda account: _process_labels(processes, account)
+        )
+        return [
+            f.PROCESS_JOULES.family(zoned, balances.joules.ravel()),
+            _known(f.PROCESS_WATTS, zoned, balances.watts.ravel()),
+            f.PROCESS_SECONDS.family(labels, balances.cpu_seconds),
+        ]
+
+    def _cgroups(self) -> list[Family]:
+        balances = self._measurement.ledger.balances(*CGROUP_KINDS)
+        labels, zoned = self._labels.of("cgroup", balances, _cgroup_labels)
+        return [
+            f.CGROUP_JOULES.family(zoned, balances.joules.ravel()),
+            f.CGROUP_SECONDS.family(labels, balances.cpu_seconds),
+            *self._carbon.of_workloads(c.CGROUP_GRAMS, c.CGROUP_COST, labels, balances),
+        ]
+
+    def _power(self, tick: Tick) -> list[Family]:
+        ledger, source = self._measurement.ledger, self._measurement.power.source
+        unattributed = ledger.node.unattributed()
+        zones = list(dict.fromkeys(zone.zone for zone in ledger.node.zones()))
+        fallback = self._measurement.power.fallback()
+        info, errors, refused = source.info, source.errors(), self._measurement.power.refused()
+        return [
+            f.UNATTRIBUTED_JOULES.family(
+                [self._row(*key) for key in unattributed], list(unattributed.values())
+            ),
+            f.SOURCE_INFO.family(
+                [self._row(zone, info.source, info.model, info.sha256) for zone in zones], [1.0] * len(zones)
+            ),
+            f.POWER_ERRORS.family([self._row(kind) for kind in errors], [float(n) for n in errors.values()]),
+            f.MODEL_REFUSED.family([self._row(file) for file in refused], list(map(float, refused.values()))),
+            f.MODEL_FALLBACK.family([self._row(*each) for each in fallback.items()], [1.0] * len(fallback)),
+            *self._calibration(),
+            *self._last_tick(tick.shares),
+        ]
+
+    def _calibration(self) -> list[Family]:
+        calibration = self._measurement.power.calibration
+        if calibration is None:
+            return []
+        status = calibration.status()
+        places = [self._row(zone.zone, zone.path) for zone in status]
+        idle = [zone.fit.idle_watts if zone.fit else math.nan for zone in status]
+        methods = [(*place, zone.method) for place, zone in zip(places, status, strict=True)]
+        skipped = calibration.skipped
+        return [
+            _known(f.MODEL_ERROR_WATTS, places, [zone.error_watts for zone in status]),
+            _known(f.MODEL_SHADOW_ERROR_WATTS, places, [zone.shadow_error_watts for zone in status]),
+            _known(f.MODEL_IDLE_WATTS, places, idle),
+            f.MODEL_PROMOTIONS.family(places, [float(zone.promotions) for zone in status]),
+            f.MODEL_CALIBRATION_INFO.family(methods, [1.0] * len(methods)),
+            f.MODEL_SKIPPED.family(
+                [self._row(reason) for reason in skipped], list(map(float, skipped.values()))
+            ),
+        ]
+
+    def _last_tick(self, shares: Sequence[ZoneShare]) -> list[Family]:
+        places = [self._row(share.energy.zone, share.energy.path) for share in shares]
+        methods = list(dict.fromkeys(self._row(share.energy.zone, share.idle_method) for share in shares))
+        families = [
+            f.CONSERVATION_ERROR.family(places, [conservation_error(share) for share in shares]),
+            f.IDLE_METHOD_INFO.family(methods, [1.0] * len(methods)),
+        ]
+        if self._measurement.power.source.info.source == "model":
+            families += [
+                f.MODEL_LOW_WATTS.family(
+                    places, [_watts(share, share.energy.low_joules) for share in shares]
+                ),
+                f.MODEL_HIGH_WATTS.family(
+                    places, [_watts(share, share.energy.high_joules) for share in shares]
+                ),
+            ]
+        return families
+
+    def _self(self, ticks: int, duration_seconds: float) -> list[Family]:
+        measurement = self._measurement
+        components = measurement.components.by_name
+        names = [self._row(name) for name in components]
+        available = self._row(measurement.source.name, ",".join(sorted(measurement.available)))
+        downtime = measurement.keeper.downtime_seconds
+        return [
+            f.IMPOSSIBLE_SECONDS.family([self._row()], [measurement.tracker.impossible_seconds]),
+            f.USAGE_SOURCE_INFO.family([available], [1.0]),
+            f.BUILD_INFO.family([self._row(VERSION)], [1.0]),
+            f.DOWNTIME.family([self._row(counted) for counted in downtime], list(downtime.values())),
+            f.TICKS.family([self._row()], [float(ticks)]),
+            f.TICK_DURATION.family([self._row()], [duration_seconds]),
+            f.COMPONENT_UP.family(names, [float(part.up) for part in components.values()]),
+            f.COMPONENT_ERRORS.family(names, [float(part.errors) for part in components.values()]),
+            f.COMPONENT_DURATION.family(names, [part.duration_seconds for part in components.values()]),
+            *self._kernel(),
+            f.CONTAINER_NAME_ERRORS.family([self._row()], [float(measurement.name_errors)]),
+            f.EVICTED.family([self._row()], [float(measurement.evicted)]),
+        ]
+
+    def _kernel(self) -> list[Family]:
+        statistics = self._measurement.source.statistics()
+        programs = [self._row(name) for name in statistics.run_count]
+        return [
+            f.BPF_RUNS.family(programs, [float(runs) for runs in statistics.run_count.values()]),
+            f.BPF_RUN_SECONDS.family(programs, [ns / 1e9 for ns in statistics.run_ns.values()]),
+            f.BPF_MAP_ENTRIES.family([self._row()], [float(statistics.map_entries)]),
+            f.BPF_DROPPED_SECONDS.family([self._row()], [statistics.dropped_ns / 1e9]),
+            f.BPF_LOST_EVENTS.family([self._row()], [float(statistics.lost_events)]),
+            f.BPF_NAMELESS_CGROUPS.family([self._row()], [float(statistics.nameless)]),
+            f.BPF_BLIND_CPUS.family([self._row()], [float(statistics.blind_cpus)]),
+        ]
+
+
+class _LabelCache:
+    """Label tuples by kind, made anew when the ledger's accounts or zones are others."""
+
+    def __init__(self, node_name: str) -> None:
+        self._node = node_name
+        self._kept: dict[str, tuple[tuple[Account, ...], tuple[str, ...], list[Labels], list[Labels]]] = {}
+
+    def of(
+        self, kind: str, balances: Balances, labels_of: Callable[[Account], Labels]
+    ) -> tuple[list[Labels], list[Labels]]:
+        """One tuple an account, and one an account and zone in the order of a raveled (n, n_zones) array."""
+        kept = self._kept.get(kind)
+        if kept is None or kept[0] is not balances.accounts or kept[1] != balances.zones:
+            labels = [(self._node, *labels_of(account)) for account in balances.accounts]
+            zoned = [(*label, zone) for label in labels for zone in balances.zones]
+            kept = self._kept[kind] = (balances.accounts, balances.zones, labels, zoned)
+        return kept[2], kept[3]
+
+
+def _known(spec: Spec, labels: Sequence[Labels], values: Sequence[float] | Floats) -> Family:
+    """Without the series that the last tick has no value for: a NaN would spoil every sum over it."""
+    known = ~np.isnan(values)
+    if known.all():
+        return spec.family(labels, values)
+    return spec.family(list(compress(labels, known)), np.asarray(values)[known])
+
+
+def _ratio(tick: Tick) -> float:
+    return tick.usage.cpu_ratio if tick.interval_seconds > 0 else math.nan
+
+
+def _watts(share: ZoneShare, joules: float) -> float:
+    return joules / share.energy.interval_seconds
+
+
+def _container_labels(account: Account) -> Labels:
+    workload = account.workload
+    return workload.id, account.name, workload.runtime, RUNNING, workload.pod_uid
+
+
+def _pod_labels(account: Account) -> Labels:
+    return account.workload.id, account.name, account.namespace, RUNNING
+
+
+def _vm_labels(account: Account) -> Labels:
+    workload = account.workload
+    return workload.id, account.name or workload.id, workload.hypervisor, RUNNING
+
+
+def _cgroup_labels(account: Account) -> Labels:
+    return account.workload.id, account.workload.kind
+
+
+def _process_labels(processes: ProcessLedger, account: Account) -> Labels:
+    info = processes.info(account)
+    return str(info.pid), info.comm, info.exe, info.type, RUNNING, info.container_id, info.vm_id

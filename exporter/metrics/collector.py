@@ -1,0 +1,70 @@
+"""podjoule in somebody else's registry of prometheus_client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from exporter.configuration.config import Config
+from exporter.metrics.collect import Collector
+from exporter.metrics.exposition import Family, Labels
+from exporter.metrics.families import SPECS
+from exporter.tick.measurement import Measurement, Tick
+from exporter.tick.ticker import Round
+
+
+class PodjouleCollector:
+    """What a ticker publishes, for `registry.register`: the families of the last tick, none before the first.
+
+    Both a Publisher (tick.ticker) and a Collector of prometheus_client. process_* and python_* are not in it:
+    they are the process's that it is embedded in, whose registry has them already.
+    """
+
+    def __init__(self, config: Config, measurement: Measurement) -> None:
+        self._measurement = measurement
+        self._collector = Collector(
+            measurement, config.kube.node_name, config.host.procfs, config.kube.pod_labels
+        )
+        self._families: Sequence[Family] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """See tick.ticker.Publisher."""
+        return not self._families
+
+    def publish(self, tick: Tick, config: Config, when: Callable[[], Round]) -> None:
+        """See tick.ticker.Publisher."""
+        levels, now = config.exporter.prometheus.metrics_level, when()
+        families = self._collector.measured(tick, levels, now.number, now.last_duration_seconds)
+        # Copies: the registry may be asked while the next tick writes into the ledger's arrays.
+        self._families = [replace(family, values=np.array(family.values)) for family in families]
+        self._measurement.keeper.keep(self._measurement)
+
+    def describe(self) -> Iterator[Metric]:
+        """Every family that a tick may have, without series: by these a registry finds names that clash."""
+        return (_metric(spec.name, spec.type, spec.help, ()) for spec in SPECS)
+
+    def collect(self) -> Iterator[Metric]:
+        """The last tick's families. May be called from any thread."""
+        return map(_filled, self._families)
+
+
+def _filled(family: Family) -> Metric:
+    metric = _metric(family.name, family.type, family.help, family.label_names)
+    for labels, value in zip(family.labels, family.values, strict=True):
+        metric.add_metric(_in_utf_8(labels), float(value))
+    return metric
+
+
+def _metric(
+    name: str, type_: str, text: str, labels: Sequence[str]
+) -> CounterMetricFamily | GaugeMetricFamily:
+    return (CounterMetricFamily if type_ == "counter" else GaugeMetricFamily)(name, text, labels=labels)
+
+
+def _in_utf_8(labels: Labels) -> Sequence[str]:
+    """A cgroup's name can be any bytes; what cannot be written must not cost the registry its page."""
+    return [label.encode("utf-8", "replace").decode() for label in labels]

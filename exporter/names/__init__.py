@@ -1,0 +1,1 @@
+"""From a cgroup's path to the workload that people know, and to its name."""

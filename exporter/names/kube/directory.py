@@ -1,0 +1,96 @@
+"""Choosing who names the pods: Kubernetes where it is there, else nobody."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ebpf.errors import UsageError
+from exporter.configuration.option_tree import Kube
+from exporter.names.kube.access import SERVICE_ACCOUNT, ClusterAccess, Kubeconfig, ServiceAccount
+from exporter.names.kube.client import Client, Endpoint
+from exporter.names.kube.follower import FollowedPods
+from exporter.names.kube.health import PodHealth
+from exporter.names.kube.node import NodeThenPods
+from exporter.names.kube.poll import PolledPods
+from exporter.names.kube.source import PodSource
+from exporter.names.kube.watch import WatchedPods
+from exporter.names.pods import NoPods, PodDirectory
+
+log = logging.getLogger("exporter.pods")
+
+_HOST, _PORT = "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"
+
+
+def open_pods(
+    kube: Kube,
+    environ: Mapping[str, str] = os.environ,
+    account: Path = SERVICE_ACCOUNT,
+    tell_type: Callable[[str], None] | None = None,
+) -> PodDirectory:
+    """The directory that the configuration asks for; it begins to work in the background.
+
+    account: where the kubelet mounts the service account's token and CA. tell_type: takes the node's instance
+    type; the API server is asked for it once where it is wanted. Raises UsageError where Kubernetes
+    must be asked and cannot be. Whether it answers is seen later, and is no reason not to start.
+    """
+    access = _access(kube, environ, account) if kube.enabled != "false" else None
+    if access is None:
+        return NoPods()
+    source, name = _source(kube, access)
+    if tell_type is not None:
+        source = NodeThenPods(source, Client(Endpoint(access)), kube.node_name.lower(), tell_type)
+    directory = FollowedPods(source, PodHealth(name))
+    directory.start()
+    return directory
+
+
+def _source(kube: Kube, access: ClusterAccess) -> tuple[PodSource, str]:
+    if kube.mode == "kubelet":
+        if kube.kubelet_insecure:
+            log.warning(
+                "kube.kubeletInsecure: whoever answers at %s is believed, and sent podjoule's token; set"
+                " kube.kubeletCA instead",
+                kube.kubelet_address,
+            )
+        endpoint = Endpoint(access, kube.kubelet_address, kube.kubelet_ca, kube.kubelet_insecure)
+        return PolledPods(Client(endpoint), kube.pod_labels), f"the kubelet at {kube.kubelet_address}"
+    node = kube.node_name.lower()  # RFC 1123: the API server takes no other; a host's name may have capitals
+    if node != kube.node_name:
+        log.info("kube.nodeName %s: names of nodes are in lower case, %s is asked for", kube.node_name, node)
+    source = WatchedPods(Client(Endpoint(access)), node, kube.pod_labels)
+    return source, f"the API server, for node {node}"
+
+
+def _access(kube: Kube, environ: Mapping[str, str], account: Path) -> ClusterAccess | None:
+    """A kubeconfig goes before the service account; None where auto finds neither."""
+    if kube.config:
+        if not kube.config.is_file():
+            raise UsageError(f"kube.config: wanted a kubeconfig file, found none at {kube.config}")
+        return Kubeconfig(kube.config)
+    missing = _missing(kube, environ, account)
+    if not missing:
+        host, port = environ.get(_HOST, ""), environ.get(_PORT) or "443"
+        return ServiceAccount(
+            account, f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+        )
+    if kube.enabled == "true":
+        raise UsageError(
+            f"kube.enabled: true, but {missing}; outside of a pod set kube.config, in one let its service"
+            " account be mounted (automountServiceAccountToken)"
+        )
+    if environ.get(_HOST):
+        log.warning("pods stay without names: in a pod, but %s; see automountServiceAccountToken", missing)
+    return None
+
+
+def _missing(kube: Kube, environ: Mapping[str, str], account: Path) -> str:
+    """What a service account lacks; "" where it can be used. The kubelet's address comes from elsewhere."""
+    asks_kubelet = kube.mode == "kubelet" and kube.enabled == "true"
+    if not environ.get(_HOST) and not asks_kubelet:
+        return f"${_HOST} is not set"
+    if not (account / "token").is_file():
+        return f"there is no token at {account / 'token'}"
+    return ""

@@ -1,0 +1,1 @@
+"""What a tick found, written down as tables and read back."""

@@ -1,0 +1,190 @@
+"""All who are connected: who comes in, who has to go, and for how long each may stay."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import ssl
+import time
+from asyncio import Future
+from collections import Counter
+from collections.abc import Collection
+from functools import partial
+from typing import Protocol, cast
+
+from tornado.http1connection import HTTP1Connection, HTTP1ConnectionParameters, HTTP1ServerConnection
+from tornado.httputil import HTTPConnection, HTTPMessageDelegate, HTTPServerConnectionDelegate
+from tornado.ioloop import IOLoop
+from tornado.iostream import SSLIOStream, StreamClosedError
+
+from exporter.serving.http.answering import Answering
+from exporter.serving.http.client_stream import Client, TlsClient
+from exporter.serving.http.exchange import Exchange
+from exporter.serving.http.limits import Limits, connections_within
+
+log = logging.getLogger("exporter.server")
+
+_ACCEPTS = 8  # at a turn: a newcomer must have a turn before as many again have come as may stay
+_PAUSE_SECONDS = 0.05
+_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class Gate(Protocol):
+    """TLS for new connections."""
+
+    def wrap(self, sock: socket.socket) -> ssl.SSLSocket:
+        """The connection with TLS about to begin; OSError where the client is gone."""
+
+    def admit(self, sock: ssl.SSLSocket) -> None:
+        """Raise OSError for a client that shook hands and must not come in all the same."""
+
+
+class Security(Protocol):
+    """What may change while we serve; asked in the loop alone."""
+
+    @property
+    def gate(self) -> Gate | None:
+        """TLS for new connections; None for plain HTTP."""
+
+    def look(self) -> None:
+        """Take over what has changed. Called a few times a second; never raises."""
+
+
+class Clients(HTTPServerConnectionDelegate):
+    """Every connection of a server. Made, and asked, in the loop alone."""
+
+    def __init__(self, answering: Answering, limits: Limits, security: Security | None) -> None:
+        self._answering = answering
+        self._limits = limits
+        self._security = security
+        self._most = connections_within(limits.connections)
+        self._loop = IOLoop.current()
+        self._clients: set[Client] = set()
+        # Each has a deadline that counts from a request's first byte, as tornado's timeouts do not.
+        self._parameters = HTTP1ConnectionParameters(
+            max_header_size=limits.header_bytes, max_body_size=limits.body_bytes
+        )
+
+    @property
+    def are_busy(self) -> bool:
+        """Whether requests are under way."""
+        return any(client.is_busy for client in self._clients)
+
+    def listen(self, listener: socket.socket) -> None:
+        """Let in who connects."""
+        listener.setblocking(False)
+        self._loop.add_handler(listener, self._accept, IOLoop.READ)
+
+    def ignore(self, listener: socket.socket) -> None:
+        """Let in nobody more."""
+        self._loop.remove_handler(listener)
+
+    def look(self) -> None:
+        """End whoever has had its time."""
+        now = time.monotonic()
+        for client in [each for each in self._clients if each.deadline < now]:
+            client.expire()
+        self._let_go_of_answers()
+        if self._security:
+            self._security.look()
+
+    def _let_go_of_answers(self) -> None:
+        """Cut those who fetch their answers most slowly, until what is left fits; one page serves many."""
+        sending = sorted((each for each in self._clients if each.body), key=lambda client: -client.since)
+        while sum({id(each.body): len(each.body) for each in sending}.values()) > self._limits.unsent_bytes:
+            sending.pop().close()
+
+    def close(self) -> None:
+        """End every connection."""
+        for client in tuple(self._clients):
+            client.close()
+
+    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
+        """See tornado's."""
+        del server_conn
+        return Exchange(cast(HTTP1Connection, request_conn), self._answering, self._limits.body_bytes)
+
+    def on_close(self, server_conn: object) -> None:
+        """See tornado's."""
+        self._clients.discard(cast(Client, cast(HTTP1ServerConnection, server_conn).stream))
+
+    def _accept(self, listener: socket.socket, events: int) -> None:
+        del events
+        for _ in range(_ACCEPTS):
+            try:
+                sock, address = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _NO_ROOM:
+                    self._go_without(listener, error)
+                return
+            self._welcome(sock, address[0])
+
+    def _go_without(self, listener: socket.socket, error: OSError) -> None:
+        """No descriptor is left: one of our own is given up, or whoever has them all is waited for."""
+        log.warning("web server: a client cannot be let in: %s", error)
+        if not self._make_room(len(self._clients)):
+            self.ignore(listener)
+            self._loop.call_later(_PAUSE_SECONDS, self.listen, listener)
+
+    def _welcome(self, sock: socket.socket, address: str) -> None:
+        if not self._make_room(self._most):
+            sock.close()
+            return
+        gate = self._security.gate if self._security else None
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._limits.send_bytes)
+            if gate:
+                # Without options tornado would read the CAs of this machine, for a client that we are not.
+                tls = TlsClient(gate.wrap(sock), address, self._limits, ssl_options={})
+                self._shake_hands(tls, gate)
+            else:
+                self._serve(Client(sock, address, self._limits))
+        except (OSError, ValueError) as error:
+            log.debug("web server: a client left at once: %s", error)
+            sock.close()
+
+    def _shake_hands(self, client: TlsClient, gate: Gate) -> None:
+        self._clients.add(client)
+        self._loop.add_future(client.wait_for_handshake(), partial(self._admit, client, gate))
+
+    def _admit(self, client: TlsClient, gate: Gate, shaken: Future[SSLIOStream]) -> None:
+        try:
+            gate.admit(shaken.result().socket)
+        except (OSError, StreamClosedError) as error:
+            log.debug("web server: %s: %s", client.address, error)
+            client.close()
+            self._clients.discard(client)
+        else:
+            client.since = time.monotonic()
+            self._serve(client)
+
+    def _serve(self, client: Client) -> None:
+        self._clients.add(client)
+        HTTP1ServerConnection(client, self._parameters).start_serving(self)
+
+    def _make_room(self, most: int) -> bool:
+        """Whether there are fewer than `most`, if need be because one had to go."""
+        if len(self._clients) < most:
+            return True
+        if victim := least_missed(self._clients):
+            victim.close()
+            self._clients.discard(victim)
+        return victim is not None
+
+
+def least_missed(clients: Collection[Client]) -> Client | None:
+    """The connection to cut for a new one; None where we work for each.
+
+    The newcomer always gets in, since it may be Prometheus. Whoever has most connections gives one up; of
+    those, one that was never served, and that has got nowhere for longest: a client that means it needs
+    milliseconds.
+    """
+    by_address = Counter(client.address for client in clients)
+    return max(
+        (client for client in clients if not client.is_answering),
+        key=lambda client: (by_address[client.address], not client.served, -client.since),
+        default=None,
+    )

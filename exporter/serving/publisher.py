@@ -1,0 +1,76 @@
+"""What one tick publishes: the metrics as rendered, and the view that the API and the page answer from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from exporter.configuration.config import Config
+from exporter.metrics.collect import Collector
+from exporter.metrics.exposition import Block, Renderer
+from exporter.metrics.negotiation import RenderedPage
+from exporter.serving.api.observer import Observer
+from exporter.serving.api.view import View
+from exporter.tick.measurement import Measurement, Tick
+from exporter.tick.ticker import Round, Ticker
+
+
+class TickPage(RenderedPage):
+    """One immutable snapshot, so that one assignment publishes all of a tick. view: None if it failed."""
+
+    def __init__(self, blocks: Sequence[Block], view: View | None) -> None:
+        super().__init__(blocks)
+        self.view = view
+
+
+class PagePublisher:
+    """Renders each tick in the tick's thread; the web reads the last page. page: None before the first."""
+
+    def __init__(
+        self, config: Config, measurement: Measurement, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.page: TickPage | None = None
+        self._measurement = measurement
+        self._collector = Collector(
+            measurement, config.kube.node_name, config.host.procfs, config.kube.pod_labels
+        )
+        self._renderer = Renderer()
+        self._observer = Observer(measurement, config.kube.node_name, clock)
+
+    @property
+    def is_empty(self) -> bool:
+        """See tick.ticker.Publisher."""
+        return self.page is None
+
+    def publish(self, tick: Tick, config: Config, when: Callable[[], Round]) -> None:
+        """See tick.ticker.Publisher."""
+        timed = self._measurement.components.timed
+        with timed("render"):
+            levels, now = config.exporter.prometheus.metrics_level, when()
+            families = self._collector.collect(tick, levels, now.number, now.last_duration_seconds)
+            blocks = self._renderer.blocks(families)
+        view = None
+        try:
+            with timed("view"):
+                view = self._observer.observe(tick, when())
+        finally:  # whatever ails the page, Prometheus gets its metrics, and never more than is kept
+            self._measurement.keeper.keep(self._measurement)
+            self.page = TickPage(blocks, view)
+
+
+@dataclass(slots=True)
+class Stage:
+    """What the web shows: nothing until there is a ticker, then what was published; see page.Published."""
+
+    ticker: Ticker | None = None
+    publisher: PagePublisher | None = None
+
+    @property
+    def page(self) -> TickPage | None:
+        """What the last tick rendered."""
+        return self.publisher.page if self.publisher else None
+
+    def healthy(self) -> str | None:
+        """None while ticks go on, or before the first; else why not."""
+        return self.ticker.healthy() if self.ticker else None

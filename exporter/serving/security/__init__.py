@@ -1,0 +1,1 @@
+"""exporter-toolkit's web file: TLS, users, and what guessing passwords costs."""

@@ -1,0 +1,79 @@
+"""Putting a measurement together from a configuration."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from dataclasses import replace
+
+from ebpf.hierarchy import find_hierarchy
+from ebpf.program import ProgramOptions
+from ebpf.source import open_source
+from estimator.machine.topology import read_topology
+from exporter.books.ledger import Ledger
+from exporter.books.processes import ProcessLedger
+from exporter.books.row_lifetimes import Lifetimes
+from exporter.configuration.config import Config
+from exporter.names.container_names import ContainerNames, host_root
+from exporter.names.kube.directory import open_pods
+from exporter.names.resolver import WorkloadResolver
+from exporter.tariffs.choice import open_tariffs
+from exporter.tick.measurement import Keeper, Measurement
+from exporter.tick.power import choose_power
+
+
+def assemble(
+    config: Config, attached: Callable[[], None] = lambda: None, keeper: Keeper | None = None
+) -> Measurement:
+    """Open the best counter source and power source there are.
+
+    attached: called once both are open and before any thread is started: from there on less is needed.
+    keeper: what outlives the process; with one, go on from what the process before this one left, and leave
+    what the next one needs.
+
+    Raises SourceUnavailable where nothing can be counted, ModelInvalid for a bad model file, UsageError for
+    options that do not fit each other.
+    """
+    host = config.host
+    by_process = "process" in config.exporter.prometheus.metrics_level
+    with contextlib.ExitStack() as undo:
+        if keeper is not None:
+            undo.callback(keeper.close)
+        options = ProgramOptions(
+            hierarchy=find_hierarchy(config.ebpf.cgroup_hierarchy, host.cgroupfs, host.procfs),
+            sysfs=host.sysfs,
+            procfs=host.procfs,
+            map_entries=config.ebpf.map_entries,
+            by_process=by_process,
+            btf=config.ebpf.btf,
+        )
+        if keeper is not None:
+            options = replace(options, pin=config.ebpf.pin, kept=keeper.source)
+        source = open_source(config.ebpf.loader, options)
+        undo.callback(source.close)
+        power = choose_power(config, source.read().available)
+        undo.callback(power.close)
+        attached()
+        tariffs = open_tariffs(config.carbon, config.cost)
+        undo.callback(tariffs.close)
+        pods = open_pods(config.kube, tell_type=power.tell)
+        undo.pop_all()
+    names = ContainerNames(host_root(host.procfs, os.environ))
+    resolver = WorkloadResolver(source.directory, names, pods)
+    lifetimes = Lifetimes(
+        config.monitor.terminated_ttl_seconds, silence_seconds=config.kube.names_timeout_seconds
+    )
+    measurement = Measurement(
+        config=config,
+        source=source,
+        power=power,
+        topology=read_topology(host.sysfs),
+        resolver=resolver,
+        ledger=Ledger(resolver, source.directory.is_alive, lifetimes, resolver.again),
+        processes=ProcessLedger(host.procfs, resolver, lifetimes) if by_process else None,
+        tariffs=tariffs,
+        keeper=keeper,
+    )
+    measurement.keeper.restore(measurement)
+    return measurement

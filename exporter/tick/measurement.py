@@ -1,0 +1,266 @@
+"""One tick of the path from the kernel to the ledger."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from ebpf.counters import FIELDS, NOTHING_KEPT, CounterSource, Kept
+from ebpf.cpus import online_cpus
+from estimator.attribution.backlog import UsageBacklog
+from estimator.attribution.idle import idle_shares
+from estimator.attribution.shares import attribute
+from estimator.attribution.usage import UsageTracker
+from estimator.energy import FloatArray, Usage, ZoneEnergy, ZoneShare
+from estimator.machine.topology import CpuTopology, read_topology
+from estimator.model.modelled import node_features
+from exporter.books.ledger import IdArray, Ledger
+from exporter.books.processes import ProcessLedger
+from exporter.books.row_lifetimes import Lifetimes
+from exporter.configuration.config import Config
+from exporter.names.pods import PodDirectory
+from exporter.names.resolver import WorkloadResolver
+from exporter.tariffs.tariffs import Tariffs
+from exporter.tick.components import Components
+from exporter.tick.power import Power
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What one tick found; interval_seconds is 0 for the baseline, which only starts the counters."""
+
+    usage: Usage
+    shares: Sequence[ZoneShare]
+
+    @property
+    def interval_seconds(self) -> float:
+        """The time that the usage spans."""
+        return self.usage.interval_seconds
+
+
+class Keeper(Protocol):
+    """Writes down what outlives the process.
+
+    downtime_seconds: before this process, by whether the kernel counted meanwhile ("true", "false").
+    """
+
+    downtime_seconds: Mapping[str, float]
+
+    @property
+    def source(self) -> Kept:
+        """What the counter source of the process before this one left."""
+
+    def restore(self, measurement: Measurement) -> None:
+        """Let a measurement that has not begun go on from what was kept."""
+
+    def keep(self, measurement: Measurement) -> None:
+        """Keep what this tick brought; never raises."""
+
+    def carry(self, families: Iterable[Any]) -> list[Any]:
+        """Families of metrics, with what earlier processes counted of what stands in no ledger."""
+
+    def close(self) -> None:
+        """Let the next process go on."""
+
+
+class KeepsNothing:
+    """Where nothing outlives the process."""
+
+    source = NOTHING_KEPT
+
+    def __init__(self) -> None:
+        self.downtime_seconds: Mapping[str, float] = {}
+
+    def restore(self, measurement: Measurement) -> None:
+        """There is nothing to go on from."""
+
+    def keep(self, measurement: Measurement) -> None:
+        """There is nowhere to keep it."""
+
+    def carry(self, families: Iterable[Any]) -> list[Any]:
+        """They begin with this process."""
+        return list(families)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Measurement:
+    """Counters and energy in, the ledger brought up to date. For one thread.
+
+    used: by feature that is measured, how much of it the whole node used since the start.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        source: CounterSource,
+        power: Power,
+        topology: CpuTopology,
+        resolver: WorkloadResolver,
+        ledger: Ledger,
+        processes: ProcessLedger | None = None,
+        tariffs: Tariffs | None = None,
+        keeper: Keeper | None = None,
+    ) -> None:
+        self.source = source
+        self.power = power
+        self.ledger = ledger
+        self.processes = processes
+        self.tariffs = tariffs or Tariffs()
+        self.keeper: Keeper = keeper or KeepsNothing()
+        self.components = Components()
+        self.available: frozenset[str] = frozenset()
+        self.used: dict[str, float] = {}
+        self._config = config
+        self._topology = topology
+        self.tracker = UsageTracker(topology)
+        self._backlog = UsageBacklog()
+        self._resolver = resolver
+
+    def advance(self) -> Tick:
+        """Measure everything since the last call and book it.
+
+        Whatever raises on the way is counted by its component and raised. Where the counters cannot be read
+        the meter is not read either: the next call's differences then span both ticks, and nothing is lost.
+        Where the energy cannot be had, what was used is booked all the same.
+        """
+        with self.components.timed("counters"):
+            snapshot = self.source.read()
+        self.available = snapshot.available
+        n_online = self._follow_machine()
+        usage = self.tracker.update(snapshot, n_online) or self._baseline(snapshot.available)
+        for name, amount in node_features(usage).items():
+            self.used[name] = self.used.get(name, 0.0) + amount
+        energies: Sequence[ZoneEnergy] = []
+        shares: list[ZoneShare] = []
+        try:
+            try:
+                with self.components.timed("power"):
+                    energies = self.power.source.measure(usage)
+            finally:  # what comes later is theirs too who ran in a tick without energy
+                spans = self._backlog.take(energies, usage)
+                usage = spans.usage
+            with self.components.timed("attribution"):
+                index = self.tracker.topology.socket_index
+                shares = attribute(energies, usage, self.power.coefficients, index, spans.by_path)
+        finally:
+            with self.components.timed("ledger"):
+                self._book(usage, shares)
+        return Tick(usage, shares)
+
+    def miss(self) -> Tick:
+        """A tick of nothing, after one that failed: counters stay, what was true of the last tick goes."""
+        tick = Tick(self._baseline(self.available), [])
+        self.ledger.add(tick.usage, tick.shares)
+        if self.processes is not None:
+            self.processes.ledger.add(tick.usage, tick.shares)
+        return tick
+
+    @property
+    def longest_seconds(self) -> float:
+        """How long the meter's counters may go unread; infinite without a meter."""
+        return self.power.meter.longest_seconds if self.power.meter else math.inf
+
+    def poll(self) -> None:
+        """Read the meter between two ticks; never raises."""
+        if self.power.meter is not None:
+            self.power.meter.poll()
+
+    @property
+    def idle_policy(self) -> str:
+        """How idle energy is shared out."""
+        return self._config.monitor.idle_policy
+
+    @property
+    def name_errors(self) -> int:
+        """Files of container names that could not be read."""
+        return self._resolver.name_errors
+
+    @property
+    def pods(self) -> PodDirectory:
+        """What names the pods."""
+        return self._resolver.pods
+
+    @property
+    def evicted(self) -> int:
+        """Rows of both ledgers that had to go before their time."""
+        return self.ledger.evicted + (self.processes.ledger.evicted if self.processes else 0)
+
+    def set_lifetimes(self, lifetimes: Lifetimes) -> None:
+        """How long ended workloads stay exported, from now on."""
+        self.ledger.set_lifetimes(lifetimes)
+        if self.processes is not None:
+            self.processes.ledger.set_lifetimes(lifetimes)
+
+    def close(self) -> None:
+        """Detach from the kernel and the meter."""
+        self.pods.close()
+        self.source.close()
+        self.power.close()
+        self.tariffs.close()
+        self.keeper.close()
+
+    def _follow_machine(self) -> int:
+        """How many CPUs are online: they come and go by hotplug, SMT, more vCPUs.
+
+        A recording's machine stays as it was.
+        """
+        online = tuple(online_cpus(self._config.host.sysfs))
+        if online != self._topology.online and self._topology.placed:
+            self._topology = read_topology(self._config.host.sysfs, self._topology)
+            self.tracker.follow(self._topology)
+            if self.power.calibration is not None:
+                self.power.calibration.follow(self._topology.socket_index)
+        return len(online)
+
+    def _book(self, usage: Usage, shares: Sequence[ZoneShare]) -> None:
+        self.ledger.ensure(self.source.directory)
+        if self.idle_policy != "none":
+            self._book_idle(usage, shares)
+        self.ledger.add(usage, shares, self.tariffs.of_tick(self.power.source.info, shares))
+        if self.processes is not None:
+            self.processes.add(usage, shares)
+        self._resolver.forget_ended()
+
+    def _book_idle(self, usage: Usage, shares: Sequence[ZoneShare]) -> None:
+        """Policies other than proportional weigh containers, whether they ran in this tick or not."""
+        is_proportional = self.idle_policy == "proportional"
+        ids, weights = (usage.cgroup_id, np.zeros(0)) if is_proportional else self._weigh_containers()
+        joules: dict[str, FloatArray] = {}
+        for share in shares:
+            part = idle_shares(share.idle_joules, share.cgroup_joules if is_proportional else weights)
+            joules[share.energy.zone] = joules.get(share.energy.zone, 0.0) + part
+        self.ledger.add_idle(ids, joules)
+
+    def _weigh_containers(self) -> tuple[IdArray, FloatArray]:
+        """One cgroup of every container that is alive, however many it has, and its part by the policy."""
+        accounts = ((self._resolver(cgroup_id)[0], cgroup_id) for cgroup_id in self.source.directory)
+        containers = {a.key: (a, cgroup_id) for a, cgroup_id in accounts if a.workload.kind == "container"}
+        even = self.idle_policy == "even"
+        weights = [1.0 if even else self._resolver.cpu_request_cores(a) for a, _ in containers.values()]
+        ids = np.array([cgroup_id for _, cgroup_id in containers.values()], np.uint64)
+        return ids, np.array(weights, np.float64)
+
+    def _baseline(self, available: frozenset[str]) -> Usage:
+        n_sockets = self.tracker.topology.n_sockets
+        return Usage(
+            cgroup_id=np.zeros(0, np.uint64),
+            tgid=np.zeros(0, np.uint32),
+            used=np.zeros((0, n_sockets, len(FIELDS))),
+            dropped=np.zeros((n_sockets, len(FIELDS))),
+            available=available,
+            interval_seconds=0.0,
+            n_cpu=self._topology.n_cpu,
+        )
+
+
+def conservation_error(share: ZoneShare) -> float:
+    """How far a zone's parts are from its whole, relative; DESIGN section 4, step 5 allows 1e-9."""
+    parts = float(share.cgroup_joules.sum()) + sum(share.unattributed_joules.values()) + share.idle_joules
+    whole = share.energy.joules
+    return abs(parts - whole) / whole if whole > 0 else abs(parts)
