@@ -44,7 +44,9 @@ def test_counts_agree_with_perf_for_two_cgroups_that_share_the_cpus(source: Coun
             spin.python(BUSY, cpu=1),
             spin.python(BUSY, cpu=0),
         ]
-        time.sleep(0.5)  # the start, when a task enters its cgroup between two switches, is not the claim
+        # The start, when a task enters its cgroup between two switches, is not the claim.
+        faults.wait_until_used("v2", seconds=0.5)
+        spin.wait_until_used("v2", seconds=1.0)
         pairs = {"faults": (faults, at_faults), "spin": (spin, at_spin)}
         before = {name: (our_counts(source, group), perf_counts(fds)) for name, (group, fds) in pairs.items()}
         time.sleep(5)

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from ebpf.hierarchy import find_hierarchy
-from tests.e2e.servers import Podjoule, free_port, get, wait_for
+from tests.e2e.servers import Podjoule, after_another_tick, free_port, wait_for
 from tests.live.podman import BUSY, PodmanContainer, as_here
 from tests.live.sandbox import CGROUPFS, PROCFS, Cgroup, hierarchies
 
@@ -58,9 +58,8 @@ def test_a_busy_container_is_named_and_counted_and_its_joules_outlive_it(podjoul
         cgroup = Cgroup(path, hierarchies())
         cgroup.wait_until_used(version, seconds=3.0)
         os.kill(container.pid, signal.SIGSTOP)  # the kernel's figure and ours are of the same moment
-        time.sleep(3 * INTERVAL_SECONDS)
+        text = after_another_tick(f"{podjoule.url}/metrics")
         true_seconds = cgroup.used_ns(version) / 1e9
-        text = podjoule.metrics()
         seconds = sample(text, "kepler_container_cpu_seconds_total", container.id)
         joules = sample(text, "kepler_container_cpu_joules_total", container.id)
     assert seconds is not None
@@ -131,9 +130,8 @@ def test_podjoule_in_a_container_counts_what_the_kernel_counts(name: str, versio
             cgroup = Cgroup(container.cgroup_paths[mount.controller], {version: mount})
             cgroup.wait_until_used(version, seconds=3.0)
             freeze(cgroup, version)
-            time.sleep(3 * INTERVAL_SECONDS)
+            text = after_another_tick(url)
             true_seconds = cgroup.used_ns(version) / 1e9
-            text = get(url)[1]
         log = podjoule.log()
     told = sample(text, "kepler_container_cpu_seconds_total", container.id)
     assert told is not None
