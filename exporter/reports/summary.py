@@ -92,7 +92,8 @@ class Summary:
 
     nodes: what the nodes' meters counted; total: with overhead. kinds: by kind of row. difference_ratio: by how much
     rows and nodes differ. days: unix time of each day's begin; joules_by_day: by kind, one a day. joules_by_source: by
-    the rows' source. hours_missing: hours asked for that no file holds. closed: the manifest's hash, "" while open.
+    the rows' source. low_joules_by_day, high_joules_by_day: bounds of all of a day together, () where not worked out.
+    hours_missing: hours asked for that no file holds. closed: the manifest's hash, "" while open.
     """
 
     title: str
@@ -116,3 +117,5 @@ class Summary:
     embodied_grams: float | None = None
     hours_missing: int = 0
     closed: str = ""
+    low_joules_by_day: tuple[float, ...] = ()
+    high_joules_by_day: tuple[float, ...] = ()
