@@ -11,6 +11,10 @@ DASH = "\u2013"
 MINUS = "\u2212"
 THIN = "\u202f"
 
+_COLUMN = ((10_000.0, 0), (100.0, 1), (1.0, 2), (0.1, 3))
+_ALONE = ((100.0, 0), (10.0, 1), (1.0, 2), (0.1, 3))
+_MOST_DECIMALS = 4
+
 
 def decimal(value: float | None, decimals: int) -> str:
     """With thousands apart; what is there and too small to be seen is `<` the smallest that is."""
@@ -23,20 +27,14 @@ def decimal(value: float | None, decimals: int) -> str:
 
 
 def decimals_for(values: Iterable[float | None]) -> int:
-    """How many decimals a column of these takes: three or four digits for the largest, and the same for all."""
+    """How many decimals a column of these takes: at least three digits for the largest."""
     largest = max((abs(value) for value in values if value is not None and math.isfinite(value)), default=0.0)
-    for decimals, least in ((0, 10_000.0), (1, 100.0), (2, 10.0)):
-        if largest >= least:
-            return decimals
-    return 3 if largest >= 0.1 or largest == 0 else 4
+    return next((decimals for least, decimals in _COLUMN if largest >= least), _MOST_DECIMALS)
 
 
 def number(value: float | None) -> str:
-    """A figure that stands alone."""
-    if value is None:
-        return DASH
-    large = abs(value) >= 1_000
-    return decimal(value, 0 if large else decimals_for([value]) - (abs(value) >= 100))
+    """A figure that stands alone: three digits, or all before the point."""
+    return DASH if value is None else decimal(value, _digits_alone(value))
 
 
 def kwh(joules: float) -> str:
@@ -47,10 +45,13 @@ def kwh(joules: float) -> str:
 def kwh_between(low_joules: float, high_joules: float) -> str:
     """Bounds, in the decimals that the upper one takes; one figure where they are the same in these."""
     low, high = low_joules / JOULES_PER_KWH, high_joules / JOULES_PER_KWH
-    decimals = 0 if high >= 1_000 else decimals_for([high]) - (high >= 100)
-    texts = decimal(low, decimals), decimal(high, decimals)
-    spelt = texts[1] if texts[0] == texts[1] else f"{texts[0]} to {texts[1]}"
+    texts = [decimal(each, _digits_alone(high)) for each in (low, high)]
+    spelt = texts[1] if texts[0] == texts[1] else " to ".join(texts)
     return f"{spelt}{THIN}kWh"
+
+
+def _digits_alone(value: float) -> int:
+    return next((decimals for least, decimals in _ALONE if abs(value) >= least), _MOST_DECIMALS)
 
 
 def kilograms(grams: float) -> str:
@@ -102,7 +103,7 @@ def day(unix_seconds: int) -> str:
 
 
 def period(from_seconds: int, to_seconds: int) -> str:
-    """A month by its name where it is one, else from its first day to its last; to_seconds is the first not in it."""
+    """A month by its name where it is one, else its first and last day; to_seconds is no longer in it."""
     start, end = (datetime.fromtimestamp(each, UTC) for each in (from_seconds, to_seconds))
     following = start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1)
     if (start.day, start.hour, start.minute, start.second) == (1, 0, 0, 0) and following == end:

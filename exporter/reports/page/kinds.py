@@ -16,21 +16,23 @@ class KindName:
 
 
 KINDS = {
-    "idle": KindName(
-        "Idle", "What the nodes draw without any work, and nobody was given.", "kind-idle"
-    ),
+    "idle": KindName("Idle", "What the nodes draw without any work, and nobody was given.", "kind-idle"),
     "idle_share": KindName(
         "Idle, shared out", "Idle energy that the policy gave to workloads.", "kind-idle-share"
     ),
     "active": KindName("Active", "What work caused.", "kind-active"),
     "unattributed": KindName(
-        "Unattributed", "Drawn while no workload was seen to work.", "kind-unattributed"
+        "Unattributed", "What belongs to no workload that is known.", "kind-unattributed"
     ),
     "difference": KindName(
-        "Difference", "What the meters counted beyond all rows; next to nothing where all adds up.", "kind-difference"
+        "Difference",
+        "What the meters counted beyond all rows; next to nothing where all adds up.",
+        "kind-difference",
     ),
     "overhead": KindName(
-        "Overhead", "Cooling and power supply of the site, by its PUE, on top of what the nodes drew.", "kind-overhead"
+        "Overhead",
+        "Cooling and power supply of the site, by its PUE, on top of what the nodes drew.",
+        "kind-overhead",
     ),
 }
 
@@ -47,6 +49,7 @@ def kind_name(kind: str) -> KindName:
 
 
 def nobodys(key: tuple[str, ...]) -> str:
-    """The kind that a group's key stands for where it is nobody's, such as ("(idle)",); "" where somebody's."""
+    """The kind that a group's key stands for where it is nobody's, as ("(idle)",) is; "" where somebody's."""
     first = key[0] if key else ""
-    return first[1:-1].replace(" ", "_") if first.startswith("(") and first.endswith(")") else ""
+    kind = first[1:-1].replace(" ", "_")
+    return kind if kind in KINDS and first == f"({first[1:-1]})" else ""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from html import escape
 
 from exporter.plain_text import printable
+from exporter.reports.page.figures import THIN
 
 _VOID = {"meta", "input", "br"}
 
@@ -17,8 +18,8 @@ class Markup(str):
 
 
 def text(value: str) -> Markup:
-    """A name as it may be shown, whoever chose it."""
-    return value if isinstance(value, Markup) else Markup(escape(printable(value)))
+    """A name as it may be shown, whoever chose it; the space before units stays."""
+    return value if isinstance(value, Markup) else Markup(escape(_shown(value)))
 
 
 def joined(children: Iterable[str]) -> Markup:
@@ -29,11 +30,15 @@ def joined(children: Iterable[str]) -> Markup:
 def element(tag: str, *children: str, **attributes: str | float | bool | None) -> Markup:
     """<tag …>children</tag>.
 
-    attributes: `class_` is class, `aria_label` aria-label; None and False are left out, True stands alone; numbers are
-    written with at most six digits.
+    attributes: `class_` is class, `aria_label` aria-label; None and False are left out, True stands alone;
+    floats have at most six digits.
     """
     opened = f"<{tag}{''.join(_attribute(name, value) for name, value in attributes.items())}>"
     return Markup(opened if tag in _VOID else f"{opened}{joined(children)}</{tag}>")
+
+
+def _shown(value: str) -> str:
+    return THIN.join(map(printable, value.split(THIN)))
 
 
 def _attribute(name: str, value: str | float | bool | None) -> str:
@@ -42,5 +47,5 @@ def _attribute(name: str, value: str | float | bool | None) -> str:
         return ""
     if value is True:
         return f" {name}"
-    spelt = f"{value:.6g}" if isinstance(value, float) else escape(printable(str(value)))
+    spelt = f"{value:.6g}" if isinstance(value, float) else escape(_shown(str(value)))
     return f' {name}="{spelt}"'

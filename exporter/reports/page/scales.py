@@ -29,7 +29,7 @@ class Scale:
 
 
 def ticks(low: float, high: float, at_most: int = 6) -> tuple[float, ...]:
-    """Round values, evenly spaced, that reach from at most low to at least high; at_most: how many, three or more."""
+    """Round values, evenly spaced, from at most low to at least high; at_most: how many, three or more."""
     if high <= low:
         high = low + 1.0
     step = _round_step((high - low) / (at_most - 1))

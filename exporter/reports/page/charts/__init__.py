@@ -1,1 +1,1 @@
-"""Charts as inline SVG: places along are percentages, so that one drawing fits every width and its text stays readable."""
+"""Charts as inline SVG: places along are percentages, so one drawing fits every width."""

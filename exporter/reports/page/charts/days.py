@@ -88,9 +88,11 @@ def _told(column: Column) -> str:
     low, high = column.bounds or (column.whole, column.whole)
     between = f" ({kwh_between(low * JOULES_PER_KWH, high * JOULES_PER_KWH)})" if low < high else ""
     parts = ", ".join(
-        f"{kind_name(kind).name} {kwh(part * JOULES_PER_KWH)}" for kind, part in reversed(column.parts) if part
+        f"{kind_name(kind).name} {kwh(part * JOULES_PER_KWH)}"
+        for kind, part in reversed(column.parts)
+        if part
     )
-    return f"{day(column.unix_seconds)}: {kwh(column.whole * JOULES_PER_KWH)}{between}\n{parts}"
+    return f"{day(column.unix_seconds)}: {kwh(column.whole * JOULES_PER_KWH)}{between}. {parts}"
 
 
 def _grid(marks: tuple[float, ...], scale: Scale) -> Markup:

@@ -35,7 +35,7 @@ def standing_whisker(x: float, top: float, bottom: float) -> Markup:
 
 
 def drawing(height: float, *shapes: str, label: str = "", class_: str | None = None) -> Markup:
-    """A drawing as wide as its place. label: what one sees at a glance; "" where text beside it says all of it."""
+    """A drawing as wide as its place. label: what one sees at a glance; "" where text beside it says it."""
     told = {"role": "img", "aria_label": label} if label else {"aria_hidden": "true"}
     return element("svg", *shapes, width="100%", height=height, class_=class_, focusable="false", **told)
 
@@ -44,7 +44,9 @@ def patterns() -> Markup:
     """The hatching of what is estimated; stands once in the page."""
     stripe = element("path", d="M-2 2 2 -2M0 8 8 0M6 10 10 6")
     pattern = element("pattern", stripe, id=HATCH, width=8, height=8, patternUnits="userSpaceOnUse")
-    return element("svg", pattern, width=0, height=0, class_="patterns", aria_hidden="true", focusable="false")
+    return element(
+        "svg", pattern, width=0, height=0, class_="patterns", aria_hidden="true", focusable="false"
+    )
 
 
 def _on_halo(lines: list[tuple[float, float, float, float]]) -> Markup:

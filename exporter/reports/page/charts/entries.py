@@ -1,4 +1,4 @@
-"""A list of names, each with a drawing and a figure beside it: how all charts but that of the days are laid out."""
+"""A list of names, each with a drawing and a figure beside it: how all charts but the days' are laid out."""
 
 from __future__ import annotations
 

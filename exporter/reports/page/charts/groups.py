@@ -50,11 +50,13 @@ def groups_chart(summary: Summary) -> Markup:
 
 def _bar_of(group: Group) -> Bar:
     kind, amount = nobodys(group.key), group.amount
-    name = kind_name(kind).name if kind else (group.key[-1] if group.key else "") or "(none)"
+    *above, last = group.key or ("",)
     return Bar(
-        name,
-        kind_name(kind).meaning if kind else " \u00b7 ".join(part for part in group.key[:-1] if part),
-        *(amount.joules, amount.low_joules, amount.high_joules),
+        kind_name(kind).name if kind else last or "(none)",
+        "nobody's" if kind else " \u00b7 ".join(filter(None, above)),
+        amount.joules,
+        amount.low_joules,
+        amount.high_joules,
         group.before.joules if group.before else None,
         kind_name(kind).css if kind else "somebodys",
     )
@@ -65,7 +67,9 @@ def _others(rest: list[Bar]) -> Bar:
     return Bar(
         f"All others, {plural(len(rest), 'row')}",
         "",
-        *(sum(getattr(each, name) for each in rest) for name in ("joules", "low_joules", "high_joules")),
+        sum(each.joules for each in rest),
+        sum(each.low_joules for each in rest),
+        sum(each.high_joules for each in rest),
         sum(before) if before else None,
         "others",
     )

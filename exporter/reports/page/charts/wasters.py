@@ -17,7 +17,7 @@ _HOUR_SECONDS = 3600.0
 
 def wasters_chart(wasters: Sequence[Waster]) -> Markup:
     """The first of them as they come, each with what it reserved and, in it, what it used."""
-    shown = wasters[:SHOWN]
+    shown = [each for each in wasters if each.requested_cpu_seconds > 0][:SHOWN]
     longest = max((max(each.requested_cpu_seconds, each.cpu_seconds) for each in shown), default=0.0)
     if longest <= 0:
         return Markup()
@@ -33,7 +33,9 @@ def _entry(waster: Waster, scale: Scale) -> Entry:
             bar(*scale.span(0, waster.cpu_seconds), 3, HEIGHT - 6, "used"),
         )
     )
-    hours = " of ".join(number(each / _HOUR_SECONDS) for each in (waster.cpu_seconds, waster.requested_cpu_seconds))
+    hours = " of ".join(
+        number(each / _HOUR_SECONDS) for each in (waster.cpu_seconds, waster.requested_cpu_seconds)
+    )
     return Entry(
         waster.key[-1] if waster.key else "",
         shapes,
