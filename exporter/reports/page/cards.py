@@ -192,11 +192,10 @@ def _pairs(parts: list[tuple[str, str]] | tuple[tuple[str, str], ...]) -> Markup
 
 
 def _difference(ratio: float) -> str:
-    if ratio == 0.0:
-        return "no difference"
-    return (
-        f"{abs(ratio) * 1e6:.2g} millionths apart" if abs(ratio) < 1e-4 else f"{percent(abs(ratio), 3)} apart"
-    )
+    apart = abs(ratio)
+    if apart < 1e-6:
+        return "less than a millionth apart"
+    return f"{apart * 1e6:.2g} millionths apart" if apart < 1e-4 else f"{percent(apart, 3)} apart"
 
 
 def _grams(grams: float) -> str:

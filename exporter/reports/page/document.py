@@ -90,6 +90,6 @@ def _beside(pair: tuple[Markup, Markup]) -> Markup:
 
 
 def _foot(summary: Summary) -> Markup:
-    covers = f"From {date(summary.from_seconds)} up to, without, {date(summary.to_seconds)}, UTC."
+    covers = f"Rows from {date(summary.from_seconds)} until {date(summary.to_seconds)}, UTC."
     closed = f" Closed, SHA-256 of its manifest: {summary.closed}." if summary.closed else ""
     return element("footer", element("p", f"podjoule {VERSION}. {covers}{closed}"))

@@ -10,6 +10,7 @@ JOULES_PER_KWH = 3_600_000.0
 DASH = "\u2013"
 MINUS = "\u2212"
 THIN = "\u202f"
+DOT = f"{THIN}\u00b7 "
 
 _COLUMN = ((10_000.0, 0), (100.0, 1), (1.0, 2), (0.1, 3))
 _ALONE = ((100.0, 0), (10.0, 1), (1.0, 2), (0.1, 3))
@@ -108,4 +109,5 @@ def period(from_seconds: int, to_seconds: int) -> str:
     following = start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1)
     if (start.day, start.hour, start.minute, start.second) == (1, 0, 0, 0) and following == end:
         return f"{start:%B %Y}"
-    return f"{date(from_seconds)} to {date(to_seconds - 1)}"
+    first, last = date(from_seconds), date(to_seconds - 1)
+    return first if first == last else f"{first} to {last}"

@@ -49,7 +49,7 @@ def decimals_of(step: float) -> int:
     """How many decimals tell ticks of this step apart."""
     for decimals in range(9):
         scaled = step * 10**decimals
-        if abs(scaled - round(scaled)) < 1e-6 * max(1.0, scaled):
+        if abs(scaled - round(scaled)) < 1e-6 * scaled:
             return decimals
     return 9
 

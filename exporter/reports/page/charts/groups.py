@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from exporter.reports.page.charts.drawing import bar, line, lying_whisker
 from exporter.reports.page.charts.entries import HEIGHT, MIDDLE, Entry, entries, legend
-from exporter.reports.page.figures import change, kwh, kwh_between, percent, plural
+from exporter.reports.page.figures import DOT, change, kwh, kwh_between, percent, plural
 from exporter.reports.page.kinds import kind_name, nobodys
 from exporter.reports.page.markup import Markup, joined
 from exporter.reports.page.scales import Scale
@@ -53,7 +53,7 @@ def _bar_of(group: Group) -> Bar:
     *above, last = group.key or ("",)
     return Bar(
         kind_name(kind).name if kind else last or "(none)",
-        "nobody's" if kind else " \u00b7 ".join(filter(None, above)),
+        "nobody's" if kind else DOT.join(filter(None, above)),
         amount.joules,
         amount.low_joules,
         amount.high_joules,
@@ -87,7 +87,7 @@ def _entry(each: Bar, scale: Scale, whole: float) -> Entry:
     if each.before_joules:
         more.append(change(each.joules, each.before_joules))
     bounds = kwh_between(each.low_joules, each.high_joules)
-    return Entry(each.name, joined(shapes), kwh(each.joules), each.note, " \u00b7 ".join((bounds, *more)))
+    return Entry(each.name, joined(shapes), kwh(each.joules), each.note, DOT.join((bounds, *more)))
 
 
 def _marks(drawn: Sequence[Bar]) -> list[tuple[str, str]]:

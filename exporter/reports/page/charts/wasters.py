@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from exporter.reports.page.charts.drawing import bar
 from exporter.reports.page.charts.entries import HEIGHT, Entry, entries, legend
-from exporter.reports.page.figures import kwh, number, percent
+from exporter.reports.page.figures import DOT, kwh, number, percent
 from exporter.reports.page.markup import Markup, joined
 from exporter.reports.page.scales import Scale
 from exporter.reports.summary import Waster
@@ -40,6 +40,6 @@ def _entry(waster: Waster, scale: Scale) -> Entry:
         waster.key[-1] if waster.key else "",
         shapes,
         f"{percent(waster.used_ratio)} used",
-        " \u00b7 ".join(part for part in waster.key[:-1] if part),
-        f"{hours} CPU hours \u00b7 {kwh(waster.idle_joules)} idle",
+        DOT.join(part for part in waster.key[:-1] if part),
+        f"{hours} CPU hours{DOT}{kwh(waster.idle_joules)} idle",
     )

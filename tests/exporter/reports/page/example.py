@@ -1,4 +1,4 @@
-"""A month of a shop that does not exist, made up so that it adds up: what the page is tried and pictured with."""
+"""A month of a shop that does not exist, made up so that it adds up: what the page is tried with."""
 
 from __future__ import annotations
 
