@@ -15,7 +15,7 @@ from tests.e2e.screenshots import IMAGES
 from tests.exporter.reports.page.example import example
 
 SCHEMES = ("light", "dark")
-HEIGHT = 2450  # the rest is more rows of the same table
+LAST = ".columns"  # below it stand tables
 
 
 def main() -> None:
@@ -32,14 +32,16 @@ def main() -> None:
 
 
 def take(url: str, scheme: str, picture: Path) -> None:
-    """One picture of the upper part."""
+    """One picture, down to what explains the change."""
     with browser() as chromium:
         context = chromium.new_context(
             viewport={"width": SIZES["wide"], "height": 900}, color_scheme=scheme, device_scale_factor=1.5
         )
         page = context.new_page()
         page.goto(url)
-        clip = {"x": 0, "y": 0, "width": SIZES["wide"], "height": HEIGHT}
+        last = page.locator(LAST).first.bounding_box()
+        assert last is not None
+        clip = {"x": 0, "y": 0, "width": SIZES["wide"], "height": last["y"] + last["height"] + 16}
         page.screenshot(path=str(picture), full_page=True, clip=clip)
         context.close()
 

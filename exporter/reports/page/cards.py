@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from exporter.reports.page.charts.changes import carbon_waterfall, energy_waterfall
 from exporter.reports.page.charts.days import days_chart
 from exporter.reports.page.charts.groups import SHOWN, groups_chart
@@ -91,9 +93,9 @@ def what_changed(summary: Summary) -> Markup:
     """The change from the month before."""
     if summary.change is None:
         return Markup()
-    now, by = summary.nodes.joules, summary.change.joules
+    now, by = summary.total.joules, summary.change.joules
     ratio = f" ({change(now, now - by)})" if now > by else ""
-    note = f"nodes: {kwh(now - by)} to {kwh(now)}{ratio}"
+    note = f"{kwh(now - by)} to {kwh(now)}{ratio}"
     carbon = carbon_waterfall(summary.change)
     heading = element("h3", "CO\u2082e") if carbon else ""
     return card(
@@ -193,6 +195,8 @@ def _pairs(parts: list[tuple[str, str]] | tuple[tuple[str, str], ...]) -> Markup
 
 def _difference(ratio: float) -> str:
     apart = abs(ratio)
+    if math.isinf(apart):
+        return "the meters counted nothing"
     if apart < 1e-6:
         return "less than a millionth apart"
     return f"{apart * 1e6:.2g} millionths apart" if apart < 1e-4 else f"{percent(apart, 3)} apart"

@@ -103,11 +103,24 @@ def day(unix_seconds: int) -> str:
     return f"{at.day} {at:%b}"
 
 
+def span_before(from_seconds: int, to_seconds: int) -> str:
+    """What a span is compared with, in words."""
+    return f"the {_span(from_seconds, to_seconds)} before"
+
+
 def period(from_seconds: int, to_seconds: int) -> str:
-    """A month by its name where it is one, else its first and last day; to_seconds is no longer in it."""
-    start, end = (datetime.fromtimestamp(each, UTC) for each in (from_seconds, to_seconds))
-    following = start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1)
-    if (start.day, start.hour, start.minute, start.second) == (1, 0, 0, 0) and following == end:
-        return f"{start:%B %Y}"
+    """A month or a year by its name, else the first and last day; to_seconds is no longer in it."""
+    start = datetime.fromtimestamp(from_seconds, UTC)
+    if (span := _span(from_seconds, to_seconds)) != "time":
+        return f"{start:%B %Y}" if span == "month" else f"{start:%Y}"
     first, last = date(from_seconds), date(to_seconds - 1)
     return first if first == last else f"{first} to {last}"
+
+
+def _span(from_seconds: int, to_seconds: int) -> str:
+    start, end = (datetime.fromtimestamp(each, UTC) for each in (from_seconds, to_seconds))
+    if (start.day, start.hour, start.minute, start.second) != (1, 0, 0, 0):
+        return "time"
+    if end == start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1):
+        return "month"
+    return "year" if start.month == 1 and end == start.replace(year=start.year + 1) else "time"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from exporter.reports.page.figures import DASH, JOULES_PER_KWH, change, decimal, decimals_for, percent
-from exporter.reports.page.kinds import kind_name, nobodys
+from exporter.reports.page.kinds import nobodys
 from exporter.reports.page.markup import Markup
 from exporter.reports.page.tables import Column, known, numbers, spelt, table, texts
 from exporter.reports.summary import Amount, Group, Summary
@@ -31,9 +31,12 @@ def title_of(by: str) -> str:
 
 
 def _named(group: Group, place: int) -> str:
-    if kind := nobodys(group.key):
-        return f"({kind_name(kind).name.lower()})" if place == 0 else ""
-    return (group.key[place] or "(none)") if place < len(group.key) else ""
+    """Nobody's kind stands in the first place that has no other name."""
+    part = group.key[place] if place < len(group.key) else ""
+    kind = nobodys(group.key)
+    if not kind:
+        return part or "(none)"
+    return "" if part == f"({kind})" and part in group.key[:place] else part
 
 
 def _figures(groups: Sequence[Group], currency: str) -> list[Column]:
@@ -55,7 +58,7 @@ def _figures(groups: Sequence[Group], currency: str) -> list[Column]:
             amounts,
             lambda amount: amount.measured_joules / amount.joules if amount.joules else None,
         ),
-        _ratios("Covered", amounts, lambda amount: amount.covered_ratio),
+        _ratios("Covered", amounts, lambda amount: amount.covered_ratio if amount.joules else None),
     ]
 
 

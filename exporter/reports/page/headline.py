@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from exporter.reports.page.charts.sources import is_measured
@@ -14,6 +15,7 @@ from exporter.reports.page.figures import (
     percent,
     period,
     plural,
+    span_before,
 )
 from exporter.reports.summary import Summary
 
@@ -90,8 +92,12 @@ def _caused(summary: Summary) -> Iterator[str]:
 def _conservation(summary: Summary) -> str:
     if adds_up(summary):
         return "All rows add up to what the nodes' meters counted, to less than a millionth."
+    if math.isinf(summary.difference_ratio):
+        return "It does not add up: there are rows of an hour in which the nodes' meters counted nothing."
     percents = 100 * abs(summary.difference_ratio)
-    return f"It does not add up: rows and the nodes' meters differ by {percents:.2g}\u202f%."
+    return (
+        f"It does not add up: in the worst hour rows and the nodes' meters differ by {percents:.2g}\u202f%."
+    )
 
 
 def _coverage(summary: Summary) -> str:
@@ -106,8 +112,8 @@ def _coverage(summary: Summary) -> str:
 
 def _state(summary: Summary) -> str:
     if summary.closed:
-        return f"The month is closed: its rows no longer change ({summary.closed[:12]})."
-    return "The month is open: figures may still change."
+        return f"The account is closed: its rows no longer change ({summary.closed[:12]})."
+    return "The account is open: figures may still change."
 
 
 def facts(summary: Summary) -> Iterator[tuple[str, str, str]]:
@@ -123,10 +129,11 @@ def facts(summary: Summary) -> Iterator[tuple[str, str, str]]:
         yield "Cost", *_with_unit(money(total.cost, summary.currency))
     yield "Covered", percent(total.covered_ratio), _missing(summary)
     yield "Adds up", ("yes" if adds_up(summary) else "no"), ""
-    yield "Month", ("closed" if summary.closed else "open"), summary.closed[:12]
-    if summary.change and (before := summary.nodes.joules - summary.change.joules) > 0:
+    yield "Account", ("closed" if summary.closed else "open"), summary.closed[:12]
+    if summary.change and (before := summary.total.joules - summary.change.joules) > 0:
         ratio = summary.change.joules / before
-        yield "Against the month before", f"{'+' if ratio >= 0 else ''}{decimal(100 * ratio, 1)}\u202f%", ""
+        name = f"Against {span_before(summary.from_seconds, summary.to_seconds)}"
+        yield name, f"{'+' if ratio >= 0 else ''}{decimal(100 * ratio, 1)}\u202f%", ""
 
 
 def _missing(summary: Summary) -> str:

@@ -50,6 +50,5 @@ def kind_name(kind: str) -> KindName:
 
 def nobodys(key: tuple[str, ...]) -> str:
     """The kind that a group's key stands for where it is nobody's, as ("(idle)",) is; "" where somebody's."""
-    first = key[0] if key else ""
-    kind = first[1:-1].replace(" ", "_")
-    return kind if kind in KINDS and first == f"({first[1:-1]})" else ""
+    kinds = (part[1:-1] for part in key if part[:1] == "(" and part[-1:] == ")")
+    return next((kind for kind in kinds if kind in KINDS), "")

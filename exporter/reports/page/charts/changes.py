@@ -56,7 +56,7 @@ def carbon_steps(change: Change) -> tuple[Step, ...]:
         return ()
     return steps(
         (
-            ("Energy", "at the grid of the month before", change.energy_grams),
+            ("Energy", "at the grid of before", change.energy_grams),
             ("Grid", "its carbon intensity alone", change.intensity_grams),
         )
     )

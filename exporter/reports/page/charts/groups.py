@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from exporter.reports.page.charts.drawing import bar, line, lying_whisker
 from exporter.reports.page.charts.entries import HEIGHT, MIDDLE, Entry, entries, legend
-from exporter.reports.page.figures import DOT, change, kwh, kwh_between, percent, plural
+from exporter.reports.page.figures import DOT, change, kwh, kwh_between, percent, plural, span_before
 from exporter.reports.page.kinds import kind_name, nobodys
 from exporter.reports.page.markup import Markup, joined
 from exporter.reports.page.scales import Scale
@@ -43,17 +43,18 @@ def groups_chart(summary: Summary) -> Markup:
     longest = max((max(each.high_joules, each.before_joules or 0.0) for each in drawn), default=0.0)
     scale = Scale(0.0, longest or 1.0)
     whole = sum(group.amount.joules for group in summary.groups)
-    return joined(
-        (entries((_entry(each, scale, whole) for each in drawn)), legend(_marks(drawn)) if drawn else "")
-    )
+    return joined((entries((_entry(each, scale, whole) for each in drawn)), _legend(summary, drawn)))
 
 
 def _bar_of(group: Group) -> Bar:
     kind, amount = nobodys(group.key), group.amount
     *above, last = group.key or ("",)
+    if kind:
+        above = [*(part for part in group.key if part not in ("", f"({kind})")), "nobody's"]
+        last = kind_name(kind).name
     return Bar(
-        kind_name(kind).name if kind else last or "(none)",
-        "nobody's" if kind else DOT.join(filter(None, above)),
+        last or "(none)",
+        DOT.join(filter(None, above)),
         amount.joules,
         amount.low_joules,
         amount.high_joules,
@@ -90,8 +91,11 @@ def _entry(each: Bar, scale: Scale, whole: float) -> Entry:
     return Entry(each.name, joined(shapes), kwh(each.joules), each.note, DOT.join((bounds, *more)))
 
 
-def _marks(drawn: Sequence[Bar]) -> list[tuple[str, str]]:
+def _legend(summary: Summary, drawn: Sequence[Bar]) -> Markup:
+    if not drawn:
+        return Markup()
     marks = [("somebodys", "Energy"), ("whisker", "Between which bounds it lies")]
     if any(each.before_joules is not None for each in drawn):
-        marks.append(("before", "The month before"))
-    return marks
+        before = span_before(summary.from_seconds, summary.to_seconds)
+        marks.append(("before", before[0].upper() + before[1:]))
+    return legend(marks)

@@ -11,18 +11,21 @@ from exporter.reports.page.markup import Markup, joined
 from exporter.reports.page.scales import Scale
 
 _HEIGHT, _THIN = 28.0, 8.0
+_MEASURED, _MODEL = "measured", "model"
 
 
 def is_measured(source: str) -> bool:
     """Whether a meter said it."""
-    return source.partition(":")[0] == "measured"
+    return source.partition(":")[0] == _MEASURED
 
 
 def in_words(source: str) -> tuple[str, str]:
     """`measured:rapl` as ("Measured, rapl", ""); `model:NAME@SHA256` as ("Model NAME", its hash)."""
     kind, _, detail = source.partition(":")
-    if kind == "measured":
+    if is_measured(source):
         return f"Measured, {detail}" if detail else "Measured", ""
+    if kind != _MODEL:
+        return f"Source {source}", ""
     name, _, sha = detail.partition("@")
     return f"Model {name}".rstrip(), sha
 
@@ -48,7 +51,7 @@ def sources_chart(joules_by_source: Mapping[str, float]) -> Markup:
 
 
 def _css(source: str) -> str:
-    return "measured" if is_measured(source) else "modelled"
+    return _MEASURED if is_measured(source) else "modelled"
 
 
 def _entry(source: str, joules: float, whole: float) -> Entry:

@@ -59,7 +59,7 @@ def example(workloads: int = 40, title: str = "An example, made up") -> Summary:
     kinds["overhead"] = amount((PUE - 1) * nodes.joules, 0.03)
     for kind in ("idle", "unattributed", "overhead"):
         before = amount(kinds[kind].joules * rng.uniform(0.8, 1.1))
-        groups.append(Group((f"({kind})", ""), kinds[kind], 0.0, 0.0, before))
+        groups.append(Group((f"({kind})",) * 2, kinds[kind], 0.0, 0.0, before))
     total = _sum(kinds)
     days, parts = _days(rng, kinds)
     whole = [sum(column) for column in zip(*parts.values(), strict=True)]
@@ -82,7 +82,7 @@ def example(workloads: int = 40, title: str = "An example, made up") -> Summary:
             "model:specification@1b7e90cc52aa0f13": 0.045 * total.joules,
         },
         currency="EUR",
-        change=_change(nodes.joules, total.grams or 0.0),
+        change=_change(total.joules, total.grams or 0.0),
         wasters=_wasters(groups),
         sci=Sci(
             "sum(increase(http_requests_total[1h]))",

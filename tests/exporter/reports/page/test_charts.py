@@ -115,6 +115,11 @@ def test_nobodys_energy_has_the_colour_of_its_kind_and_a_namespace_in_brackets_h
     assert (none.name, none.css) == ("(none)", "somebodys")
 
 
+def test_nobodys_energy_keeps_the_name_of_its_nodes() -> None:
+    (idle,) = bars([Group(("gpu", "(idle)", "(idle)"), amount(KWH), 0.0, 0.0)])
+    assert (idle.name, idle.note) == ("Idle", "gpu\u202f\u00b7 nobody's")
+
+
 def test_the_month_before_is_a_tick_only_where_there_was_one() -> None:
     assert "The month before" in groups_chart(MONTH)
     assert "before" not in groups_chart(small())
@@ -135,6 +140,7 @@ def test_measured_comes_first_and_all_of_it_fills_the_bar() -> None:
 def test_a_source_is_told_in_words() -> None:
     assert in_words("measured:rapl") == ("Measured, rapl", "")
     assert in_words("model:xeon@0f1e") == ("Model xeon", "0f1e")
+    assert in_words("unknown") == ("Source unknown", "")
 
 
 def test_each_step_begins_where_the_last_ended_and_together_is_the_whole() -> None:

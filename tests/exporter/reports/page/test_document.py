@@ -125,6 +125,24 @@ def test_a_month_of_nothing_is_a_page() -> None:
     assert "NaN" not in text
 
 
+def test_a_group_that_is_gone_is_told_and_nothing_is_known_of_it() -> None:
+    gone = Group(
+        ("old",), replace(amount(0.0), covered_ratio=0.0, grams=None, cost=None), 0.0, 0.0, amount(KWH)
+    )
+    line = re.search(r"<tr><th[^>]*>old</th>.*?</tr>", render(small(groups=(*small().groups, gone))))
+    assert line
+    assert "\u2212100.0\u202f%" in line[0]
+    assert line[0].endswith(">\u2013</td></tr>")
+
+
+def test_nobodys_row_names_its_kind_once_and_its_nodes() -> None:
+    summary = small(
+        by=("node_group", "namespace", "workload"),
+        groups=(Group(("gpu", "(idle)", "(idle)"), amount(KWH), 0.0, 0.0),),
+    )
+    assert '>gpu</th><td class="text">(idle)</td><td class="text"></td>' in render(summary)
+
+
 def test_every_group_is_a_row_the_largest_first() -> None:
     month = example()
     table = render(month).partition('id="groups"')[2]

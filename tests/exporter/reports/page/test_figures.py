@@ -20,6 +20,7 @@ from exporter.reports.page.figures import (
     period,
     plural,
     signed,
+    span_before,
 )
 
 KWH = 3_600_000.0
@@ -104,7 +105,14 @@ def test_a_month_has_its_name() -> None:
     assert period(1790812800, 1793491200) == "October 2026"
     assert period(1796083200, 1798761600) == "December 2026"
     assert period(1790812800, 1790812800 + 86_400) == "2026-10-01"
+    assert period(1767225600, 1798761600) == "2026"
     assert period(1790812800, 1796083200) == "2026-10-01 to 2026-11-30"
+
+
+def test_a_span_is_compared_with_one_like_it() -> None:
+    assert span_before(1790812800, 1793491200) == "the month before"
+    assert span_before(1767225600, 1798761600) == "the year before"
+    assert span_before(1790812800, 1790812801) == "the time before"
 
 
 def test_one_is_one() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from exporter.reports.page.headline import badge, facts, measured_ratio, sentences
@@ -24,7 +25,7 @@ def test_it_tells_how_much_how_sure_and_what_it_caused() -> None:
     )
     assert "That is 582 kg CO\u2082e and 512.45 EUR." in text
     assert "99.6 % of the time was covered; 2 hours are missing" in text
-    assert "The month is closed: its rows no longer change (3f9c2a6be0d1)." in text
+    assert "The account is closed: its rows no longer change (3f9c2a6be0d1)." in text
 
 
 def test_what_nobody_said_is_not_told() -> None:
@@ -36,13 +37,16 @@ def test_what_nobody_said_is_not_told() -> None:
         "prod used 2.00 kWh in 2026-10-01. All of it was measured. "
         "All rows add up to what the nodes' meters counted, to less than a millionth. "
         "All of the time was covered, and no hour is missing. "
-        "The month is open: figures may still change."
+        "The account is open: figures may still change."
     )
 
 
 def test_what_does_not_add_up_is_told_as_such() -> None:
-    assert "It does not add up: rows and the nodes' meters differ by 0.34 %." in said(
+    assert "It does not add up: in the worst hour rows and the nodes' meters differ by 0.34 %." in said(
         small(difference_ratio=-0.0034)
+    )
+    assert "rows of an hour in which the nodes' meters counted nothing" in said(
+        small(difference_ratio=math.inf)
     )
     assert ("Adds up", "no", "") in facts(small(difference_ratio=2e-6))
     assert ("Adds up", "yes", "") in facts(small(difference_ratio=2e-7))
