@@ -6,6 +6,7 @@ import contextlib
 import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -187,6 +188,25 @@ def test_whatever_things_are_called_nothing_runs(visit: Visitor, tmp_path: Path)
     assert visited.page.locator("img").count() == 0
     assert visited.column(1) == [evil]
     assert visited.page.title().startswith(evil)
+
+
+@pytest.mark.parametrize("size", list(SIZES))
+def test_names_as_long_as_kubernetes_allows_stick_out_nowhere(
+    visit: Visitor, tmp_path: Path, size: str
+) -> None:
+    month = example()
+    groups = tuple(
+        replace(group, key=tuple(part.ljust(253, "w") for part in group.key)) for group in month.groups
+    )
+    sources = {f"model:{'m' * 120}@{64 * 'a'}": KWH, "measured:rapl": KWH}
+    path = tmp_path / "long.html"
+    path.write_text(
+        render(
+            replace(month, title="t" * 200, clusters=("c" * 120,), groups=groups, joules_by_source=sources)
+        )
+    )
+    page = visit(path, viewport={"width": SIZES[size], "height": 900}).page
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_printed_it_has_pages_and_every_row_and_nothing_is_cut(visit: Visitor) -> None:

@@ -72,7 +72,8 @@ def by_day(summary: Summary) -> Markup:
     """The days, and the kinds of energy, whose colours the table explains."""
     chart = days_chart(summary)
     note = "UTC; the line on each bar spans its bounds" if summary.low_joules_by_day else "UTC"
-    return card("Energy by day", chart, _kinds(summary), name="by-day", note=note if chart else "")
+    title = "Energy by day" if chart else "Energy by kind"
+    return card(title, chart, _kinds(summary), name="by-day", note=note if chart else "")
 
 
 def how_sure(summary: Summary) -> Markup:
