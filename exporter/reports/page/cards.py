@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from exporter.reports.page.charts.changes import carbon_waterfall, energy_waterfall
-from exporter.reports.page.charts.days import days_chart
+from exporter.reports.page.charts.days import days_chart, has_bounds
 from exporter.reports.page.charts.groups import SHOWN, groups_chart
 from exporter.reports.page.charts.sources import sources_chart
 from exporter.reports.page.charts.wasters import wasters_chart
@@ -71,7 +71,7 @@ def where_it_went(summary: Summary) -> Markup:
 def by_day(summary: Summary) -> Markup:
     """The days, and the kinds of energy, whose colours the table explains."""
     chart = days_chart(summary)
-    note = "UTC; the line on each bar spans its bounds" if summary.low_joules_by_day else "UTC"
+    note = "UTC; the line on each bar spans its bounds" if has_bounds(summary) else "UTC"
     title = "Energy by day" if chart else "Energy by kind"
     return card(title, chart, _kinds(summary), name="by-day", note=note if chart else "")
 

@@ -52,6 +52,8 @@ def kwh_between(low_joules: float, high_joules: float) -> str:
 
 
 def _digits_alone(value: float) -> int:
+    if value == 0:
+        return 0
     return next((decimals for least, decimals in _ALONE if abs(value) >= least), _MOST_DECIMALS)
 
 

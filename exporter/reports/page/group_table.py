@@ -50,9 +50,9 @@ def _figures(groups: Sequence[Group], currency: str) -> list[Column]:
         numbers("CO\u2082e, kg", [_thousandth(amount.grams) for amount in amounts]),
         numbers("By contracts, kg", [_thousandth(amount.market_grams) for amount in amounts]),
         numbers(f"Cost, {currency}".rstrip(", "), [amount.cost for amount in amounts]),
-        numbers("CPU hours", [amount.cpu_seconds / _HOUR_SECONDS or None for amount in amounts]),
+        numbers("CPU hours", [_hours(amount.cpu_seconds) for amount in amounts]),
         numbers("W a CPU", [_watts_a_cpu(amount) for amount in amounts]),
-        _ratios("Used of reserved", amounts, _used),
+        numbers("Reserved hours", [_hours(amount.requested_cpu_seconds) for amount in amounts]),
         _ratios(
             "Measured",
             amounts,
@@ -95,6 +95,5 @@ def _watts_a_cpu(amount: Amount) -> float | None:
     return amount.joules / amount.cpu_seconds if amount.cpu_seconds > 0 else None
 
 
-def _used(amount: Amount) -> float | None:
-    requested = amount.requested_cpu_seconds
-    return amount.cpu_seconds / requested if requested else None
+def _hours(cpu_seconds: float | None) -> float | None:
+    return cpu_seconds / _HOUR_SECONDS if cpu_seconds else None

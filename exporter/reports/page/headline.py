@@ -102,12 +102,11 @@ def _conservation(summary: Summary) -> str:
 
 def _coverage(summary: Summary) -> str:
     ratio = summary.total.covered_ratio
-    covered = "All of the time was covered" if ratio >= 1.0 else f"{percent(ratio)} of the time was covered"
+    part = "all" if ratio >= 1.0 else percent(ratio)
     if not summary.hours_missing:
-        return f"{covered}, and no hour is missing."
-    are = "is" if summary.hours_missing == 1 else "are"
-    missing = plural(summary.hours_missing, "hour")
-    return f"{covered}; {missing} {are} missing, and nothing was put in their place."
+        return f"{part[0].upper()}{part[1:]} of the time was covered, and no hour is missing."
+    missing, are = plural(summary.hours_missing, "hour"), "is" if summary.hours_missing == 1 else "are"
+    return f"{missing} {are} missing, and nothing was put in their place; {part} of the rest was covered."
 
 
 def _state(summary: Summary) -> str:

@@ -12,6 +12,8 @@ from exporter.reports.page.markup import Markup, joined
 from exporter.reports.page.scales import Scale
 from exporter.reports.summary import Change
 
+_NOISE = 1e-9  # what is left of a difference of sums
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -84,4 +86,9 @@ def _entry(step: Step, scale: Scale, spelt: Callable[[float], str], *, last: boo
     shapes = [line(zero, 0, zero, HEIGHT, "zero"), bar(*scale.span(step.start, step.end), 2, HEIGHT - 4, css)]
     if not last:
         shapes.append(line(level, HEIGHT - 2, level, HEIGHT + 16, "link"))
-    return Entry(step.name, joined(shapes), signed(spelt(step.by)), step.note)
+    return Entry(
+        step.name,
+        joined(shapes),
+        signed(spelt(step.by if abs(step.by) > _NOISE * (scale.high - scale.low) else 0.0)),
+        step.note,
+    )

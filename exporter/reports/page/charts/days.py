@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from exporter.reports.page.charts.drawing import at, bar, drawing, line, standing_whisker
 from exporter.reports.page.figures import JOULES_PER_KWH, day, decimal, kwh, kwh_between
@@ -14,7 +16,7 @@ from exporter.reports.summary import Summary
 HEIGHT, TOP, BOTTOM = 260.0, 12.0, 26.0
 _FILLED = 0.72
 _CROWDED = 62
-_LABELS, _LABELS_NARROW = 10, 4
+_LABELS, _LABELS_NARROW = 12, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,17 @@ def columns(summary: Summary) -> tuple[Column, ...]:
     )
 
 
-def labelled(count: int, at_most: int) -> set[int]:
-    """Which of so many days have their date written, evenly apart from the first on."""
-    return set(range(0, count, max(1, -(-count // at_most))))
+def has_bounds(summary: Summary) -> bool:
+    """Whether bars have their bounds drawn: there must be room."""
+    return 0 < len(summary.low_joules_by_day) == len(summary.days) <= _CROWDED
+
+
+def labelled(days: Sequence[int], at_most: int) -> set[int]:
+    """Which days have their date written: evenly apart from the first on; of many, firsts of months."""
+    places = list(range(len(days)))
+    if len(days) > _CROWDED:
+        places = [i for i in places if datetime.fromtimestamp(days[i], UTC).day == 1]
+    return set(places[:: max(1, -(-len(places) // at_most))])
 
 
 def days_chart(summary: Summary) -> Markup:
@@ -107,7 +117,9 @@ def _grid(marks: tuple[float, ...], scale: Scale) -> Markup:
 
 
 def _dates(days: tuple[Column, ...], slot: float) -> Markup:
-    wide, narrow = (labelled(len(days), most) for most in (_LABELS, _LABELS_NARROW))
+    wide, narrow = (
+        labelled([each.unix_seconds for each in days], most) for most in (_LABELS, _LABELS_NARROW)
+    )
     return joined(
         element(
             "text",

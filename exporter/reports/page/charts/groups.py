@@ -31,7 +31,8 @@ class Bar:
 
 def bars(groups: Sequence[Group], shown: int = SHOWN) -> tuple[Bar, ...]:
     """The largest first; what would be one more than is shown is put together in the last."""
-    ordered = sorted(groups, key=lambda group: -group.amount.joules)
+    there = (group for group in groups if group.amount.joules or (group.before and group.before.joules))
+    ordered = sorted(there, key=lambda group: -group.amount.joules)
     if len(ordered) <= shown:
         return tuple(map(_bar_of, ordered))
     return (*map(_bar_of, ordered[: shown - 1]), _others([*map(_bar_of, ordered[shown - 1 :])]))

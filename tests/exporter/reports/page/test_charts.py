@@ -17,9 +17,10 @@ from exporter.reports.page.charts.days import columns, days_chart, height_of, la
 from exporter.reports.page.charts.groups import SHOWN, bars, groups_chart
 from exporter.reports.page.charts.sources import in_words, sources_chart
 from exporter.reports.page.charts.wasters import wasters_chart
+from exporter.reports.page.figures import day
 from exporter.reports.page.scales import Scale
 from exporter.reports.summary import Change, Group, Waster
-from tests.exporter.reports.page.example import KWH, amount, example, small
+from tests.exporter.reports.page.example import DAY, KWH, OCTOBER, amount, example, small
 
 MONTH = example()
 
@@ -58,11 +59,12 @@ def test_bounds_are_drawn_where_they_are_known() -> None:
     assert columns(without)[0].bounds is None
 
 
-@pytest.mark.parametrize(("count", "most"), [(31, 10), (31, 4), (365, 10), (1, 10), (10, 10)])
+@pytest.mark.parametrize(("count", "most"), [(31, 12), (31, 4), (365, 12), (365, 4), (1, 12), (12, 12)])
 def test_no_more_dates_are_written_than_there_is_room_for(count: int, most: int) -> None:
-    chosen = labelled(count, most)
+    chosen = labelled([OCTOBER + i * DAY for i in range(count)], most)
     assert 0 in chosen
-    assert len(chosen) <= most
+    assert 1 <= len(chosen) <= most
+    assert count < 100 or {day(OCTOBER + i * DAY).partition(" ")[0] for i in chosen} == {"1"}
 
 
 def test_a_year_is_drawn_and_no_days_are_not() -> None:
@@ -98,6 +100,11 @@ def test_the_largest_are_shown_and_the_others_are_together() -> None:
 def test_twelve_are_twelve_and_not_eleven_and_one_other() -> None:
     groups = [Group((f"n{i}",), amount(KWH), KWH, 0.0) for i in range(SHOWN)]
     assert [each.name for each in bars(groups)] == [f"n{i}" for i in range(SHOWN)]
+
+
+def test_what_is_nothing_and_was_nothing_has_no_bar() -> None:
+    groups = [Group(("(difference)",), amount(0.0), 0.0, 0.0), Group(("a",), amount(KWH), KWH, 0.0)]
+    assert [each.name for each in bars(groups)] == ["a"]
 
 
 def test_a_bar_is_as_long_as_its_energy() -> None:
@@ -156,6 +163,11 @@ def test_what_adds_and_what_takes_away_have_other_colours() -> None:
     assert drawn[:2] == ["more", "less"]
     assert drawn[-1] == "more together"
     assert carbon_waterfall(Change(1.0, 5.0, -4.0, 0.0, 0.0)) == ""
+
+
+def test_what_rounding_leaves_is_told_as_nothing() -> None:
+    told = carbon_waterfall(Change(1.0, 1.0, 0.0, 0.0, 0.0, 9e3, 9e3, -1e-9))
+    assert "<b>0\u202fkg</b>" in told
 
 
 def test_no_change_at_all_is_drawn_as_none() -> None:

@@ -33,7 +33,7 @@ def plain(text: str) -> str:
 @pytest.mark.parametrize(
     ("kilowatt_hours", "expected"),
     [
-        (0, "0.0000 kWh"),
+        (0, "0 kWh"),
         (0.00001, "<0.0001 kWh"),
         (0.0123, "0.0123 kWh"),
         (0.5, "0.500 kWh"),

@@ -24,7 +24,7 @@ def test_it_tells_how_much_how_sure_and_what_it_caused() -> None:
         in text
     )
     assert "That is 582 kg CO\u2082e and 512.45 EUR." in text
-    assert "99.6 % of the time was covered; 2 hours are missing" in text
+    assert "2 hours are missing, and nothing was put in their place; 99.6 % of the rest was covered." in text
     assert "The account is closed: its rows no longer change (3f9c2a6be0d1)." in text
 
 
