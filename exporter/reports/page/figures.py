@@ -80,8 +80,8 @@ def percent(ratio: float | None, decimals: int = 1) -> str:
 
 
 def signed(spelt: str) -> str:
-    """With a plus where there is no minus."""
-    return f"+{spelt}" if spelt[:1].isdigit() and spelt.strip(f"0.,{THIN}%kWh") else spelt
+    """With a plus where it is more than nothing."""
+    return f"+{spelt}" if spelt[:1].isdigit() and set(spelt) & set("123456789") else spelt
 
 
 def change(after: float, before: float) -> str:

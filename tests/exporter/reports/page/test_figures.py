@@ -88,6 +88,8 @@ def test_changes_have_their_sign() -> None:
     assert plain(change(100, 100)) == "0 %"
     assert change(100, 0) == DASH
     assert signed(DASH) == DASH
+    assert plain(signed(kilograms(0))) == "0 kg"
+    assert plain(signed(kwh(0.5 * KWH))) == "+0.500 kWh"
 
 
 def test_what_is_not_known_is_a_dash() -> None:
