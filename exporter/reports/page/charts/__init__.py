@@ -1,0 +1,1 @@
+"""Charts as inline SVG: places along are percentages, so one drawing fits every width."""
