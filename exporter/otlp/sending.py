@@ -76,6 +76,7 @@ class _Session(requests.Session):
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         """See requests.Session."""
         kwargs["headers"] = {**(kwargs.get("headers") or {}), **self.secret}
+        kwargs["verify"] = self.verify  # or REQUESTS_CA_BUNDLE would take the place of otlp.caFile
         try:
             response = super().request(*args, **kwargs)
         except Exception as error:

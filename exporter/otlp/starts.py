@@ -20,11 +20,18 @@ class _Seen:
     starts: Nanoseconds
 
 
+def told_by(family: Family) -> Nanoseconds | None:
+    """The starts that a family tells itself, in ns since 1970; None where it does not."""
+    created = getattr(family, "created", None)
+    return None if created is None else (np.asarray(created, np.float64) * 1e9).astype(np.int64)
+
+
 class Starts:
     """The starts of the rows of one snapshot after another; of rows that are gone nothing is kept.
 
-    A row that was not there the last time began after that, and so did one whose value went down: within one
-    start no value ever does. began_ns: when counting began, for the rows of the first snapshot.
+    Where families do not tell them: a row that was not there the last time began after that, and so did one
+    whose value went down: within one start no value ever does. began_ns: when counting began, for the rows of
+    the first snapshot.
     """
 
     def __init__(self, began_ns: int) -> None:
@@ -34,6 +41,9 @@ class Starts:
 
     def of(self, family: Family) -> Nanoseconds:
         """When each row of a family began, in ns since 1970; once a snapshot."""
+        told = told_by(family)
+        if told is not None:
+            return told
         labels, values = tuple(family.labels), np.asarray(family.values, np.float64)
         seen = self._seen.get(family.name)
         if seen is not None and seen.labels == labels:
