@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
+import ssl
 import subprocess
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from tests.deploy.written_queries import Written, of_dashboards, rules
 from tests.e2e.kit import kit_program
-from tests.e2e.servers import ROOT, Prometheus, free_port, get, wait_for
+from tests.e2e.servers import ROOT, Prometheus, free_port
 from tests.e2e.test_two_clusters import HOUR, Answer, _promtool, same
 from tests.e2e.world_of_clusters import open_metrics
+from tests.programs import program
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 DEPLOYED = ROOT / "deploy/tenants"
-TEAMS = {"shop": "shop|shop-.*", "data": "data"}
+TEAMS = ("shop", "data")
 CHOSEN = {"__range": "1h", "__rate_interval": "5m"}
 # What asks for series that have no namespace: of containers, of nodes.
 WITHOUT_NAMESPACE = ("kepler_container_", "kepler_node_", "podjoule_node_", "podjoule_build_info", "process_")
@@ -33,45 +40,78 @@ FORBIDDEN = (
 )
 
 
+@dataclass(frozen=True)
 class Door:
-    """prom-label-proxy as the manifest starts it, for a team; `ask` is what it answers of a moment."""
+    """How a team asks: by its token. end: the moment that is asked for."""
 
-    def __init__(self, prometheus: Prometheus, pattern: str, end: int) -> None:
-        self.end = end
-        self.url = f"http://127.0.0.1:{free_port()}"
-        replaced = {
-            "-insecure-listen-address": self.url.removeprefix("http://"),
-            "-upstream": prometheus.url,
-            "-label-value": pattern,
-        }
-        names = [argument.partition("=")[0] for argument in shipped_arguments()]
-        arguments = [
-            f"{name}={replaced[name]}" if name in replaced else argument
-            for name, argument in zip(names, shipped_arguments(), strict=True)
-        ]
-        self.process = subprocess.Popen([str(kit_program("prom-label-proxy")), *arguments])
+    url: str
+    token: str
+    certificate: Path
+    end: int
 
-    def __enter__(self) -> Door:
-        wait_for(f"{self.url}/api/v1/labels")
-        return self
+    def get(self, path: str, body: bytes | None = None, **headers: str) -> tuple[int, str]:
+        """The status and the body of the answer; headers: more of them, or others."""
+        asked = {"Authorization": f"Bearer {self.token}", **headers}
+        request = urllib.request.Request(f"{self.url}{path}", body, asked)
+        context = ssl.create_default_context(cafile=self.certificate)
+        try:
+            with urllib.request.urlopen(request, timeout=30, context=context) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
 
-    def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        self.process.wait(timeout=20)
-
-    def ask(self, promql: str) -> Answer:
+    def ask(self, promql: str, **headers: str) -> Answer:
         """By POST, as Grafana does."""
         body = urllib.parse.urlencode({"query": promql, "time": self.end}).encode()
-        with urllib.request.urlopen(f"{self.url}/api/v1/query", body, timeout=30) as answer:
-            result = json.load(answer)["data"]["result"]
-        return {frozenset(row["metric"].items()): float(row["value"][1]) for row in result}
+        status, answer = self.get("/api/v1/query", body, **headers)
+        assert status == 200, answer
+        rows = json.loads(answer)["data"]["result"]
+        return {frozenset(row["metric"].items()): float(row["value"][1]) for row in rows}
 
 
-def shipped_arguments() -> Sequence[str]:
-    documents = yaml.safe_load_all((DEPLOYED / "team-shop.yaml").read_text())
-    deployment = next(each for each in documents if each["kind"] == "Deployment")
-    containers = deployment["spec"]["template"]["spec"]["containers"]
-    return next(each["args"] for each in containers if each["name"] == "prom-label-proxy")
+def shipped(kind: str, name: str = "tenants") -> Mapping[str, Any]:
+    """A manifest of the example."""
+    documents = yaml.safe_load_all((DEPLOYED / "tenants.yaml").read_text())
+    return next(each for each in documents if (each["kind"], each["metadata"]["name"]) == (kind, name))
+
+
+@contextlib.contextmanager
+def opened(folder: Path, upstream: str) -> Iterator[str]:
+    """nginx and prom-label-proxy as the manifests start them, at addresses of ours; where nginx answers."""
+    outer, inner = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    written = shipped("ConfigMap")["data"]["nginx.conf"]
+    for there, here in {
+        "listen 8443 ssl": f"listen {outer} ssl",
+        "127.0.0.1:8080": inner,
+        "/tmp/": f"{folder}/",
+        "/etc/": f"{folder}/",
+    }.items():
+        assert there in written
+        written = written.replace(there, here)
+    (folder / "nginx.conf").write_text(written)
+    (folder / "tenants").mkdir()
+    (folder / "tenants/tokens.conf").write_text(shipped("Secret")["stringData"]["tokens.conf"])
+    containers = shipped("Deployment")["spec"]["template"]["spec"]["containers"]
+    proxy = next(each["args"] for each in containers if each["name"] == "prom-label-proxy")
+    ours = {"-insecure-listen-address": inner, "-upstream": upstream}
+    arguments = [
+        f"{name}={ours[name]}" if (name := each.partition("=")[0]) in ours else each for each in proxy
+    ]
+    with _running(kit_program("prom-label-proxy"), *arguments):
+        options = ("-p", folder, "-c", folder / "nginx.conf", "-g", "daemon off;")
+        with _running(program("nginx"), *options):
+            yield outer
+
+
+@contextlib.contextmanager
+def _running(*command: str | Path) -> Iterator[None]:
+    process = subprocess.Popen([str(part) for part in command])
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
 
 
 @pytest.fixture(scope="module")
@@ -111,9 +151,45 @@ def recording_rules() -> Iterator[list[dict[str, str]]]:
 
 
 @pytest.fixture(scope="module")
-def doors(prometheus: Prometheus, end: int) -> Iterator[Mapping[str, Door]]:
-    with contextlib.ExitStack() as stack:
-        yield {team: stack.enter_context(Door(prometheus, of, end)) for team, of in TEAMS.items()}
+def doors(
+    prometheus: Prometheus, end: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mapping[str, Door]]:
+    """Each team's."""
+    folder = tmp_path_factory.mktemp("door")
+    certificate = _make_certificate(folder / "tls")
+    tokens = re.findall(r'"Bearer (.*?)" "(.*?)"', shipped("Secret")["stringData"]["tokens.conf"])
+    with opened(folder, prometheus.url) as address:
+        made = {
+            of.partition("|")[0]: Door(f"https://{address}", token, certificate, end) for token, of in tokens
+        }
+        assert made.keys() == set(TEAMS)
+        _wait_until_open(made["shop"])
+        yield made
+
+
+def _make_certificate(folder: Path) -> Path:
+    folder.mkdir()
+    command = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=127.0.0.1"
+    names = (
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        folder / "tls.key",
+        "-out",
+        folder / "tls.crt",
+    )
+    subprocess.run([program("openssl"), *command.split(), *names], check=True, capture_output=True)
+    return folder / "tls.crt"
+
+
+def _wait_until_open(door: Door) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            if door.get("/api/v1/labels")[0] == 200:
+                return
+        time.sleep(0.05)
+    raise TimeoutError(f"{door.url} does not open")
 
 
 def direct(prometheus: Prometheus, promql: str, end: int) -> Answer:
@@ -196,17 +272,37 @@ def test_no_query_reaches_further(doors: Mapping[str, Door], promql: str) -> Non
     assert doors["shop"].ask(promql) == {}
 
 
+def test_without_a_token_of_a_team_nobody_is_let_in(doors: Mapping[str, Door]) -> None:
+    for told in ("", "Bearer ", "Bearer no-such-token", f"Basic {doors['shop'].token}", doors["shop"].token):
+        assert doors["shop"].get("/api/v1/labels", Authorization=told)[0] == 401
+
+
+@pytest.mark.parametrize("name", ["X-Namespaces", "x-namespaces", "X_Namespaces"])
+def test_no_header_of_the_clients_opens_another_door(doors: Mapping[str, Door], name: str) -> None:
+    seen = doors["shop"].ask('{__name__=~".+"}', **{name: "data|.*"})
+    assert namespaces(seen) == {"shop"}
+
+
+def test_no_parameter_of_the_clients_opens_another_door(doors: Mapping[str, Door], end: int) -> None:
+    query = urllib.parse.urlencode(
+        {"query": "kepler_pod_cpu_joules_total", "time": end, "pod_namespace": "data"}
+    )
+    status, body = doors["shop"].get(f"/api/v1/query?{query}")
+    assert status == 200
+    assert {row["metric"]["pod_namespace"] for row in json.loads(body)["data"]["result"]} == {"shop"}
+
+
 @pytest.mark.parametrize("path", FORBIDDEN)
 def test_what_cannot_be_narrowed_is_refused(doors: Mapping[str, Door], path: str) -> None:
-    assert get(f"{doors['shop'].url}{path}")[0] == 404
+    assert doors["shop"].get(path)[0] == 404
 
 
 def test_the_other_questions_are_narrowed_as_well(doors: Mapping[str, Door], end: int) -> None:
     everything = urllib.parse.quote('{__name__=~".+"}')
     window = f"start={end - 600}&end={end}"
 
-    def answered(path: str) -> list:
-        status, body = get(f"{doors['shop'].url}{path}")
+    def answered(path: str) -> Any:
+        status, body = doors["shop"].get(path)
         assert status == 200
         return json.loads(body)["data"]
 
