@@ -52,6 +52,10 @@ class Sender:
             if not taken:
                 raise PushFailed("internal", "the request could not be packed")
 
+    def push_nothing(self) -> None:
+        """Send a request without counters, to see whether it would be taken. Raises PushFailed."""
+        self.push([MetricsData([])])
+
     def close(self) -> None:
         """End a push that is under way in another thread, and all waiting between its tries."""
         self._exporter.shutdown()
@@ -77,6 +81,7 @@ class _Session(requests.Session):
         """See requests.Session."""
         kwargs["headers"] = {**(kwargs.get("headers") or {}), **self.secret}
         kwargs["verify"] = self.verify  # or REQUESTS_CA_BUNDLE would take the place of otlp.caFile
+        kwargs["allow_redirects"] = False  # what the headers hold must go nowhere else
         try:
             response = super().request(*args, **kwargs)
         except Exception as error:
