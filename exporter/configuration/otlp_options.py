@@ -31,7 +31,10 @@ class Otlp:
         default_description="nothing is pushed",
     )
     interval_seconds: float = option(
-        "otlp.interval", duration(minimum=1.0), 30.0, "Time between two pushes; one may take a third of it"
+        "otlp.pushInterval",
+        duration(minimum=1.0),
+        30.0,
+        "Time between two pushes; one may take a third of it",
     )
     headers_file: Path | None = option(
         "otlp.headersFile",

@@ -39,7 +39,7 @@ PAGES = {
 TROUBLESHOOTING = PAGES["docs/troubleshooting.md"]
 CHECKS = ("doctor", *sorted(path.stem for path in (ROOT / "exporter/doctor").glob("*_checks.py")))
 
-# What belongs to other programs and is rightly named: helm, Prometheus, kubectl, Kepler, the demo, openssl and pytest.
+# What belongs to other programs and is rightly named: helm, kubectl, Kepler, Prometheus, the demo and pytest.
 FOREIGN_FLAGS = {
     *("--create-namespace", "--namespace", "--selector", "--set", "--seconds", "--simulated"),
     *("--cgroupns", "--pid"),

@@ -106,7 +106,7 @@ def exporting(folder: Path, powercap: Path, port: int) -> Iterator[Podjoule]:
     options = (
         f"--otlp.endpoint=http://127.0.0.1:{port}/api/v1/otlp/v1/metrics",
         f"--otlp.headers-file={headers}",
-        "--otlp.interval=1s",
+        "--otlp.push-interval=1s",
         "--otlp.attribute=k8s.cluster.name=here",
         f"--monitor.interval={TICK_SECONDS}s",
         "--log.level=debug",
