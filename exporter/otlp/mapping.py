@@ -27,7 +27,7 @@ from exporter.otlp.snapshot import Snapshot
 from exporter.otlp.starts import Starts
 
 # What one request holds at most, so that neither side has to hold a large node's at once.
-MAX_POINTS = 5_000
+MAX_POINTS = 2_000
 _SCOPE = InstrumentationScope("podjoule", VERSION)
 
 
