@@ -233,20 +233,19 @@ def test_names_in_prometheus_are_those_of_the_page(told: Told) -> None:
             assert name + ("_total" if family.type == "counter" else "") == family.name
 
 
-def test_a_row_begins_after_the_push_that_had_it_not(told: Told) -> None:
-    first = told.pushed()
-    told.node.source.add(in_pod(3, 1))
-    told.node.source.use(in_pod(3, 1), 1.0)
-    told.node.pods.known.append(
-        PodInfo(f"00000001{UID[8:]}", "job", "batch", containers={f"{3:064x}": ContainerInfo("c")})
-    )
-    told.node.draw(30.0)
-    told.tick()
-    second = told.pushed()
-    assert {p.start_ns for p in first.points("kepler.pod.cpu.joules")} == {SECOND}
-    assert {p.start_ns for p in second.points("kepler.pod.cpu.joules", k8s_pod_name="web-5d4-x")} == {SECOND}
-    assert {p.start_ns for p in second.points("kepler.pod.cpu.joules", k8s_pod_name="job")} == {2 * SECOND}
-    assert {p.time_ns for p in second.points("kepler.pod.cpu.joules")} == {3 * SECOND}
+def test_a_row_begins_after_the_push_that_had_it_not() -> None:
+    """Where families do not say themselves when their rows began."""
+    mapper = Mapper(entities.Node("n1", False), SECOND)
+    found = []
+    for i, cgroups in enumerate(("a", "ab", "b", "ba"), 2):
+        labels = [("n1", cgroup) for cgroup in cgroups]
+        family = Family(
+            "podjoule_x_total", "x", "counter", ("node_name", "cgroup"), labels, [1.0] * len(labels)
+        )
+        points = Pushed(mapper.requests(Snapshot([family], i * SECOND))).points("podjoule.x")
+        assert {point.time_ns for point in points} == {i * SECOND}
+        found.append({point.attributes["cgroup"]: point.start_ns // SECOND for point in points})
+    assert found == [{"a": 1}, {"a": 1, "b": 2}, {"b": 2}, {"b": 2, "a": 4}]
 
 
 def test_within_one_start_no_value_goes_down() -> None:
