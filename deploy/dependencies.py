@@ -1,4 +1,6 @@
-"""Print the run-time dependencies that pyproject.toml names, one a line, for pip's --requirement.
+"""Print the dependencies that pyproject.toml names, one a line, for pip's --requirement.
+
+python3 dependencies.py pyproject.toml [EXTRA...]: those of run time, and those of the extras.
 
 The image installs them in a layer of their own, which a change of the code leaves as it is.
 """
@@ -9,4 +11,5 @@ from pathlib import Path
 
 if __name__ == "__main__":
     project = tomllib.loads(Path(sys.argv[1]).read_text())["project"]
-    sys.stdout.write("".join(f"{name}\n" for name in project["dependencies"]))
+    extras = [name for extra in sys.argv[2:] for name in project["optional-dependencies"][extra]]
+    sys.stdout.write("".join(f"{name}\n" for name in [*project["dependencies"], *extras]))

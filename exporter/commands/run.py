@@ -14,6 +14,7 @@ from typing import NoReturn
 from ebpf.descriptors import raise_descriptor_limit
 from exporter.commands.declaration import RUNNING, Command
 from exporter.configuration.config import Config, config_file, load_config
+from exporter.otlp.opening import open_pusher, open_sender
 from exporter.restarts.continuity import open_keeper
 from exporter.serving.http.opening import build_server
 from exporter.serving.page.application import Application
@@ -41,6 +42,7 @@ def run(config: Config, load: Callable[[], Config], file: Path | None = None) ->
     stage = Stage()
     server = build_server(config.web, Application(stage))
     server.bind()
+    sender = open_sender(config)
     with contextlib.ExitStack() as stack:
         stack.callback(server.stop)
         # Capabilities belong to threads: they are given up before the second one is started.
@@ -48,7 +50,13 @@ def run(config: Config, load: Callable[[], Config], file: Path | None = None) ->
         stack.callback(measurement.close)
         server.start()
         log.info("serving on %s", ", ".join(server.bound))
-        publisher = PagePublisher(config, measurement)
+        pusher = None
+        if sender is not None:
+            pusher = open_pusher(config, sender, is_kubernetes=measurement.pods.status() is not None)
+            stack.callback(pusher.close)
+            pusher.start()
+            log.info("pushing to %s", config.otlp.endpoint)
+        publisher = PagePublisher(config, measurement, outlet=pusher)
         ticker = Ticker(config, measurement, publisher)
         reload = Reload(ticker, load, file)
         _on_signals(ticker, reload)

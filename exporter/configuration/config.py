@@ -30,6 +30,7 @@ from exporter.configuration.options import (
     option,
     table,
 )
+from exporter.configuration.otlp_options import Otlp
 from exporter.configuration.tariff_options import Carbon, Cost
 from exporter.configuration.value_types import choice, text
 
@@ -64,6 +65,7 @@ class Config:
     kube: Kube = field(default_factory=Kube)
     carbon: Carbon = field(default_factory=Carbon)
     cost: Cost = field(default_factory=Cost)
+    otlp: Otlp = field(default_factory=Otlp)
 
 
 OPTIONS: dict[str, Option] = table(Config)

@@ -143,6 +143,26 @@ def texts(allowed: str) -> ValueType[tuple[str, ...]]:
     )
 
 
+def attributes() -> ValueType[tuple[tuple[str, str], ...]]:
+    """Names with a value each, in their order and each once."""
+
+    def parse(found: object) -> tuple[tuple[str, str], ...]:
+        pairs = [
+            (name.strip(), value.strip())
+            for name, _, value in (text.partition("=") for text in _strings(found))
+        ]
+        if not all(name and value for name, value in pairs):
+            raise ValueError
+        if len(dict(pairs)) < len(pairs):
+            raise ValueError("a name comes twice")
+        return tuple(pairs)
+
+    allowed = "a list of name=value, such as k8s.cluster.name=prod"
+    return ValueType(
+        allowed, parse, _split, lambda pairs: ["=".join(pair) for pair in pairs], repeatable=True
+    )
+
+
 def pod_labels() -> ValueType[tuple[str, ...]]:
     """Pod labels, whose names as Prometheus can hold them are all different."""
     plain = texts("a list of pod labels")

@@ -21,6 +21,7 @@ from exporter.doctor.kernel_checks import (
 )
 from exporter.doctor.loader_checks import check_bcc, check_core_object, check_libbpf, check_programs
 from exporter.doctor.model_checks import check_model
+from exporter.doctor.otlp_checks import check_otlp
 from exporter.plain_text import aligned
 
 # What each source of counters stands on; the first that can serve is taken.
@@ -65,6 +66,8 @@ def examine(machine: Machine, config: Config) -> list[Check]:
         checks.append(check_pins(config.ebpf.pin))
     if config.state.dir is not None:
         checks.append(check_state(config.state.dir))
+    if config.otlp.endpoint is not None:
+        checks.append(check_otlp(config))
     return [*checks, verdict(checks, config.ebpf.loader)]
 
 

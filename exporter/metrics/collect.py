@@ -32,13 +32,22 @@ CGROUP_KINDS: tuple[Kind, ...] = ("unit", "user", "kernel", "root", "job", "othe
 
 
 class Collector:
-    """Turns a tick into families. Label tuples are kept for as long as the ledger's rows stay the same."""
+    """Turns a tick into families. Label tuples are kept for as long as the ledger's rows stay the same.
+
+    others: families of what is no part of the measurement.
+    """
 
     def __init__(
-        self, measurement: Measurement, node_name: str, procfs: Path, pod_labels: Sequence[str] = ()
+        self,
+        measurement: Measurement,
+        node_name: str,
+        procfs: Path,
+        pod_labels: Sequence[str] = (),
+        others: Callable[[], Iterable[Family]] = list,
     ) -> None:
         self._measurement = measurement
         self._node = node_name
+        self._others = others
         self._own = OwnFamilies(procfs)
         self._processors: Sequence[Processor] = read_processors(procfs)
         self._labels = _LabelCache(node_name)
@@ -64,7 +73,7 @@ class Collector:
         if "process" in wanted and self._measurement.processes is not None:
             found += self._processes(self._measurement.processes)
         found += [*self._cgroups(), *self._carbon.of_grid()]
-        found += [*self._power(tick), *self._self(ticks, duration_seconds)]
+        found += [*self._power(tick), *self._self(ticks, duration_seconds), *self._others()]
         return self._measurement.keeper.carry(found)
 
     def _row(self, *values: str) -> Labels:

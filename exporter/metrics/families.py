@@ -274,5 +274,14 @@ EVICTED = declare.counter(
     "podjoule_terminated_evicted_total",
     "Series of ended workloads that went before their time because there were too many",
 )
+OTLP_PUSHES = declare.counter(
+    "podjoule_otlp_pushes_total", "Pushes over OTLP that the endpoint took whole; without otlp.endpoint none"
+)
+OTLP_ERRORS = declare.counter(
+    "podjoule_otlp_errors_total",
+    "Pushes over OTLP that failed; reason is headers, unreachable, timeout, tls, unauthorized, redirect,"
+    " status, rejected or internal",
+    ("reason",),
+)
 
 SPECS: tuple[Spec, ...] = (*declare, *tariff_families.declare)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from exporter.configuration.config import Config
 from exporter.metrics.collect import Collector
-from exporter.metrics.exposition import Block, Renderer
+from exporter.metrics.exposition import Block, Family, Renderer
 from exporter.metrics.negotiation import RenderedPage
 from exporter.serving.api.observer import Observer
 from exporter.serving.api.view import View
@@ -24,17 +25,36 @@ class TickPage(RenderedPage):
         self.view = view
 
 
+class Outlet(Protocol):
+    """Another way out for what a tick publishes."""
+
+    def families(self) -> list[Family]:
+        """What it says of itself, on the page as well."""
+
+    def show(self, families: Sequence[Family]) -> None:
+        """Take what a tick publishes; neither waits nor raises."""
+
+
 class PagePublisher:
     """Renders each tick in the tick's thread; the web reads the last page. page: None before the first."""
 
     def __init__(
-        self, config: Config, measurement: Measurement, clock: Callable[[], float] = time.monotonic
+        self,
+        config: Config,
+        measurement: Measurement,
+        clock: Callable[[], float] = time.monotonic,
+        outlet: Outlet | None = None,
     ) -> None:
         self.page: TickPage | None = None
         self._measurement = measurement
         self._collector = Collector(
-            measurement, config.kube.node_name, config.host.procfs, config.kube.pod_labels
+            measurement,
+            config.kube.node_name,
+            config.host.procfs,
+            config.kube.pod_labels,
+            others=outlet.families if outlet else list,
         )
+        self._outlet = outlet
         self._renderer = Renderer()
         self._observer = Observer(measurement, config.kube.node_name, clock)
 
@@ -57,6 +77,8 @@ class PagePublisher:
         finally:  # whatever ails the page, Prometheus gets its metrics, and never more than is kept
             self._measurement.keeper.keep(self._measurement)
             self.page = TickPage(blocks, view)
+            if self._outlet:
+                self._outlet.show(families)
 
 
 @dataclass(slots=True)

@@ -39,17 +39,18 @@ PAGES = {
 TROUBLESHOOTING = PAGES["docs/troubleshooting.md"]
 CHECKS = ("doctor", *sorted(path.stem for path in (ROOT / "exporter/doctor").glob("*_checks.py")))
 
-# What belongs to other programs and is rightly named: helm, kubectl, Kepler, the demo, openssl and pytest.
+# What belongs to other programs and is rightly named: helm, kubectl, Kepler, Prometheus, the demo and pytest.
 FOREIGN_FLAGS = {
     *("--create-namespace", "--namespace", "--selector", "--set", "--seconds", "--simulated"),
     *("--cgroupns", "--pid"),
     *("--web.config-file", "--metrics", "--kube.enable", "--monitor.max-terminated", "--machines"),
-    *("--search", "--seed"),
+    *("--search", "--seed", "--web.enable-otlp-receiver"),
 }
 FOREIGN_KEYS = {
     *("monitor.staleness", "monitor.maxTerminated", "monitor.minTerminatedEnergyThreshold"),
     *("kube.podInformer.mode", "kube.podInformer.pollInterval"),
     *("exporter.stdout", "exporter.prometheus.enabled", "exporter.prometheus.debugCollectors"),
+    *("host.name", "host.id"),  # OpenTelemetry's attributes
 }
 # Kepler's, of today and up to 0.9, on the page that compares.
 KEPLERS_METRICS = {

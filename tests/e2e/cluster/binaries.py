@@ -1,4 +1,4 @@
-"""Kubernetes' own programs, helm and Prometheus, compiled from the Go modules beside this file."""
+"""Kubernetes' own programs, Prometheus, and what is used with them, compiled with Go."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from tests.e2e.cluster.place import SOURCES, ClusterError, Place
 from tests.programs import program
 
 PROMETHEUS = "github.com/prometheus/prometheus/cmd/prometheus"
-HELM = "helm.sh/helm/v3/cmd/helm@v3.22.0"
+# Programs that are compiled as their own modules say.
+INSTALLED = (
+    "helm.sh/helm/v3/cmd/helm@v3.22.0",
+    "github.com/prometheus-community/prom-label-proxy@v0.11.1",
+)
 _MODULE = "k8s.io/kubernetes"
 _VERSION = "k8s.io/component-base/version"
 _STAMP = "built-from"
@@ -40,7 +44,8 @@ def build(place: Place) -> None:
     _go(*common, "-ldflags", "-s -w", "./cmd/pause", CGO_ENABLED="0")
     discoveries = "-tags=remove_all_sd,enable_kubernetes_sd"
     _go(*common, "-ldflags", "-s -w", discoveries, PROMETHEUS, folder=SOURCES / "prometheus")
-    _go("install", HELM, GOBIN=str(place.binaries))
+    for module in INSTALLED:
+        _go("install", module, GOBIN=str(place.binaries))
     (place.binaries / _STAMP).write_text(_key())
 
 

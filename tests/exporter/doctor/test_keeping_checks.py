@@ -7,6 +7,7 @@ from pathlib import Path
 
 from exporter.configuration.config import Config
 from exporter.configuration.option_tree import Ebpf, State
+from exporter.configuration.otlp_options import Otlp
 from exporter.doctor.doctor import examine
 from exporter.doctor.finding import Machine
 from exporter.doctor.keeping_checks import check_pins, check_state
@@ -27,5 +28,5 @@ def test_a_state_directory_is_one_that_can_be_made(tmp_path: Path) -> None:
 
 def test_only_what_is_asked_for_is_checked(tmp_path: Path) -> None:
     plain = {check.name for check in examine(Machine(), Config())}
-    asked = replace(Config(), ebpf=Ebpf(pin=tmp_path), state=State(tmp_path))
-    assert {check.name for check in examine(Machine(), asked)} - plain == {"pins", "state"}
+    asked = replace(Config(), ebpf=Ebpf(pin=tmp_path), state=State(tmp_path), otlp=Otlp("http://127.0.0.1:9"))
+    assert {check.name for check in examine(Machine(), asked)} - plain == {"pins", "state", "otlp"}

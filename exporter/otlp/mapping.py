@@ -1,0 +1,135 @@
+"""From a snapshot to what OpenTelemetry's exporter takes: a resource a workload, cumulative sums, gauges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    Gauge,
+    Metric,
+    MetricsData,
+    NumberDataPoint,
+    ResourceMetrics,
+    ScopeMetrics,
+    Sum,
+)
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from ebpf.version import VERSION
+from exporter.metrics import tariff_families as c
+from exporter.metrics.exposition import Family, Labels
+from exporter.otlp.conventions import Naming, attribute, hardware, is_hardware, naming
+from exporter.otlp.entities import Entities, Entity, Node, entity_of
+from exporter.otlp.snapshot import Snapshot
+from exporter.otlp.starts import Starts
+
+# What one request holds at most, so that neither side has to hold a large node's at once.
+MAX_POINTS = 2_000
+_SCOPE = InstrumentationScope("podjoule", VERSION)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A series as it is pushed, without its value."""
+
+    entity: Entity
+    naming: Naming
+    attributes: Mapping[str, str | int]
+
+
+@dataclass(slots=True)
+class _Series:
+    """The points of one metric of one resource."""
+
+    family: Family
+    points: list[NumberDataPoint]
+
+
+class Mapper:
+    """Maps one snapshot after another; rows are worked out anew only where they are others."""
+
+    def __init__(self, node: Node, began_ns: int) -> None:
+        self._entities = Entities(node)
+        self._starts = Starts(began_ns)
+        self._rows: dict[str, tuple[tuple[Labels, ...], frozenset[str], list[_Row]]] = {}
+
+    def requests(self, snapshot: Snapshot) -> Iterator[MetricsData]:
+        """The snapshot in pieces of at most MAX_POINTS or one resource, the node's first."""
+        held: list[ResourceMetrics] = []
+        n_held = 0
+        for entity, metrics in self._by_entity(snapshot).items():
+            n_points = sum(len(series.points) for series in metrics.values())
+            if held and n_held + n_points > MAX_POINTS:
+                yield MetricsData(held)
+                held, n_held = [], 0
+            held.append(self._resource(entity, metrics))
+            n_held += n_points
+        if held:
+            yield MetricsData(held)
+
+    def _by_entity(self, snapshot: Snapshot) -> dict[Entity, dict[Naming, _Series]]:
+        self._entities.follow(snapshot.families)
+        counted = _counted(snapshot.families)
+        found: dict[Entity, dict[Naming, _Series]] = {}
+        rows, self._rows = self._rows, {}
+        for family in snapshot.families:
+            kept = rows.get(family.name)
+            labels = tuple(family.labels)
+            if kept is None or kept[:2] != (labels, counted):
+                kept = (labels, counted, [_row(family, each, counted) for each in labels])
+            self._rows[family.name] = kept
+            self._place(family, kept[2], snapshot.unix_ns, found)
+        self._starts.end(snapshot.unix_ns)
+        return found
+
+    def _place(
+        self, family: Family, rows: Sequence[_Row], now_ns: int, found: dict[Entity, dict[Naming, _Series]]
+    ) -> None:
+        # A gauge is of its moment: it has no start.
+        starts = self._starts.of(family).tolist() if family.type == "counter" else [0] * len(rows)
+        for row, value, start in zip(rows, family.values, starts, strict=True):
+            metrics = found.setdefault(row.entity, {})
+            series = metrics.get(row.naming) or metrics.setdefault(row.naming, _Series(family, []))
+            series.points.append(NumberDataPoint(row.attributes, start, now_ns, float(value)))
+
+    def _resource(self, entity: Entity, metrics: Mapping[Naming, _Series]) -> ResourceMetrics:
+        resource = Resource(self._entities.attributes(entity))
+        made = [_metric(naming, series) for naming, series in metrics.items()]
+        return ResourceMetrics(resource, [ScopeMetrics(_SCOPE, made, "")], "")
+
+
+def _metric(naming: Naming, series: _Series) -> Metric:
+    data: Sum | Gauge = Gauge(series.points)
+    if series.family.type == "counter":
+        data = Sum(series.points, AggregationTemporality.CUMULATIVE, is_monotonic=True)
+    return Metric(naming.name, series.family.help, naming.unit, data)
+
+
+def _row(family: Family, labels: Labels, counted: frozenset[str]) -> _Row:
+    entity, told = entity_of(family.label_names, labels)
+    left = {
+        name: label
+        for name, label in zip(family.label_names, _in_utf_8(labels), strict=True)
+        if name not in told and label
+    }
+    if is_hardware(family.name):
+        return _Row(entity, *hardware(family.name, left["zone"], left["path"], left["zone"] in counted))
+    is_process = family.label_names[1:2] == ("pid",)
+    attributes: dict[str, str | int] = {attribute(name, is_process): of for name, of in left.items()}
+    if is_process:
+        attributes["process.pid"] = int(left["pid"])  # a number, by the conventions
+    return _Row(entity, naming(family.name), attributes)
+
+
+def _counted(families: Sequence[Family]) -> frozenset[str]:
+    """The zones that together are the node's energy."""
+    name = c.ENERGY_ZONE_INFO.name
+    return frozenset(labels[1] for family in families if family.name == name for labels in family.labels)
+
+
+def _in_utf_8(labels: Labels) -> Sequence[str]:
+    """A cgroup's name can be any bytes; protobuf takes no others than UTF-8."""
+    return [label if label.isascii() else label.encode("utf-8", "replace").decode() for label in labels]

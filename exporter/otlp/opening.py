@@ -1,0 +1,49 @@
+"""A pusher from the configuration, where there is an endpoint."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from ebpf.errors import UsageError
+from exporter.configuration.config import Config
+from exporter.names.container_names import host_root
+from exporter.otlp.entities import Node, host_id
+from exporter.otlp.pusher import Pusher
+
+if TYPE_CHECKING:
+    from exporter.otlp.sending import Sender
+
+_PACKAGES = ("opentelemetry", "google", "requests")
+
+
+def open_sender(config: Config) -> Sender | None:
+    """Who pushes; None without otlp.endpoint.
+
+    Raises UsageError where OpenTelemetry is not installed, or the CA cannot be read.
+    """
+    options = config.otlp
+    if options.endpoint is None:
+        return None
+    if options.ca_file is not None and not os.access(options.ca_file, os.R_OK):
+        raise UsageError(f"otlp.caFile {options.ca_file} cannot be read")
+    try:
+        from exporter.otlp.sending import Sender
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _PACKAGES:
+            raise
+        raise UsageError(
+            f"otlp.endpoint needs {error.name}, which is not installed: pip install 'podjoule[otlp]'"
+        ) from None
+    return Sender(options)
+
+
+def open_pusher(config: Config, sender: Sender, *, is_kubernetes: bool) -> Pusher:
+    """What shows ticks to an endpoint; not started. is_kubernetes: whether Kubernetes names pods here."""
+    from exporter.otlp.mapping import Mapper
+
+    root = host_root(config.host.procfs, os.environ)
+    node = Node(config.kube.node_name, is_kubernetes, host_id(root), dict(config.otlp.attributes))
+    mapper = Mapper(node, time.time_ns())
+    return Pusher(sender, mapper.requests, config.otlp.interval_seconds, node.name)

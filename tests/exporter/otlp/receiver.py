@@ -1,0 +1,85 @@
+"""A receiver of OTLP/HTTP on loopback that takes pushes apart, and answers as a test says."""
+
+from __future__ import annotations
+
+import gzip
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
+
+
+@dataclass
+class Receiver:
+    """status, headers, rejected: of its answers. silent: whether it answers only once `released`."""
+
+    url: str = ""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    rejected: int = 0
+    silent: bool = False
+    pushes: list[ExportMetricsServiceRequest] = field(default_factory=list)
+    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    released: threading.Event = field(default_factory=threading.Event)
+
+    def handle(self, request: BaseHTTPRequestHandler) -> None:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        self.asked.append((request.path, headers))
+        body = request.rfile.read(int(headers["content-length"]))
+        if headers.get("content-encoding") == "gzip":
+            body = gzip.decompress(body)
+        if self.silent:
+            self.released.wait(30)
+        if self.status == 200:
+            self.pushes.append(ExportMetricsServiceRequest.FromString(body))
+        answer = ExportMetricsServiceResponse()
+        answer.partial_success.rejected_data_points = self.rejected
+        packed = answer.SerializeToString()
+        request.send_response(self.status)
+        for name, value in {"Content-Length": str(len(packed)), **self.headers}.items():
+            request.send_header(name, value)
+        request.end_headers()
+        request.wfile.write(packed)
+
+
+@contextmanager
+def receiving(context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
+    """A receiver on a port of its own, with TLS where a context is given."""
+    receiver = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            try:
+                receiver.handle(self)
+            except (BrokenPipeError, ConnectionResetError):
+                self.close_connection = True
+
+        def log_message(self, *_: object) -> None:
+            """Silence."""
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            """A client that does not believe our certificate is what a test wants."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    if context:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    receiver.url = f"http{'s' if context else ''}://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield receiver
+    finally:
+        receiver.released.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
