@@ -80,8 +80,8 @@ def _report(collected: Iterable[Collected], were_there: int, arguments: Namespac
         return 0
     most = max(each.difference_ratio for each in apart)
     sys.stdout.write(
-        f"{len(apart)} hours in which rows and meters differ by more than {arguments.difference_bound:g} of the"
-        f" whole, by up to {most:.2g}: {spelt_all([each.hour for each in apart])}\n"
+        f"{len(apart)} hours in which rows and meters differ by more than {arguments.difference_bound:g} of"
+        f" the whole, by up to {most:.2g}: {spelt_all([each.hour for each in apart])}\n"
     )
     return _FAILED
 
