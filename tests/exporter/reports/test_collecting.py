@@ -39,7 +39,7 @@ SHORT = tuple(
 )
 NODES = (
     Node("n1", (LONG, *SHORT[:5], MOVED[0]), end=END, step=60.0, shared_idle_watts=1.0),
-    Node("n2", (MOVED[1], *SHORT[5:]), end=END, step=60.0, resets=[HOUR + 2000.0]),
+    Node("n2", (MOVED[1], *SHORT[5:]), end=END, step=60.0, resets=[HOUR + 1987.0]),
     Node("n3", end=END, step=60.0, source=("model", "cloud", "abc"), pue=1.0),
 )
 RANGE = ("--from", "2026-10-01T08:00", "--to", "2026-10-01T11:00")
