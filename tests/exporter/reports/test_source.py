@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -202,3 +203,12 @@ def test_names_of_nodes_are_taken_literally() -> None:
     query = Queries('job="p"').frames(['a.b-1"', "c+"], 60)
     assert r'node_name=~"a\\.b-1\\\"|c\\+"' in query
     assert query.endswith(',job="p"}[60s]')
+
+
+def test_who_waits_for_a_busy_server_waits_no_more_once_stopped(api: Api) -> None:
+    api.trouble = lambda path, query: (429, b"", {"Retry-After": "60"})
+    source = Source(Access(api.url))
+    threading.Timer(0.1, source.stop).start()
+    with pytest.raises(CollectFailed, match="answered 429"):
+        source.query("up{}[60s]", HOUR)
+    assert len(api.asked) == 2
