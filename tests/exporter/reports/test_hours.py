@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+
 import pytest
 
 from ebpf.errors import UsageError
@@ -21,10 +24,16 @@ def test_an_hour_is_of_utc_unless_it_says_otherwise(text: str) -> None:
     assert parse_hour(text, "--from") == HOUR
 
 
-def test_a_day_is_its_first_hour_and_has_twenty_four_also_when_clocks_change(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("TZ", "Europe/Berlin")
+@pytest.fixture
+def in_berlin() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def test_a_day_is_its_first_hour_and_has_twenty_four_also_when_clocks_change(in_berlin: None) -> None:
     hours, not_over = hours_of(
         parse_hour("2026-10-25", "--from"), parse_hour("2026-10-26", "--to"), HOUR + 99 * 86_400
     )
