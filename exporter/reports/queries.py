@@ -30,6 +30,7 @@ OWN_LABELS: Final[Mapping[str, tuple[str, ...]]] = {
     spec.name: spec.labels for spec in (*FRAME, *COUNTERS, *OF_CONTAINERS)
 }
 OF_PODS: Final = ("pod_id", "pod_name", "pod_namespace", "workload_kind", "workload_name")
+_OF_NO_TENANT = 'pod_namespace=""'
 _REQUESTS = "kube_pod_container_resource_requests"
 
 Ranged = Callable[[Sequence[str], int], str]
@@ -58,8 +59,8 @@ class Queries:
         return dict(zip(label_names(self.pod_labels), self.pod_labels, strict=True))
 
     def frames(self, nodes: Sequence[str], seconds: int) -> str:
-        """FRAME's samples."""
-        return f"{self._selected(FRAME, nodes)}[{seconds}s]"
+        """FRAME's samples, without the copies that deploy/tenants/rules.yaml records for each namespace."""
+        return f"{self._selected(FRAME, nodes, _OF_NO_TENANT)}[{seconds}s]"
 
     def scraped(self, nodes: Sequence[str], seconds: int) -> str:
         """The samples of SCRAPES alone."""
