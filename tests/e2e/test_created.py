@@ -93,14 +93,9 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     folder = tmp_path_factory.mktemp("created")
     (tree := RaplTree(folder / "sys")).add_zone("intel-rapl:0", "package-0")
     arguments = (
-        "--host.sysfs",
-        str(folder / "sys"),
-        "--monitor.interval",
-        "500ms",
-        "--kube.node-name",
-        "e2e",
+        *("--host.sysfs", str(folder / "sys"), "--state.dir", str(folder / "state")),
+        *("--monitor.interval", "500ms", "--kube.node-name", "e2e"),
     )
-    arguments += ("--state.dir", str(folder / "state"))
     with contextlib.ExitStack() as stack:
         stack.enter_context(Plant(tree, {"intel-rapl:0": WATTS}))
         podjoule = stack.enter_context(Podjoule(*arguments, log=folder / "podjoule.log"))
