@@ -262,8 +262,8 @@ def test_keplers_old_containers_are_all_that_worked(scraped: Scraped, node: str)
 
 
 def test_keplers_old_dashboard_shows_a_pod_by_its_names(scraped: Scraped) -> None:
-    of_the_shop = 'container_namespace=~"shop", pod_name=~".*"'
-    watts = f"sum by (pod_name, container_namespace) (irate(kepler_container_package_joules_total{{{of_the_shop}}}[1m]))"
+    selected = 'kepler_container_package_joules_total{container_namespace=~"shop", pod_name=~".*"}'
+    watts = f"sum by (pod_name, container_namespace) (irate({selected}[1m]))"
     found = {row["pod_name"]: value for row, value in scraped.prometheus.query(watts, scraped.end)}
     assert set(found) == set(SHARES)
     assert all(value > 0 for value in found.values())
