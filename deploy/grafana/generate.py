@@ -13,13 +13,13 @@ from deploy.grafana.pod import pod
 from deploy.grafana.sustainability import sustainability
 
 DEPLOY = Path(__file__).resolve().parents[1]
-RULES = DEPLOY / "prometheus/rules.yaml"
+RULES = ("rules.yaml", "kepler-0.9.yaml")
 
 
 def files() -> dict[Path, str]:
     """What is made from the code, by its place."""
     dashboards = {"sustainability": sustainability(), "node": node(), "pod": pod()}
-    made = {DEPLOY / "chart/files/rules.yaml": RULES.read_text()}
+    made = {DEPLOY / "chart/files" / name: (DEPLOY / "prometheus" / name).read_text() for name in RULES}
     for name, dashboard in dashboards.items():
         text = json.dumps(dashboard, cls=JSONEncoder, indent=2, sort_keys=True) + "\n"
         made[DEPLOY / f"grafana/dashboards/{name}.json"] = text

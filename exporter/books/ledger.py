@@ -33,7 +33,8 @@ class Balances:
 
     joules, idle_joules, watts: shape (n, n_zones), read-only; the others (n,). watts are of the last tick:
     NaN in a zone that gave no reading in it, 0 for a workload that has ended. running: whether it has not.
-    grams, cost: of the active energy; money in the currency of the tariffs.
+    grams, cost: of the active energy; money in the currency of the tariffs. since_seconds: the Unix time at
+    which the row was 0; it stays for as long as the row is there.
     """
 
     accounts: tuple[Account, ...]
@@ -48,6 +49,7 @@ class Balances:
     grams: FloatArray
     cost: FloatArray
     running: npt.NDArray[np.bool_]
+    since_seconds: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,10 @@ class Ledger:
     def set_lifetimes(self, lifetimes: Lifetimes) -> None:
         """How long ended workloads stay, from now on."""
         self._register.lifetimes = lifetimes
+
+    def count_from(self, unix_seconds: float) -> None:
+        """Rows that are opened from now on were 0 at this time: when what is booked next began."""
+        self._register.since_seconds = unix_seconds
 
     def add(self, usage: Usage, shares: Sequence[ZoneShare], tariff: Tariff = FREE) -> None:
         """Book one tick: what each cgroup used, its share of every zone summed over the sockets, its charge.
@@ -142,6 +148,7 @@ class Ledger:
             grams=block[:, _GRAMS],
             cost=block[:, _COST],
             running=np.fromiter(map(self._register.is_running, rows.tolist()), np.bool_, len(rows)),
+            since_seconds=self._register.since(rows),
         )
 
     def kept(self) -> KeptRows:
@@ -149,7 +156,8 @@ class Ledger:
         accounts, rows, ended_seconds = self._register.everything()
         values = self._table.values[rows]
         values[:, _every(_WATTS)] = 0.0
-        return KeptRows(accounts, tuple(self._zones), values, ended_seconds)
+        since_seconds = self._register.since(rows)
+        return KeptRows(accounts, tuple(self._zones), values, ended_seconds, since_seconds)
 
     def restore(self, kept: KeptRows) -> None:
         """Go on from the rows of a process before this one; before anything is booked.
@@ -158,7 +166,7 @@ class Ledger:
         """
         for zone in kept.zones:
             self._column(zone, _JOULES)
-        rows = self._register.restore(kept.accounts, kept.ended_seconds)
+        rows = self._register.restore(kept.accounts, kept.ended_seconds, kept.since_seconds)
         self._table.values[rows] = kept.values
 
     def _column(self, zone: str, which: int) -> int:

@@ -39,6 +39,7 @@ class Register:
     their time, the oldest first, and are counted in `evicted`: no churn makes the register grow.
     The row of an account that is not settled is booked and not selected until it is; its time after the end
     of its workload begins then.
+    since_seconds: Unix time at which rows that are opened from now on were 0.
     """
 
     def __init__(
@@ -51,11 +52,13 @@ class Register:
     ) -> None:
         self.evicted = 0
         self.lifetimes = lifetimes
+        self.since_seconds = 0.0
         self._table, self._resolve, self._is_alive, self._rename = table, resolve, is_alive, rename
         self._bound: dict[int, tuple[int, ...]] = {}
         self._row_of: dict[tuple[Kind, str], int] = {}
         self._account_of: dict[int, Account] = {}
         self._live: dict[int, int] = {}
+        self._since: dict[int, float] = {}
         self._ended: dict[int, float] = {}
         self._opened_unsettled: dict[int, float] = {}
         self._last_silent: dict[int, float] = {}
@@ -87,12 +90,19 @@ class Register:
         since = (now - self._ended[row] if row in self._ended else -1.0 for row in rows.tolist())
         return accounts, rows, np.fromiter(since, np.float64, len(rows))
 
-    def restore(self, accounts: Sequence[Account], ended_seconds: FloatArray) -> IndexArray:
+    def since(self, rows: IndexArray) -> FloatArray:
+        """Unix times at which these rows were 0: it never changes while a row is selected."""
+        return np.fromiter(map(self._since.__getitem__, rows.tolist()), np.float64, len(rows))
+
+    def restore(
+        self, accounts: Sequence[Account], ended_seconds: FloatArray, since_seconds: FloatArray
+    ) -> IndexArray:
         """Open the rows of a process before this one, and say which; before any other.
 
         One whose workload has not ended counts as ended just now, until a cgroup of it is seen.
         """
         rows = np.fromiter(map(self._open, accounts), np.intp, len(accounts))
+        self._since.update(zip(rows.tolist(), since_seconds.tolist(), strict=True))
         seconds, now = np.maximum(ended_seconds, 0.0), self.lifetimes.clock()
         for i in np.argsort(-seconds, kind="stable").tolist():
             if int(rows[i]) not in self._opened_unsettled:
@@ -172,6 +182,7 @@ class Register:
             row = self._row_of[account.key] = self._table.take()
             self._account_of[row] = account
             self._live[row] = 0
+            self._since[row] = self.since_seconds
             if not account.is_settled:
                 self._opened_unsettled[row] = self.lifetimes.clock()
             self._unselect(account)
@@ -187,8 +198,12 @@ class Register:
 
     def _charge_also(self, row: int, accounts: Iterable[Account], now: float) -> None:
         """What a row's cgroups used is these accounts' as well, from the start: its pod became known."""
-        for pod in map(self._open, accounts):
+        for account in accounts:
+            is_shown = account.key in self._row_of and self._row_of[account.key] not in self._opened_unsettled
+            pod = self._open(account)
             self._table.values[pod] += self._table.values[row]
+            if not is_shown:  # another start of a series that is exported would read as a reset
+                self._since[pod] = min(self._since[pod], self._since[row])
             mine = [cgroup_id for cgroup_id, rows in self._bound.items() if row in rows]
             for cgroup_id in mine:
                 self._bound[cgroup_id] += (pod,)
@@ -200,7 +215,7 @@ class Register:
 
     def _drop(self, row: int) -> None:
         account = self._account_of.pop(row)
-        del self._ended[row], self._live[row], self._row_of[account.key]
+        del self._ended[row], self._live[row], self._since[row], self._row_of[account.key]
         self._table.release(row)
         self._unselect(account)
 

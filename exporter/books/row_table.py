@@ -17,13 +17,15 @@ class KeptRows:
     """All rows of a ledger, as they outlive the process.
 
     values: shape (n, n_columns), the columns in the ledger's order, those of `zones` last. ended_seconds:
-    shape (n,), since the workload ended, -1 where it has not. accounts: the same object while none changes.
+    shape (n,), since the workload ended, -1 where it has not. since_seconds: shape (n,), the Unix time at
+    which the row was 0. accounts: the same object while none changes.
     """
 
     accounts: tuple[Account, ...]
     zones: tuple[str, ...]
     values: FloatArray
     ended_seconds: FloatArray
+    since_seconds: FloatArray
 
 
 class RowTable:

@@ -14,7 +14,8 @@ _HEAD = """<!-- Made by `make docs` from exporter/metrics/families.py; edit that
 Every series but those of `process_*` and `python_*` also has the label `node_name`. Counters never go down
 while their series is there; the series of a workload that has ended goes after `monitor.terminatedTTL`.
 Zones overlap (`core` and `uncore` lie in `package`, `psys` holds them all): never add them up. A gauge that
-the last tick has no value for has no series.
+the last tick has no value for has no series. In OpenMetrics each counter has a line `_created` beside it, the
+Unix time at which it was 0: docs/metrics.md.
 """
 
 _GROUPS = (

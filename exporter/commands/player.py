@@ -120,6 +120,7 @@ class Player:
             resolver=resolver,
             ledger=Ledger(resolver, counters.directory.is_alive, lifetimes),
             tariffs=known_tariffs(self.config.carbon, self.config.cost, self._playback.clock),
+            wall=self._playback.clock,
         )
 
 

@@ -21,6 +21,7 @@ from exporter.metrics.families import Spec
 from exporter.metrics.floats import Floats
 from exporter.metrics.pod_families import PodFamilies
 from exporter.metrics.selfmetrics import OwnFamilies
+from exporter.metrics.starts import Starts
 from exporter.metrics.tariff_collect import CarbonFamilies
 from exporter.names.accounts import Account
 from exporter.names.workloads import Kind
@@ -48,7 +49,8 @@ class Collector:
         self._measurement = measurement
         self._node = node_name
         self._others = others
-        self._own = OwnFamilies(procfs)
+        self._own = OwnFamilies(procfs, measurement.start_seconds)
+        self._starts = Starts(measurement)
         self._processors: Sequence[Processor] = read_processors(procfs)
         self._labels = _LabelCache(node_name)
         self._pod_families = PodFamilies(measurement.pods, node_name, pod_labels)
@@ -74,7 +76,7 @@ class Collector:
             found += self._processes(self._measurement.processes)
         found += [*self._cgroups(), *self._carbon.of_grid()]
         found += [*self._power(tick), *self._self(ticks, duration_seconds), *self._others()]
-        return self._measurement.keeper.carry(found)
+        return self._starts.dated(self._measurement.keeper.carry(found))
 
     def _row(self, *values: str) -> Labels:
         return (self._node, *values)
@@ -118,11 +120,15 @@ class Collector:
         nameless = sum(not (account.name or account.namespace) for account in running)
         return [
             f.NAMELESS_CONTAINERS.family([self._row()], [float(nameless)]),
-            f.CONTAINER_JOULES.family(zoned, balances.joules.ravel()),
+            f.CONTAINER_JOULES.family(zoned, balances.joules.ravel(), _zoned_starts(balances)),
             _known(f.CONTAINER_WATTS, zoned, balances.watts.ravel()),
             *self._idle(f.CONTAINER_IDLE_JOULES, zoned, balances),
-            f.CONTAINER_SECONDS.family(labels, balances.cpu_seconds),
-            *(spec.family(labels, values) for name, spec, values in counters if name in tick.usage.available),
+            f.CONTAINER_SECONDS.family(labels, balances.cpu_seconds, balances.since_seconds),
+            *(
+                spec.family(labels, values, balances.since_seconds)
+                for name, spec, values in counters
+                if name in tick.usage.available
+            ),
             *self._carbon.of_workloads(c.CONTAINER_GRAMS, c.CONTAINER_COST, labels, balances),
         ]
 
@@ -130,7 +136,7 @@ class Collector:
         balances = self._measurement.ledger.balances("pod")
         labels, zoned = self._labels.of("pod", balances, _pod_labels)
         return [
-            f.POD_JOULES.family(zoned, balances.joules.ravel()),
+            f.POD_JOULES.family(zoned, balances.joules.ravel(), _zoned_starts(balances)),
             _known(f.POD_WATTS, zoned, balances.watts.ravel()),
             *self._idle(f.POD_IDLE_JOULES, zoned, balances),
             *self._carbon.of_workloads(c.POD_GRAMS, c.POD_COST, labels, balances),
@@ -140,13 +146,13 @@ class Collector:
     def _idle(self, spec: Spec, zoned: Sequence[Labels], balances: Balances) -> list[Family]:
         if self._measurement.idle_policy == "none":
             return []
-        return [spec.family(zoned, balances.idle_joules.ravel())]
+        return [spec.family(zoned, balances.idle_joules.ravel(), _zoned_starts(balances))]
 
     def _vms(self) -> list[Family]:
         balances = self._measurement.ledger.balances("vm")
         labels, zoned = self._labels.of("vm", balances, _vm_labels)
         return [
-            f.VM_JOULES.family(zoned, balances.joules.ravel()),
+            f.VM_JOULES.family(zoned, balances.joules.ravel(), _zoned_starts(balances)),
             _known(f.VM_WATTS, zoned, balances.watts.ravel()),
             *self._carbon.of_workloads(c.VM_GRAMS, c.VM_COST, labels, balances),
         ]
@@ -157,17 +163,17 @@ class Collector:
             "process", balances, lambda account: _process_labels(processes, account)
         )
         return [
-            f.PROCESS_JOULES.family(zoned, balances.joules.ravel()),
+            f.PROCESS_JOULES.family(zoned, balances.joules.ravel(), _zoned_starts(balances)),
             _known(f.PROCESS_WATTS, zoned, balances.watts.ravel()),
-            f.PROCESS_SECONDS.family(labels, balances.cpu_seconds),
+            f.PROCESS_SECONDS.family(labels, balances.cpu_seconds, balances.since_seconds),
         ]
 
     def _cgroups(self) -> list[Family]:
         balances = self._measurement.ledger.balances(*CGROUP_KINDS)
         labels, zoned = self._labels.of("cgroup", balances, _cgroup_labels)
         return [
-            f.CGROUP_JOULES.family(zoned, balances.joules.ravel()),
-            f.CGROUP_SECONDS.family(labels, balances.cpu_seconds),
+            f.CGROUP_JOULES.family(zoned, balances.joules.ravel(), _zoned_starts(balances)),
+            f.CGROUP_SECONDS.family(labels, balances.cpu_seconds, balances.since_seconds),
             *self._carbon.of_workloads(c.CGROUP_GRAMS, c.CGROUP_COST, labels, balances),
         ]
 
@@ -289,6 +295,11 @@ def _known(spec: Spec, labels: Sequence[Labels], values: Sequence[float] | Float
     if known.all():
         return spec.family(labels, values)
     return spec.family(list(compress(labels, known)), np.asarray(values)[known])
+
+
+def _zoned_starts(balances: Balances) -> Floats:
+    """One an account and zone, as the labels are."""
+    return np.repeat(balances.since_seconds, len(balances.zones))
 
 
 def _ratio(tick: Tick) -> float:

@@ -21,10 +21,13 @@ class PodjouleCollector:
 
     Both a Publisher (tick.ticker) and a Collector of prometheus_client. process_* and python_* are not in it:
     they are the process's that it is embedded in, whose registry has them already.
+    created: whether counters say since when they count. prometheus_client writes that as lines NAME_created
+    in OpenMetrics, and as gauges of that name in the text format.
     """
 
-    def __init__(self, config: Config, measurement: Measurement) -> None:
+    def __init__(self, config: Config, measurement: Measurement, created: bool = True) -> None:
         self._measurement = measurement
+        self._created = created
         self._collector = Collector(
             measurement, config.kube.node_name, config.host.procfs, config.kube.pod_labels
         )
@@ -40,7 +43,7 @@ class PodjouleCollector:
         levels, now = config.exporter.prometheus.metrics_level, when()
         families = self._collector.measured(tick, levels, now.number, now.last_duration_seconds)
         # Copies: the registry may be asked while the next tick writes into the ledger's arrays.
-        self._families = [replace(family, values=np.array(family.values)) for family in families]
+        self._families = [self._copied(family) for family in families]
         self._measurement.keeper.keep(self._measurement)
 
     def describe(self) -> Iterator[Metric]:
@@ -51,12 +54,21 @@ class PodjouleCollector:
         """The last tick's families. May be called from any thread."""
         return map(_filled, self._families)
 
+    def _copied(self, family: Family) -> Family:
+        created = family.created if self._created else None
+        return replace(family, values=np.array(family.values), created=created)
+
 
 def _filled(family: Family) -> Metric:
-    metric = _metric(family.name, family.type, family.help, family.label_names)
-    for labels, value in zip(family.labels, family.values, strict=True):
-        metric.add_metric(_in_utf_8(labels), float(value))
-    return metric
+    if family.created is None:
+        metric = _metric(family.name, family.type, family.help, family.label_names)
+        for labels, value in zip(family.labels, family.values, strict=True):
+            metric.add_metric(_in_utf_8(labels), float(value))
+        return metric
+    counter = CounterMetricFamily(family.name, family.help, labels=family.label_names)
+    for labels, value, created in zip(family.labels, family.values, family.created, strict=True):
+        counter.add_metric(_in_utf_8(labels), float(value), created=float(created))
+    return counter
 
 
 def _metric(

@@ -15,6 +15,7 @@ from operator import itemgetter
 import numpy as np
 import numpy.typing as npt
 
+from exporter.metrics.created_lines import CreatedLines, with_created
 from exporter.metrics.floats import Floats, format_floats
 
 Labels = tuple[str, ...]
@@ -30,7 +31,8 @@ class Family:
     """One metric family: what it is called and its series.
 
     name: as in the text format, so that a counter's ends in _total. type: "counter" or "gauge".
-    labels: one tuple a series, in the order of label_names. values: one float a series.
+    labels: one tuple a series, in the order of label_names. values: one float a series. created: the Unix
+    times at which a counter's series were 0, which OpenMetrics tells and the text format does not.
     """
 
     name: str
@@ -39,15 +41,17 @@ class Family:
     label_names: tuple[str, ...]
     labels: Sequence[Labels]
     values: Sequence[float] | Floats
+    created: Sequence[float] | Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One family rendered; the two formats differ in the header alone. Header and body are UTF-8."""
+    """A family rendered, in UTF-8. created: the line that OpenMetrics has behind each of the body's, or none."""
 
     text_header: bytes
     openmetrics_header: bytes
     body: bytes
+    created: tuple[bytes, ...] = ()
 
 
 class Renderer:
@@ -84,8 +88,8 @@ def join(blocks: Iterable[Block], openmetrics: bool = False) -> bytes:
     """The page that the blocks make up in one of the two formats."""
     if not openmetrics:
         return b"".join([part for block in blocks for part in (block.text_header, block.body)])
-    parts = [part for block in blocks for part in (block.openmetrics_header, block.body)]
-    return b"".join([*parts, b"# EOF\n"])
+    bodies = ((block.openmetrics_header, with_created(block.body, block.created)) for block in blocks)
+    return b"".join([*(part for block in bodies for part in block), b"# EOF\n"])
 
 
 def _kept(lines: _Lines | None, family: Family) -> _Lines:
@@ -111,6 +115,7 @@ class _Lines:
         self._labels: tuple[Labels, ...] = ()
         self._pieces = [b"\n"]
         self._body = b"\n"
+        self._created: CreatedLines | None = None
 
     def changes(self, family: Family) -> Indices:
         """Take over labels and values; the indices of the values that `block` must be given anew."""
@@ -125,7 +130,18 @@ class _Lines:
             self._relabel(labels)
             changed = np.arange(len(labels))
         self.values = values
+        self._date(family)
         return changed
+
+    def _date(self, family: Family) -> None:
+        if family.created is None:
+            self._created = None
+            return
+        created = np.array(family.created, dtype=np.float64)
+        if created.shape != self.values.shape:
+            raise ValueError(f"{family.name}: starts of shape {created.shape} for {len(self.values)} values")
+        self._created = self._created or CreatedLines(family.name)
+        self._created.update(self._labels, self._pieces[0:-1:2], created)
 
     def _relabel(self, labels: tuple[Labels, ...]) -> None:
         known = dict(zip(self._labels, self._pieces[0::2], strict=False))
@@ -144,7 +160,7 @@ class _Lines:
                 self._pieces[2 * index + 1] = text
         if texts:
             self._body = b"".join(self._pieces)
-        return Block(*self._headers, self._body)
+        return Block(*self._headers, self._body, self._created.lines if self._created else ())
 
 
 class _Prefix:
@@ -186,6 +202,8 @@ def _check(family: Family) -> None:
         raise ValueError(f"{family.name}: type {family.type!r} is neither counter nor gauge")
     if not _METRIC_NAME.fullmatch(family.name):
         raise ValueError(f"{family.name!r} is not a metric name")
+    if family.type == "gauge" and family.created is not None:
+        raise ValueError(f"{family.name}: a gauge has no start")
     if family.type == "counter" and not family.name.endswith("_total"):
         raise ValueError(f"{family.name}: a counter's name ends in _total")
     if len(set(names)) != len(names) or not all(map(_LABEL_NAME.fullmatch, names)):

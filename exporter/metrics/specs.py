@@ -28,9 +28,14 @@ class Spec:
     labels: tuple[str, ...] = ()
     booked: bool = False
 
-    def family(self, labels: Sequence[Labels], values: Sequence[float] | Floats) -> Family:
+    def family(
+        self,
+        labels: Sequence[Labels],
+        values: Sequence[float] | Floats,
+        created: Sequence[float] | Floats | None = None,
+    ) -> Family:
         """The family with these series; their labels begin with the node's name."""
-        return Family(self.name, self.help, self.type, ("node_name", *self.labels), labels, values)
+        return Family(self.name, self.help, self.type, ("node_name", *self.labels), labels, values, created)
 
     def with_labels(self, more: Sequence[str]) -> Spec:
         """The same with labels of the configuration after its own."""

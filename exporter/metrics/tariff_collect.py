@@ -27,10 +27,10 @@ class CarbonFamilies:
         """Of the rows of one kind. labels: theirs, the same object for as long as the rows stay."""
         families = []
         if self._tariffs.intensity is not None:
-            families.append(grams.family(labels, balances.grams))
+            families.append(grams.family(labels, balances.grams, balances.since_seconds))
         if self._tariffs.price is not None:
             priced = self._with_currency(cost, labels, self._tariffs.price)
-            families.append(cost.family(priced, balances.cost))
+            families.append(cost.family(priced, balances.cost, balances.since_seconds))
         return families
 
     def of_node(self, charges: NodeCharges) -> list[Family]:

@@ -24,14 +24,13 @@ from exporter.books.row_table import KeptRows
 from exporter.configuration.config import Config
 from exporter.errors import StateInvalid
 from exporter.restarts.carried_counters import KERNELS_OWN, Carried
-from exporter.restarts.state_codec import Encoder, Saved, decode
+from exporter.restarts.state_codec import BEFORE_PODJOULE, Encoder, Saved, decode
 from exporter.restarts.state_file import read_state, write_state
 from exporter.tick.measurement import KeepsNothing, Measurement
 
 log = logging.getLogger("exporter.continuity")
 
 FILE = "ledger.state"
-_CLOCK_IS_SET = 1_700_000_000.0  # November 2023, before there was a podjoule
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +72,12 @@ class Continuity:
         if saved is None:
             return
         why_not = self._resume(saved, measurement)
-        self._restore_books(self._in_currency(saved, measurement), measurement)
-        self._carried.restore(saved.carried, () if why_not else KERNELS_OWN)
         seconds = self._downtime_seconds(saved)
+        if not why_not:  # what came meanwhile was counted from the last reading on
+            measurement.count_from(self._clocks.wall() - seconds)
+        self._restore_books(self._in_currency(saved, measurement), measurement)
+        self._restore_starts(saved, measurement)
+        self._carried.restore(saved.carried, () if why_not else KERNELS_OWN)
         self.downtime_seconds = {"true": 0.0 if why_not else seconds, "false": seconds if why_not else 0.0}
         if why_not:
             log.warning("%.1f s without podjoule are a gap, counters go on after it: %s", seconds, why_not)
@@ -149,6 +151,12 @@ class Continuity:
             rows = _aged(saved.processes.rows, away_seconds)
             measurement.processes.restore(replace(saved.processes, rows=rows))
 
+    def _restore_starts(self, saved: Saved, measurement: Measurement) -> None:
+        if saved.starts is None:
+            log.info("%s is of a podjoule that did not keep since when it counted: 2023 is said", self._path)
+            measurement.start_seconds = BEFORE_PODJOULE
+        measurement.starts.update(saved.starts or {})
+
     def _in_currency(self, saved: Saved, measurement: Measurement) -> Saved:
         """Without the cost, where it was in another currency than it is from now on."""
         now = _currency(measurement)
@@ -169,7 +177,7 @@ class Continuity:
         up_seconds = self._clocks.monotonic_ns() / 1e9
         if self._is_this_boot(saved):
             return up_seconds - saved.monotonic_ns / 1e9
-        if saved.wall_seconds < _CLOCK_IS_SET:
+        if saved.wall_seconds < BEFORE_PODJOULE:
             log.warning("the clock was not set when counters were last kept: since when is not known")
             return up_seconds
         return max(up_seconds, self._clocks.wall() - saved.wall_seconds)
@@ -189,6 +197,7 @@ class Continuity:
             node=measurement.ledger.node.kept(),
             carried=self._carried.kept(),
             currency=_currency(measurement) or self._currency,
+            starts=measurement.starts,
         )
 
 

@@ -36,6 +36,7 @@ log = logging.getLogger("exporter.continuity")
 
 T = TypeVar("T")
 
+BEFORE_PODJOULE = 1_700_000_000.0  # November 2023: every counter was 0 then
 CONTENT = 1  # goes up when what is kept, or what it means, is another
 _KINDS = get_args(Kind)
 _MOST = 1e30  # of any amount: sums of such stay finite
@@ -47,7 +48,8 @@ class Saved:
     """One tick's end. wall_seconds: Unix time; monotonic_ns: CLOCK_MONOTONIC of the boot.
 
     source: what the counter source left. totals, readings: the last counters and meter readings, what was
-    booked up to. currency: of the cost, "" where there was none. carried: see Carried.kept.
+    booked up to. currency: of the cost, "" where there was none. carried: see Carried.kept. starts: see
+    Measurement; None where the file is of a version that kept none, and its rows began BEFORE_PODJOULE.
     """
 
     node_name: str
@@ -62,6 +64,7 @@ class Saved:
     node: KeptTotals
     carried: Mapping[Key, tuple[float, float]]
     currency: str
+    starts: Mapping[Key, float] | None
 
 
 class Encoder:
@@ -88,6 +91,7 @@ class Encoder:
                 "node": _node_document(saved.node),
                 "readings": [_reading_document(reading) for reading in saved.readings.values()],
                 "carried": [[name, labels, *counts] for (name, labels), counts in saved.carried.items()],
+                "starts": [[*key, seconds] for key, seconds in (saved.starts or {}).items()],
                 "totals_ns": saved.totals.monotonic_ns if saved.totals else None,
             },
             self._arrays(saved),
@@ -113,6 +117,7 @@ class Encoder:
             f"{prefix}accounts": kept[1],
             f"{prefix}values": rows.values,
             f"{prefix}ended": rows.ended_seconds,
+            f"{prefix}since": rows.since_seconds,
         }
 
     def _path_blob(self, paths: Mapping[int, str]) -> Array:
@@ -150,6 +155,7 @@ def _decoded(state: StoredState) -> Saved:
         node=_node(document["node"]),
         carried=dict(_sound("carried counters", _carried, document["carried"])),
         currency=_text(document["currency"]),
+        starts=dict(_sound("starts", _start, document["starts"])) if "starts" in document else None,
     )
 
 
@@ -180,23 +186,26 @@ def _rows(zones: Any, arrays: Mapping[str, Array], prefix: str) -> tuple[KeptRow
     width = kept_width(len(names))
     values = _shaped(arrays[f"{prefix}values"], f"{prefix}values", np.float64, len(documents), width)
     ended = _shaped(arrays[f"{prefix}ended"], f"{prefix}ended", np.float64, len(documents))
-    rows = zip(documents, values, ended.tolist(), strict=True)
+    unknown = np.full(len(documents), BEFORE_PODJOULE)
+    since = _shaped(arrays.get(f"{prefix}since", unknown), f"{prefix}since", np.float64, len(documents))
+    rows = zip(documents, values, ended.tolist(), since.tolist(), strict=True)
     found = _each("workloads", _process_row if prefix else _row, rows)
     accounts = tuple(account for account in found if account is not None)
     if len({account.key for account in accounts}) != len(accounts) or len(set(names)) != len(names):
         raise ValueError("a workload or a zone is there twice")
     holds = np.array([account is not None for account in found], np.bool_)
-    return KeptRows(accounts, names, values[holds], ended[holds]), holds
+    return KeptRows(accounts, names, values[holds], ended[holds], since[holds]), holds
 
 
-def _row(row: tuple[Any, Array, float]) -> Account:
-    document, values, ended = row
+def _row(row: tuple[Any, Array, float, float]) -> Account:
+    document, values, ended, since = row
+    _amount(since)
     if not ((values >= 0) & (values < _MOST)).all() or not -1 <= ended < _MOST:
         raise ValueError("an amount or an age is negative or not finite")
     return _account(*document)
 
 
-def _process_row(row: tuple[Any, Array, float]) -> Account:
+def _process_row(row: tuple[Any, Array, float, float]) -> Account:
     account = _row(row)
     process_info(account.workload.id)
     return account
@@ -270,6 +279,11 @@ def _account(*row: Any) -> Account:
 def _carried(row: Any) -> tuple[Key, tuple[float, float]]:
     name, labels, before, own = row
     return (_text(name), tuple(map(_text, labels))), (_amount(before), _amount(own))
+
+
+def _start(row: Any) -> tuple[Key, float]:
+    name, labels, seconds = row
+    return (_text(name), tuple(map(_text, labels))), _amount(seconds)
 
 
 def _id_and_path(row: Any) -> tuple[int, str]:

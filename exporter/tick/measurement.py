@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -93,6 +94,9 @@ class Measurement:
     """Counters and energy in, the ledger brought up to date. For one thread.
 
     used: by feature that is measured, how much of it the whole node used since the start.
+    start_seconds: the Unix time at which counters were 0 that are there from the first tick on, and
+    since_seconds that of those which came with the last one; starts: of each series that is no row of the
+    books, by family and labels. wall: Unix time.
     """
 
     def __init__(
@@ -106,6 +110,7 @@ class Measurement:
         processes: ProcessLedger | None = None,
         tariffs: Tariffs | None = None,
         keeper: Keeper | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.source = source
         self.power = power
@@ -116,11 +121,15 @@ class Measurement:
         self.components = Components()
         self.available: frozenset[str] = frozenset()
         self.used: dict[str, float] = {}
+        self.starts: dict[tuple[str, tuple[str, ...]], float] = {}
+        self._wall = wall
         self._config = config
         self._topology = topology
         self.tracker = UsageTracker(topology)
         self._backlog = UsageBacklog()
         self._resolver = resolver
+        self.count_from(wall())
+        self.start_seconds = self.since_seconds
 
     def advance(self) -> Tick:
         """Measure everything since the last call and book it.
@@ -129,11 +138,13 @@ class Measurement:
         the meter is not read either: the next call's differences then span both ticks, and nothing is lost.
         Where the energy cannot be had, what was used is booked all the same.
         """
+        now = self._wall()
         with self.components.timed("counters"):
             snapshot = self.source.read()
         self.available = snapshot.available
         n_online = self._follow_machine()
         usage = self.tracker.update(snapshot, n_online) or self._baseline(snapshot.available)
+        self.count_from(now - usage.interval_seconds)
         for name, amount in node_features(usage).items():
             self.used[name] = self.used.get(name, 0.0) + amount
         energies: Sequence[ZoneEnergy] = []
@@ -196,6 +207,13 @@ class Measurement:
         self.ledger.set_lifetimes(lifetimes)
         if self.processes is not None:
             self.processes.ledger.set_lifetimes(lifetimes)
+
+    def count_from(self, unix_seconds: float) -> None:
+        """What is booked next began then: rows that it opens were 0 at that time."""
+        self.since_seconds = round(unix_seconds, 3)  # Prometheus keeps milliseconds
+        self.ledger.count_from(self.since_seconds)
+        if self.processes is not None:
+            self.processes.ledger.count_from(self.since_seconds)
 
     def close(self) -> None:
         """Detach from the kernel and the meter."""

@@ -109,9 +109,17 @@ def test_the_kubelets_ca_is_the_mounted_one() -> None:
 
 
 def test_the_rules_are_those_of_the_file() -> None:
-    rule = render(BY_NAME["service-monitor"]).one("PrometheusRule")
-    assert rule["spec"] == yaml.safe_load((CHART / "files/rules.yaml").read_text())
+    ours, keplers = render(BY_NAME["service-monitor"]).of_kind("PrometheusRule")
+    assert ours["spec"] == yaml.safe_load((CHART / "files/rules.yaml").read_text())
+    assert keplers["spec"] == yaml.safe_load((CHART / "files/kepler-0.9.yaml").read_text())
+    assert {ours["metadata"]["name"], keplers["metadata"]["name"]} == {"podjoule", "podjoule-kepler-09"}
+    assert ours["metadata"]["labels"] == keplers["metadata"]["labels"]
     assert not render(BY_NAME["default"]).of_kind("PrometheusRule")
+
+
+def test_keplers_old_names_are_recorded_only_where_they_are_asked_for() -> None:
+    rendered = render_with({"prometheusRule": {"enabled": True}})
+    assert rendered.one("PrometheusRule")["metadata"]["name"] == "podjoule"
 
 
 def test_each_dashboard_is_a_config_map_that_the_sidecar_collects() -> None:

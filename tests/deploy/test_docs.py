@@ -53,10 +53,10 @@ FOREIGN_KEYS = {
     *("host.name", "host.id"),  # OpenTelemetry's attributes
 }
 # Kepler's, of today and up to 0.9, on the page that compares.
+KEPLER_09 = yaml.safe_load((ROOT / "deploy/prometheus/kepler-0.9.yaml").read_text())["groups"]
 KEPLERS_METRICS = {
-    *("kepler_build_info", "kepler_platform_watts", "kepler_container_joules_total"),
-    *(f"kepler_container_{zone}_joules_total" for zone in ("package", "core", "uncore", "dram")),
-    "kepler_node_package_joules_total",
+    *("kepler_build_info", "kepler_platform_watts"),
+    *(rule["record"] for group in KEPLER_09 for rule in group["rules"]),
 }
 
 _FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)

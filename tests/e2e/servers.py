@@ -71,8 +71,10 @@ def _ticks(text: str) -> float:
 class Podjoule:
     """`podjoule run` as a process; what it logs is in `log`."""
 
-    def __init__(self, *arguments: str, log: Path, environment: dict[str, str] | None = None) -> None:
-        self.port = free_port()
+    def __init__(
+        self, *arguments: str, log: Path, environment: dict[str, str] | None = None, port: int | None = None
+    ) -> None:
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
         with log.open("wb") as stderr:
@@ -117,10 +119,21 @@ class Podjoule:
 
 
 class Prometheus:
-    """Debian's Prometheus, scraping the targets given, and evaluating its rules, every `interval`."""
+    """Debian's Prometheus, scraping the targets given, and evaluating its rules, every `interval`.
+
+    binary: another one; arguments: more of its command line; scrape: more keys of its scrape configuration.
+    """
 
     def __init__(
-        self, folder: Path, targets: Sequence[str], interval: str = "2s", rule_files: Sequence[Path] = ()
+        self,
+        folder: Path,
+        targets: Sequence[str],
+        interval: str = "2s",
+        rule_files: Sequence[Path] = (),
+        *,
+        binary: Path | None = None,
+        arguments: Sequence[str] = (),
+        scrape: Mapping[str, object] | None = None,
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -133,16 +146,19 @@ class Prometheus:
                 "evaluation_interval": interval,
             },
             "rule_files": [str(file) for file in rule_files],
-            "scrape_configs": [{"job_name": "podjoule", "static_configs": [{"targets": list(targets)}]}],
+            "scrape_configs": [
+                {"job_name": "podjoule", "static_configs": [{"targets": list(targets)}], **(scrape or {})}
+            ],
         }
         (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [
-                    program("prometheus"),
+                    str(binary or program("prometheus")),
                     f"--config.file={folder}/prometheus.yml",
                     f"--storage.tsdb.path={folder}/data",
                     f"--web.listen-address=127.0.0.1:{self.port}",
+                    *arguments,
                 ],
                 stdout=log,
                 stderr=log,

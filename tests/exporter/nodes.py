@@ -83,8 +83,10 @@ class Node:
         tariffs: Tariffs | None = None,
         sysfs: Path | None = None,
         power: Power | None = None,
+        epoch: float = 0.0,
     ) -> None:
         self.pods = pods
+        self.epoch = epoch
         self.source = source or FakeCounterSource(n_cpu=2 * sockets)
         self.counters = [
             Counter(zone, socket, f"{zone}-{socket}") for zone in zones for socket in range(sockets)
@@ -127,6 +129,7 @@ class Node:
             ledger=Ledger(resolver, self.source.directory.is_alive, lifetimes, resolver.again),
             processes=ProcessLedger(self.config.host.procfs, resolver, lifetimes) if by_process else None,
             tariffs=self._tariffs,
+            wall=lambda: self.epoch + self.seconds(),
         )
 
     def seconds(self) -> float:

@@ -32,6 +32,13 @@ class Embedded:
         self.registry.register(self.collector)
         self.families: list[Family] = []
 
+    def again(self, created: bool) -> PodjouleCollector:
+        """Another collector in the place of the first."""
+        self.registry.unregister(self.collector)
+        self.collector = PodjouleCollector(self.node.config, self.node.measurement, created)
+        self.registry.register(self.collector)
+        return self.collector
+
     def tick(self) -> None:
         tick = self.node.advance()
         self.collector.publish(tick, self.node.config, lambda: ROUND)
@@ -45,6 +52,8 @@ class Embedded:
 @pytest.mark.parametrize("idle", ["none", "proportional"])
 def test_the_registrys_page_is_the_fast_renderers_byte_for_byte(openmetrics: bool, idle: str) -> None:
     made, renderer = Embedded(zones=("package", "dram"), levels=NODE, idle_policy=idle), Renderer()
+    if not openmetrics:
+        made.collector = made.again(created=False)
     for path in (container(1), in_pod(2), '/system.slice/say "x"\n\\.service', "/größe.slice"):
         made.node.source.add(path)
     for tick in range(4):
@@ -56,6 +65,16 @@ def test_the_registrys_page_is_the_fast_renderers_byte_for_byte(openmetrics: boo
         page = newer(generate(made.registry, openmetrics))
         assert page == renderer.render(made.families, openmetrics)
     assert page.count(b"\n") > 60
+
+
+def test_in_the_text_format_starts_are_gauges_beside_the_counters_as_prometheus_client_has_its_own() -> None:
+    made = Embedded()
+    made.tick()
+    lines = generate(made.registry).decode().splitlines()
+    assert "# TYPE podjoule_ticks_created gauge" in lines
+    assert not any("_created" in line for line in Renderer().render(made.families).decode().splitlines())
+    kept = [line for line in lines if not re.match(r"(# (HELP|TYPE) )?\w+_created\b", line)]
+    assert newer("\n".join([*kept, ""]).encode()) == Renderer().render(made.families)
 
 
 def test_a_name_that_is_no_utf_8_costs_the_registry_its_own_letters_only() -> None:
@@ -122,6 +141,11 @@ def test_a_restricted_registry_asks_for_some_of_it() -> None:
     made.tick()
     some = made.registry.restricted_registry(["podjoule_ticks_total"])
     assert [sample.name for metric in some.collect() for sample in metric.samples] == ["podjoule_ticks_total"]
+    both = made.registry.restricted_registry(["podjoule_ticks_total", "podjoule_ticks_created"])
+    assert [sample.name for metric in both.collect() for sample in metric.samples] == [
+        "podjoule_ticks_total",
+        "podjoule_ticks_created",
+    ]
 
 
 @pytest.fixture

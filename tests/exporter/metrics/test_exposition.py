@@ -38,7 +38,8 @@ def families(draw: st.DrawFn) -> Family:
     name = draw(names) + ("_total" if type_ == "counter" else "_ratio")
     keys = tuple(draw(st.lists(label_names, max_size=4, unique=True)))
     labels = draw(st.lists(st.tuples(*[label_values] * len(keys)), max_size=6))
-    return Family(name, draw(texts), type_, keys, labels, [draw(values) for _ in labels])
+    starts = [draw(values) for _ in labels] if type_ == "counter" and draw(st.booleans()) else None
+    return Family(name, draw(texts), type_, keys, labels, [draw(values) for _ in labels], starts)
 
 
 pages = st.lists(families(), max_size=4, unique_by=lambda family: family.name)
@@ -56,17 +57,26 @@ def test_the_text_is_prometheus_clients_tick_after_tick(page: list[Family], data
 
 def _next_tick(family: Family, draw: st.DrawFn) -> Family:
     """Some series go, one may come, some values change; now and then as a numpy array."""
-    pairs = [pair for pair in zip(family.labels, family.values, strict=True) if draw(st.integers(0, 4))]
+    starts = family.created if family.created is not None else [0.0] * len(family.labels)
+    rows = [row for row in zip(family.labels, family.values, starts, strict=True) if draw(st.integers(0, 4))]
     if draw(st.booleans()):
-        pairs.append((draw(st.tuples(*[label_values] * len(family.label_names))), 0.0))
-    series = [draw(values) if draw(st.booleans()) else value for _, value in pairs]
+        rows.append((draw(st.tuples(*[label_values] * len(family.label_names))), 0.0, draw(values)))
+    series = [draw(values) if draw(st.booleans()) else value for _, value, _ in rows]
     new = np.array(series, dtype=np.float64) if draw(st.booleans()) else series
-    return replace(family, labels=[labels for labels, _ in pairs], values=new)
+    # A row that went and came again between two pages has the same labels and another start.
+    created = [start if draw(st.integers(0, 4)) else draw(values) for _, _, start in rows]
+    return replace(
+        family,
+        labels=[labels for labels, _, _ in rows],
+        values=new,
+        created=created if family.created is not None else None,
+    )
 
 
 def _family(count: int, values: np.ndarray, first: int = 0) -> Family:
     labels = [(f"container-{first + index}", "package") for index in range(count)]
-    return Family("joules_total", "Joules", "counter", ("container_id", "zone"), labels, values)
+    starts = 1.7e9 + np.arange(first, first + count) / 8
+    return Family("joules_total", "Joules", "counter", ("container_id", "zone"), labels, values, starts)
 
 
 def test_a_thousand_series_keep_up_with_their_values() -> None:
@@ -74,7 +84,9 @@ def test_a_thousand_series_keep_up_with_their_values() -> None:
     joules = random.random(1000) * 1e7
     for tick in range(10):
         joules[random.random(1000) < tick / 10] += random.random()
-        assert renderer.render([_family(1000, joules)]) == reference([_family(1000, joules)])
+        page = [_family(1000, joules, first=100 * tick)]
+        assert renderer.render(page) == reference(page)
+        assert renderer.render(page, openmetrics=True) == reference(page, openmetrics=True)
 
 
 def test_what_the_caller_does_to_its_lists_afterwards_does_not_matter() -> None:
@@ -91,6 +103,17 @@ def test_a_family_that_changes_its_help_and_labels_is_written_anew() -> None:
     renderer.render([_family(2, np.ones(2))])
     other = replace(_family(1, np.ones(1)), help="Other", label_names=("zone", "container_id"))
     assert renderer.render([other]) == reference([other])
+
+
+def test_the_lines_of_rows_that_stay_are_not_made_again() -> None:
+    renderer, labels = Renderer(), _family(4, np.ones(4)).labels
+    (before,) = renderer.blocks([_family(4, np.ones(4))])
+    (after,) = renderer.blocks([replace(_family(4, np.full(4, 2.0)), labels=[*labels])])
+    assert after.created is before.created
+    (fewer,) = renderer.blocks([_family(3, np.ones(3), first=1)])
+    assert [line for line in fewer.created if any(line is old for old in before.created)] == list(
+        fewer.created
+    )
 
 
 def test_an_error_leaves_nothing_behind_that_counts_as_rendered() -> None:
@@ -110,6 +133,7 @@ def test_100_000_short_lived_series_leave_no_memory_behind() -> None:
     (lines,) = renderer._lines.values()
     assert len(lines._labels) == 1
     assert len(lines._pieces) == 3
+    assert len(lines._created.lines) == 1
     renderer.render([])
     assert not renderer._lines
 
@@ -129,6 +153,8 @@ def test_a_name_that_is_no_utf_8_costs_its_own_letters_only() -> None:
         ({"label_names": ("__a", "b")}, "label names"),
         ({"label_names": ("a",)}, "1 label names"),
         ({"values": np.ones(3)}, "2 label tuples"),
+        ({"created": np.ones(3)}, "starts of shape"),
+        ({"name": "joules", "type": "gauge"}, "a gauge has no start"),
     ],
 )
 def test_a_family_that_prometheus_would_refuse_is_refused(change: dict[str, object], message: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 
 from ebpf.counters import KernelStatistics
 from ebpf.fake import FakeCounterSource
@@ -25,10 +27,14 @@ from exporter.metrics.exposition import Family
 from exporter.metrics.families import SPECS
 from exporter.restarts.carried_counters import BOOKED, Carried
 from exporter.restarts.continuity import FILE, Clocks, Continuity, open_keeper
+from exporter.restarts.state_codec import BEFORE_PODJOULE
 from exporter.restarts.state_file import StoredState, read_state, write_state
-from tests.exporter.nodes import NODE, Node, Samples, container, in_pod, of, series, write_process
+from tests.exporter.nodes import FIXTURES, NODE, Node, Samples, container, in_pod, of, series, write_process
 
 BOOT, OTHER_BOOT = "b7c0", "a001"
+EPOCH = 1.8e9
+# What the version before the starts wrote of `begun(Life(…, **OPTIONS))`.
+WITHOUT_STARTS = FIXTURES / "state/without_starts.state"
 VM = r"/machine.slice/machine-qemu\x2d1\x2dweb.scope"
 COUNTERS = {spec.name for spec in SPECS if spec.type == "counter"}
 
@@ -50,11 +56,11 @@ class Life:
 
     def start(self, **options: object) -> Node:
         """The next exporter; the page it shows first is that of its first tick."""
-        node = Node(source=self.source, procfs=self.procfs, **{**self.options, **options})  # type: ignore[arg-type]
+        node = Node(source=self.source, procfs=self.procfs, epoch=EPOCH, **{**self.options, **options})  # type: ignore[arg-type]
         for counter in node.counters:
             counter.energy_uj = self.energy_uj[counter.zone]
         lock = os.open(self.state, os.O_RDONLY)
-        clocks = Clocks(wall=lambda: 1e9 + node.seconds(), monotonic_ns=lambda: self.source.monotonic_ns)
+        clocks = Clocks(wall=lambda: EPOCH + node.seconds(), monotonic_ns=lambda: self.source.monotonic_ns)
         keeper = Continuity(self.state / FILE, self.name, self.boot, lock, clocks)
         node.measurement.keeper = keeper
         node.measurement.power = replace(node.measurement.power, meter=node.measurement.power.source)  # type: ignore[arg-type]
@@ -338,6 +344,10 @@ SPOILT: dict[str, Spoil] = {
     "a flat array": array("values", np.ravel),
     "whole numbers": array("values", lambda a: a.astype(np.uint64)),
     "ages that are not": array("ended", lambda a: np.full_like(a, np.nan)),
+    "starts that are not": array("since", lambda a: np.full_like(a, np.nan)),
+    "starts before 1970": array("process_since", lambda a: -a),
+    "too few starts": array("since", lambda a: a[1:]),
+    "a start that is text": put(starts=[["podjoule_ticks_total", ["n1"], "then"]]),
     "the same zone twice": put(zones=["package", "package"]),
     "a zone that is a number": put(zones=[1, 2]),
     "accounts that are none": text("accounts", b"[1, 2]"),
@@ -486,3 +496,69 @@ def test_pins_without_a_state_directory_are_worth_a_warning(caplog: pytest.LogCa
     with caplog.at_level(logging.WARNING):
         open_keeper(replace(config, ebpf=replace(config.ebpf, pin=Path("/sys/fs/bpf/podjoule"))))
     assert "--ebpf.pin without --state.dir" in caplog.text
+
+
+def starts(node: Node) -> Samples:
+    """Every counter's start on the OpenMetrics page, under the counter's own name."""
+    assert node.publisher.page is not None
+    page = node.publisher.page.body(openmetrics=True).decode()
+    return {
+        (f"{sample.name.removesuffix('_created')}_total", tuple(sorted(sample.labels.items()))): sample.value
+        for family in openmetrics_families(page)
+        for sample in family.samples
+        if sample.name.endswith("_created")
+    }
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_every_counter_keeps_its_start(tmp_path: Path, pinned: bool) -> None:
+    life = Life(tmp_path, pinned=pinned, **OPTIONS)
+    first, before = begun(life)
+    kept = starts(first)
+    assert set(counters(before)) <= set(kept)
+    assert set(kept.values()) >= {EPOCH, EPOCH + 5.0}
+    life.end(first)
+    life.source.advance(60.0)
+    second = life.start()
+    second.tick()
+    found = starts(second)
+    assert {key: found[key] for key in counters(before)} == {key: kept[key] for key in counters(before)}
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_what_came_while_nobody_was_there_began_with_the_gap_or_after_it(
+    tmp_path: Path, pinned: bool
+) -> None:
+    life = Life(tmp_path, pinned=pinned)
+    first, _ = begun(life)  # the last reading is of second 15
+    life.end(first)
+    life.source.add(container(9))
+    life.source.advance(60.0)
+    second = life.start()
+    second.source.use(container(9), 1.0)
+    second.tick()
+    second.source.use(container(9), 1.0)
+    counted = of(second.tick(), "kepler_container_cpu_seconds_total", container_id=f"{9:064x}")
+    began = of(starts(second), "kepler_container_cpu_seconds_total", container_id=f"{9:064x}")
+    assert (counted, began) == ((2.0, EPOCH + 15.0) if pinned else (1.0, EPOCH + 75.0))
+
+
+def test_a_file_that_keeps_no_starts_is_gone_on_from(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    life = Life(tmp_path, **OPTIONS)
+    begun(life)[0].measurement.keeper.close()
+    shutil.copyfile(WITHOUT_STARTS, life.state / FILE)
+    with caplog.at_level(logging.INFO):
+        node = life.start()
+    life.source.add(container(9))
+    node.source.use(container(9), 1.0)
+    node.tick()
+    node.source.use(container(9), 1.0)
+    samples = node.tick()
+    assert "did not keep since when it counted" in caplog.text
+    assert of(samples, "kepler_container_cpu_seconds_total", container_id=f"{1:064x}") == 2.0
+    found = starts(node)
+    assert of(found, "kepler_container_cpu_seconds_total", container_id=f"{1:064x}") == BEFORE_PODJOULE
+    assert of(found, "podjoule_ticks_total") == BEFORE_PODJOULE
+    assert of(found, "kepler_container_cpu_seconds_total", container_id=f"{9:064x}") > EPOCH
