@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     Gauge,
@@ -24,7 +25,6 @@ from exporter.metrics.exposition import Family, Labels
 from exporter.otlp.conventions import Naming, attribute, hardware, is_hardware, naming
 from exporter.otlp.entities import Entities, Entity, Node, entity_of
 from exporter.otlp.snapshot import Snapshot
-from exporter.otlp.starts import Starts
 
 # What one request holds at most, so that neither side has to hold a large node's at once.
 MAX_POINTS = 2_000
@@ -51,9 +51,8 @@ class _Series:
 class Mapper:
     """Maps one snapshot after another; rows are worked out anew only where they are others."""
 
-    def __init__(self, node: Node, began_ns: int) -> None:
+    def __init__(self, node: Node) -> None:
         self._entities = Entities(node)
-        self._starts = Starts(began_ns)
         self._rows: dict[str, tuple[tuple[Labels, ...], frozenset[str], list[_Row]]] = {}
 
     def requests(self, snapshot: Snapshot) -> Iterator[MetricsData]:
@@ -82,15 +81,12 @@ class Mapper:
                 kept = (labels, counted, [_row(family, each, counted) for each in labels])
             self._rows[family.name] = kept
             self._place(family, kept[2], snapshot.unix_ns, found)
-        self._starts.end(snapshot.unix_ns)
         return found
 
     def _place(
         self, family: Family, rows: Sequence[_Row], now_ns: int, found: dict[Entity, dict[Naming, _Series]]
     ) -> None:
-        # A gauge is of its moment: it has no start.
-        starts = self._starts.of(family).tolist() if family.type == "counter" else [0] * len(rows)
-        for row, value, start in zip(rows, family.values, starts, strict=True):
+        for row, value, start in zip(rows, family.values, _starts_ns(family), strict=True):
             metrics = found.setdefault(row.entity, {})
             series = metrics.get(row.naming) or metrics.setdefault(row.naming, _Series(family, []))
             series.points.append(NumberDataPoint(row.attributes, start, now_ns, float(value)))
@@ -99,6 +95,13 @@ class Mapper:
         resource = Resource(self._entities.attributes(entity))
         made = [_metric(naming, series) for naming, series in metrics.items()]
         return ResourceMetrics(resource, [ScopeMetrics(_SCOPE, made, "")], "")
+
+
+def _starts_ns(family: Family) -> Sequence[int]:
+    """When each row was 0; a gauge is of its moment and has no start."""
+    if family.created is None:
+        return [0] * len(family.labels)
+    return [round(seconds * 1e9) for seconds in np.asarray(family.created, np.float64).tolist()]
 
 
 def _metric(naming: Naming, series: _Series) -> Metric:

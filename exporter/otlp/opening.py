@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import TYPE_CHECKING
 
 from ebpf.errors import UsageError
@@ -45,5 +44,4 @@ def open_pusher(config: Config, sender: Sender, *, is_kubernetes: bool) -> Pushe
 
     root = host_root(config.host.procfs, os.environ)
     node = Node(config.kube.node_name, is_kubernetes, host_id(root), dict(config.otlp.attributes))
-    mapper = Mapper(node, time.time_ns())
-    return Pusher(sender, mapper.requests, config.otlp.interval_seconds, node.name)
+    return Pusher(sender, Mapper(node).requests, config.otlp.interval_seconds, node.name)

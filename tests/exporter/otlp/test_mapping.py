@@ -99,7 +99,7 @@ class Told:
         made = self.node
         made.publisher = PagePublisher(made.config, made.measurement, outlet=self.outlet)
         made.ticker = Ticker(made.config, made.measurement, made.publisher)
-        self.mapper = Mapper(entities.Node("n1", True, "m1", {"k8s.cluster.name": "prod"}), SECOND)
+        self.mapper = Mapper(entities.Node("n1", True, "m1", {"k8s.cluster.name": "prod"}))
         self.now_ns = SECOND
 
     def tick(self) -> dict:
@@ -233,30 +233,23 @@ def test_names_in_prometheus_are_those_of_the_page(told: Told) -> None:
             assert name + ("_total" if family.type == "counter" else "") == family.name
 
 
-def test_a_row_begins_after_the_push_that_had_it_not() -> None:
-    """Where families do not say themselves when their rows began."""
-    mapper = Mapper(entities.Node("n1", False), SECOND)
-    found = []
-    for i, cgroups in enumerate(("a", "ab", "b", "ba"), 2):
-        labels = [("n1", cgroup) for cgroup in cgroups]
-        family = Family(
-            "podjoule_x_total", "x", "counter", ("node_name", "cgroup"), labels, [1.0] * len(labels)
-        )
-        points = Pushed(mapper.requests(Snapshot([family], i * SECOND))).points("podjoule.x")
-        assert {point.time_ns for point in points} == {i * SECOND}
-        found.append({point.attributes["cgroup"]: point.start_ns // SECOND for point in points})
-    assert found == [{"a": 1}, {"a": 1, "b": 2}, {"b": 2}, {"b": 2, "a": 4}]
+def test_every_counter_begins_when_the_page_says(told: Told) -> None:
+    told.node.source.add("/system.slice/late.service")
+    told.node.source.use("/system.slice/late.service", 1.0)
+    told.tick()
+    pushed = told.pushed()
+    on_page: dict[str, set[int]] = {}
+    for family in told.outlet.shown:
+        if family.labels and family.type == "counter" and family.name.startswith("podjoule_"):
+            assert family.created is not None
+            starts = on_page.setdefault(naming(family.name).name, set())
+            starts |= {round(float(at) * 1e9) for at in family.created}
+    assert {name: {point.start_ns for point in pushed.points(name)} for name in on_page} == on_page
+    assert len(on_page["podjoule.cgroup.cpu.seconds"]) == 2, "the late one has a start of its own"
 
 
-def test_within_one_start_no_value_goes_down() -> None:
-    mapper = Mapper(entities.Node("n1", False), SECOND)
-    starts = []
-    for i, value in enumerate((5.0, 7.0, 3.0, 4.0), 2):
-        family = Family("podjoule_x_total", "x", "counter", ("node_name",), [("n1",)], [value])
-        starts.append(
-            Pushed(mapper.requests(Snapshot([family], i * SECOND))).one("podjoule.x").start_ns // SECOND
-        )
-    assert starts == [1, 1, 3, 3]
+def test_a_gauge_has_no_start(told: Told) -> None:
+    assert {point.start_ns for point in told.pushed().points("podjoule.energy.zone.info")} == {0}
 
 
 def test_a_pods_resource_stays_as_it_was_first_told(told: Told) -> None:
@@ -305,7 +298,7 @@ def _n_points(resource: ResourceMetrics) -> int:
 
 def test_a_name_of_any_bytes_can_be_pushed() -> None:
     family = Family("podjoule_x_total", "x", "counter", ("node_name", "cgroup"), [("n1", "/\udcff")], [1.0])
-    pushed = Pushed(Mapper(entities.Node("n1", False), 0).requests(Snapshot([family], SECOND)))
+    pushed = Pushed(Mapper(entities.Node("n1", False)).requests(Snapshot([family], SECOND)))
     assert pushed.one("podjoule.x").attributes == {"cgroup": "/?"}
 
 

@@ -43,7 +43,7 @@ def make(receiver: Receiver) -> Iterator[Callable[..., Pusher]]:
 
     def pusher(interval: float = 3.0, **options) -> Pusher:
         otlp = Otlp(**{"endpoint": receiver.url, "interval_seconds": interval, **options})
-        made.append(Pusher(Sender(otlp), Mapper(Node("n1", False), 1).requests, interval, "n1"))
+        made.append(Pusher(Sender(otlp), Mapper(Node("n1", False)).requests, interval, "n1"))
         return made[-1]
 
     yield pusher
