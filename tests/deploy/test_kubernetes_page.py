@@ -20,7 +20,7 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 
 def _named() -> set[str]:
     """What stands in backticks and begins with a value's name."""
-    spans = re.findall(r"`([a-z][A-Za-z]+(?:\.[A-Za-z]+)+)", PAGE)
+    spans = re.findall(r"`([a-z][A-Za-z]+(?:\.[A-Za-z][A-Za-z0-9]*)+)", PAGE)
     return {span for span in spans if span.split(".")[0] in VALUES}
 
 
