@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """Sums of rows. grams, market_grams, cost: None where a row had none. measured_joules: those of rows whose source is
-    a meter. covered_ratio: covered seconds by hour, 0 to 1."""
+    """Sums of rows. grams, market_grams, cost: None where a row had none. measured_joules: those of rows
+    whose source is a meter. covered_ratio: covered seconds by hour, 0 to 1."""
 
     joules: float
     low_joules: float
@@ -24,8 +24,8 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One line of the report. key: the values of what it is grouped by, in order; ("(idle)",) and the like for energy
-    that is nobody's. amount: active and idle shares together. before: the month before."""
+    """One line of the report. key: the values of what it is grouped by, in order; ("(idle)",) and the like
+    for energy that is nobody's. amount: active and idle shares together. before: the month before."""
 
     key: tuple[str, ...]
     amount: Amount
@@ -36,10 +36,12 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What explains the change of the whole from the month before: parts that add up to `joules` (and to `grams`).
+    """What explains the change of the whole from the month before: parts that add up to `joules` (and to
+    `grams`).
 
-    cpu_seconds: more work. watts_per_cpu_second: the same work at another cost. idle: idle energy. other: unattributed,
-    difference. energy_grams: at the intensity of the month before; intensity_grams: the grid alone.
+    cpu_seconds: more work. watts_per_cpu_second: the same work at another cost. idle: idle energy. other:
+    unattributed, difference. energy_grams: at the intensity of the month before; intensity_grams: the grid
+    alone.
     """
 
     joules: float
@@ -54,8 +56,8 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Waster:
-    """A workload that reserves and does not use. idle_joules: its idle share, or its part of the idle energy by what it
-    reserved."""
+    """A workload that reserves and does not use. idle_joules: its idle share, or its part of the idle energy
+    by what it reserved."""
 
     key: tuple[str, ...]
     requested_cpu_seconds: float
@@ -70,8 +72,8 @@ class Waster:
 
 @dataclass(frozen=True, slots=True)
 class Sci:
-    """ISO/IEC 21031: (E * I + M) per R. energy_kwh with idle and PUE; operational_grams is E * I; embodied_grams is M;
-    units is R, what `query` counts."""
+    """ISO/IEC 21031: (E * I + M) per R. energy_kwh with idle and PUE; operational_grams is E * I;
+    embodied_grams is M; units is R, what `query` counts."""
 
     query: str
     unit: str
@@ -88,11 +90,13 @@ class Sci:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A month (or several) of some clusters. by: what groups are of, such as ("namespace",) or ("label:team",).
+    """A month (or several) of some clusters. by: what groups are of, such as ("namespace",) or
+    ("label:team",).
 
-    nodes: what the nodes' meters counted; total: with overhead. kinds: by kind of row. difference_ratio: by how much
-    rows and nodes differ. days: unix time of each day's begin; joules_by_day: by kind, one a day. joules_by_source: by
-    the rows' source. hours_missing: hours asked for that no file holds. closed: the manifest's hash, "" while open.
+    nodes: what the nodes' meters counted; total: with overhead. kinds: by kind of row. difference_ratio: by
+    how much rows and nodes differ. days: unix time of each day's begin; joules_by_day: by kind, one a day.
+    joules_by_source: by the rows' source. hours_missing: hours asked for that no file holds. closed: the
+    manifest's hash, "" while open.
     """
 
     title: str
