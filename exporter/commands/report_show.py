@@ -121,7 +121,8 @@ def _judged(summary: Summary, bound: float) -> int:
         return 0
     sys.stderr.write(
         "podjoule: in the worst hour rows differ from what the nodes counted by "
-        f"{summary.difference_ratio:.1e}, more than {bound:g}; rows of kind difference say by how much, --difference-bound allows it\n"
+        f"{summary.difference_ratio:.1e}, more than {bound:g}; rows of kind difference say by "
+        "how much, --difference-bound allows it\n"
     )
     return _FAILED
 

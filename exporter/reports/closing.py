@@ -52,8 +52,8 @@ def close(
     missing = [hour_text(hour) for hour in span.hours if hour not in folder.hours]
     if missing and not allow_missing:
         raise HoursMissing(
-            f"{folder.path}: {len(missing)} hours of {span.name} are missing ({_some(missing)}); collect them "
-            "with `podjoule report collect`, or close without them: --allow-missing"
+            f"{folder.path}: {len(missing)} hours of {span.name} are missing ({_some(missing)}); collect "
+            "them with `podjoule report collect`, or close without them: --allow-missing"
         )
     entry = _write(store, folder, CLOSED, _hours(store, folder, progress))
     manifest = Manifest(cluster, span.name, (entry,), tuple(missing))

@@ -69,7 +69,7 @@ def hours(rows: Table) -> Table:
 
 
 def reserved(rows: Table) -> Table:
-    """CPU time by what was reserved, of each workload that reserves, with the idle energy that it was given."""
+    """CPU time and what was reserved, of each workload that reserves, with its idle energy."""
     asked = rows.filter(_is_work(rows))
     sums = asked.group_by("cluster", "node_group", "namespace", "workload").aggregate(
         requested_cpu_seconds=asked.requested_cpu_seconds.sum(),

@@ -117,7 +117,7 @@ class Store:
 
     @contextmanager
     def replacing(self, path: str) -> Iterator[Any]:
-        """A file to write into, which has its name when it is whole and, where it lies on a disk, safe there."""
+        """A file to write into, which gets its name when it is whole and, on a disk, safe."""
         made = f"{path}.part"
         with self.files.open(made, "wb") as file:
             yield file

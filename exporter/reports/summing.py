@@ -85,7 +85,7 @@ def amount(rows: Iterable[Sums]) -> Amount:
 
 
 def key_of(row: Sums, by: Sequence[str]) -> tuple[str, ...]:
-    """The values of what rows are grouped by; of what is nobody's the kind stands in the place of who it is."""
+    """The values of what rows are grouped by; of what is nobody's, the kind in the place of who it is."""
     values = [row[f"key_{i}"] for i in range(len(by))]
     if row["kind"] in WORK:
         return tuple(

@@ -25,8 +25,9 @@ def _head(summary: Summary) -> str:
     measured = total.measured_joules / total.joules if total.joules else 0.0
     lines = [
         f"{printable(summary.title)} ({state})",
-        f"{_kwh(total.joules)} kWh ({_kwh(total.low_joules)} to {_kwh(total.high_joules)}), {measured:.1%} "
-        f"measured, covered {total.covered_ratio:.2%}; rows differ from nodes by {summary.difference_ratio:.1e}",
+        f"{_kwh(total.joules)} kWh ({_kwh(total.low_joules)} to {_kwh(total.high_joules)}), "
+        f"{measured:.1%} measured, covered {total.covered_ratio:.2%}; "
+        f"rows and nodes differ by {summary.difference_ratio:.1e}",
     ]
     if summary.hours_missing:
         lines.append(f"{summary.hours_missing} hours are missing")
