@@ -55,7 +55,7 @@ def close(
             f"{folder.path}: {len(missing)} hours of {span.name} are missing ({_some(missing)}); collect "
             "them with `podjoule report collect`, or close without them: --allow-missing"
         )
-    entry = _write(store, folder, CLOSED, _hours(store, folder, progress))
+    entry = write_rows(store, folder, CLOSED, _hours(store, folder, progress))
     manifest = Manifest(cluster, span.name, (entry,), tuple(missing))
     store.write(f"{folder.path}/{MANIFEST}", manifest.content)
     _remove_hours(store, folder)
@@ -84,7 +84,7 @@ def correct(
     verify(store, folder, manifest)
     rows = _differences(store, folder, manifest, collected, again, progress)
     name = f"corrections-{len(manifest.files)}.parquet"
-    entry = _write(store, folder, name, rows)
+    entry = write_rows(store, folder, name, rows)
     if not entry.rows:
         store.files.rm_file(f"{folder.path}/{name}")
         return manifest
@@ -162,7 +162,7 @@ def _hours(store: Store, folder: Folder, progress: Callable[[int], object]) -> I
         progress(hour)
 
 
-def _write(store: Store, folder: Folder, name: str, tables: Iterator[pa.Table]) -> FileEntry:
+def write_rows(store: Store, folder: Folder, name: str, tables: Iterator[pa.Table]) -> FileEntry:
     """A Parquet file, whole or not at all, in row groups of one size: the same rows are the same bytes."""
     from pyarrow import parquet
 

@@ -8,10 +8,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from exporter.reports.closing import close
-from exporter.reports.months import Span, Store
+from exporter.reports.closing import write_rows
+from exporter.reports.manifest import Manifest
+from exporter.reports.months import CLOSED, MANIFEST, Span, Store
 from tests.bench.rows import Row, at_most, note
-from tests.exporter.reports.made_up import Fleet, write_hour
+from tests.exporter.reports.made_up import Fleet
 
 YEAR, MONTHS = 2025, 12
 WORKLOADS = 600  # in each of two node groups, with an active and an idle row an hour: 2,408 rows an hour
@@ -65,9 +66,11 @@ def make_year(store: Path) -> int:
     rows = 0
     for month in range(1, MONTHS + 1):
         span = Span(f"{YEAR}-{month:02}")
-        for hour in span.hours:
-            write_hour(store, fleet.hour(hour))
-        rows += close(opened, "prod", span, span.to_seconds + 86400).files[0].rows
+        folder = opened.folder("prod", span.name)
+        Path(folder.path).mkdir(parents=True)
+        entry = write_rows(opened, folder, CLOSED, map(fleet.hour, span.hours))
+        opened.write(f"{folder.path}/{MANIFEST}", Manifest("prod", span.name, (entry,), ()).content)
+        rows += entry.rows
     if rows < LEAST_ROWS:
         raise ValueError(f"wanted {LEAST_ROWS} rows, made {rows}")
     return rows

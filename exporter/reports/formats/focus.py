@@ -1,8 +1,8 @@
 """A summary as FOCUS 1.0, the FinOps Foundation's columns for cost and usage; energy and carbon are x_…
 columns.
 
-https://focus.finops.org/focus-specification/v1-0/. Its column names, which `focus-validator` 1.0.0 wants,
-include ResourceID, ProviderName's older Provider and the like; those of the specification stand beside them.
+https://focus.finops.org/focus-specification/v1-0/. `focus-validator` 1.0.0 knows some columns by older names
+(Provider, ResourceID, ChargeType, …): these stand beside those of the specification.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from exporter.reports.summary import Group, Summary
 _JOULES_PER_KWH = 3.6e6
 _PROVIDER: Final = "podjoule"
 _KWH: Final = "kWh"
-# Nobody commits to energy here, and it has no price list of its own.
+# Nobody commits to energy here.
 _NULL: Final = (
     *("ChargeClass", "CommitmentDiscountCategory", "CommitmentDiscountId", "CommitmentDiscountName"),
-    *("CommitmentDiscountStatus", "CommitmentDiscountType", "ListUnitPrice", "ContractedUnitPrice"),
-    *("RegionId", "RegionName", "AvailabilityZone", "SkuId", "SkuPriceId"),
+    *("CommitmentDiscountStatus", "CommitmentDiscountType", "RegionId", "RegionName", "AvailabilityZone"),
 )
 
 
@@ -50,7 +49,7 @@ def _charge(summary: Summary, group: Group) -> dict[str, Any]:
         "BillingPeriodEnd": end,
         "ChargePeriodStart": begin,
         "ChargePeriodEnd": end,
-        "ChargeCategory": "Usage",
+        **dict.fromkeys(("ChargeCategory", "ChargeType"), "Usage"),
         "ChargeFrequency": "Usage-Based",
         "ChargeDescription": f"Electricity of {name}",
         "ConsumedQuantity": f"{kwh:.12f}",
@@ -61,6 +60,8 @@ def _charge(summary: Summary, group: Group) -> dict[str, Any]:
         **dict.fromkeys(("InvoiceIssuer", "InvoiceIssuerName", "Provider", "ProviderName"), _PROVIDER),
         **dict.fromkeys(("Publisher", "PublisherName"), _PROVIDER),
         **dict.fromkeys(("ResourceID", "ResourceId", "ResourceName"), name),
+        **dict.fromkeys(("ListUnitPrice", "ContractedUnitPrice"), f"{(amount.cost or 0.0) / kwh:.12f}"),
+        **dict.fromkeys(("SkuId", "SkuPriceId"), f"electricity-{summary.currency}"),
         "ResourceType": ", ".join(summary.by),
         "ServiceCategory": "Compute",
         "ServiceName": "Electricity",

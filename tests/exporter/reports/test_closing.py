@@ -142,7 +142,7 @@ def test_an_hour_file_that_is_none_is_named(store: Path) -> None:
 def test_corrections_make_the_sums_those_of_the_hours_that_were_collected_again(
     store: Path, tmp_path: Path
 ) -> None:
-    """One hour is other than it was, one was not there; a workload vanishes, one appears, another has less."""
+    """One hour is other than it was, one was not there: workloads vanish, one appears, another has less."""
     closed(store)
     again, better = (
         tmp_path / "again",
