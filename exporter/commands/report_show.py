@@ -14,7 +14,7 @@ from ebpf.errors import UsageError
 from exporter.commands.declaration import Command
 from exporter.configuration.config import Config
 from exporter.errors import AccountInvalid
-from exporter.http_client import Tls
+from exporter.http_client import RequestFailed, Tls
 
 if TYPE_CHECKING:
     from exporter.reports.months import Span, Store
@@ -40,7 +40,7 @@ def show(arguments: Namespace, _config: Config) -> int:
         with libraries_installed():
             summary = _complete(_summary(arguments, Store(arguments.store)), arguments)
             _write(_rendered(summary, arguments.format), arguments.output)
-    except AccountInvalid as error:
+    except (AccountInvalid, RequestFailed) as error:
         sys.stderr.write(f"podjoule: {error}\n")
         return _FAILED
     return _judged(summary, arguments.difference_bound)

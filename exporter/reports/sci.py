@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from ebpf.errors import PodjouleError, UsageError
+from ebpf.errors import UsageError
 from exporter.http_client import Limits, RequestFailed, Tls, get, open_manager
 from exporter.reports.summary import Sci, Summary
 
@@ -45,7 +45,7 @@ def count_units(
     """What a query, asked of a Prometheus at the end of the span, counts: one positive number.
 
     query: `$range` in it stands for the span. Raises UsageError for an answer that is no such number,
-    PodjouleError where nobody answers.
+    RequestFailed where nobody answers.
     """
     asked = query.replace(RANGE, f"{to_seconds - from_seconds}s")
     address = f"{url.rstrip('/')}/api/v1/query?{urlencode({'query': asked, 'time': to_seconds})}"
@@ -53,9 +53,9 @@ def count_units(
         body = get(open_manager(url, tls), address, headers, _LIMITS)
         return _one_number(asked, json.loads(body)["data"])
     except RequestFailed as error:
-        raise PodjouleError(f"--sci: {url}: {error}; the query was {asked}") from error
+        raise RequestFailed(error.kind, f"--sci: {url}: {error}; the query was {asked}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise PodjouleError(f"--sci: {url}: no answer of a Prometheus ({error})") from error
+        raise RequestFailed("unusable", f"--sci: {url}: no answer of a Prometheus ({error})") from error
 
 
 def _one_number(query: str, data: Mapping[str, Any]) -> float:

@@ -11,7 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from ebpf.errors import PodjouleError, UsageError
+from ebpf.errors import UsageError
+from exporter.http_client import RequestFailed
 from exporter.reports.sci import count_units, sci_of
 from exporter.reports.summary import Amount
 from tests.exporter.reports.formats.summaries import summary_with
@@ -88,7 +89,7 @@ def test_what_is_no_number_of_units_is_refused(server: Server, values: tuple[str
 
 
 def test_another_answer_and_none_are_told_with_who_was_asked(server: Server) -> None:
-    with pytest.raises(PodjouleError, match=r"http://127.* no answer of a Prometheus"):
+    with pytest.raises(RequestFailed, match=r"http://127.* no answer of a Prometheus"):
         ask(server)
-    with pytest.raises(PodjouleError, match=r"--sci: http://127\.0\.0\.1:9: .*query was up"):
+    with pytest.raises(RequestFailed, match=r"--sci: http://127\.0\.0\.1:9: .*query was up"):
         count_units("http://127.0.0.1:9", "up", 0, 1, {})

@@ -1,5 +1,4 @@
-"""focus-validator of the FinOps Foundation, in an environment of its own: it wants other libraries than we do.
-
+"""focus-validator of the FinOps Foundation, in an environment of its own: it wants other libraries.
 
 Installed once, into .cluster/. Its rules and currency codes are in the package; it asks nobody.
 """
