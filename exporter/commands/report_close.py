@@ -42,7 +42,7 @@ def _close(arguments: Namespace, store: Store, span: Span) -> int:
     from tqdm import tqdm
 
     from exporter.reports.closing import close as close_month
-    from exporter.reports.closing import correct
+    from exporter.reports.correcting import correct
     from exporter.reports.months import Store
 
     with tqdm(desc=span.name, unit="h", disable=None, leave=False) as bar:

@@ -11,7 +11,8 @@ import pytest
 
 from ebpf.errors import UsageError
 from exporter.errors import AccountInvalid
-from exporter.reports.closing import HoursMissing, close, correct
+from exporter.reports.closing import HoursMissing, close
+from exporter.reports.correcting import correct
 from exporter.reports.engine import opened
 from exporter.reports.manifest import Manifest
 from exporter.reports.months import Span, Store
