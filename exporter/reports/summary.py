@@ -24,8 +24,12 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One line of the report. key: the values of what it is grouped by, in order; ("(idle)",) and the like
-    for energy that is nobody's. amount: active and idle shares together. before: the month before."""
+    """One line of the report.
+
+    key: the values of what it is grouped by, in order; "(idle)" and the like for energy that is nobody's, but for
+    its node group and cluster: grouped by these alone, a line has all of it. amount: active and idle shares together.
+    before: the month before.
+    """
 
     key: tuple[str, ...]
     amount: Amount

@@ -207,3 +207,27 @@ def test_two_currencies_are_not_added(tmp_path: Path) -> None:
 def test_a_month_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"nothing of 2026-10 .* prod: 2026-09"):
         summary_of(tmp_path, [work(BEFORE, "a/x", 1.0, 1.0)])
+
+
+def test_a_year_is_its_months_and_is_compared_with_the_year_before(tmp_path: Path) -> None:
+    rows = [
+        work(BEFORE, "a/x", 1.0, 1.0),
+        work(HOUR, "a/x", 2.0, 1.0),
+        work(HOUR - 365 * 86400, "a/x", 7.0, 1.0),
+    ]
+    write_hours(tmp_path, rows)
+    store, year = Store(str(tmp_path)), Span("2026")
+    with opened("duckdb", store.files) as engine:
+        summary = show(engine, store, year, year.before, ("namespace",), ["prod"], LONG_AFTER)
+    assert summary.total.joules == 3.0
+    assert summary.change is not None
+    assert summary.change.joules == -4.0
+    assert (Span("2026-01").before, Span("2026-02").to_seconds) == (
+        Span("2025-12"),
+        Span("2026-03").from_seconds,
+    )
+
+
+def test_only_the_clusters_that_are_asked_for_count(tmp_path: Path) -> None:
+    write_hours(tmp_path, [work(HOUR, "a/x", 100.0, 1.0)], cluster="test")
+    assert summary_of(tmp_path, [work(HOUR, "a/x", 1.0, 1.0)]).total.joules == 1.0
