@@ -60,8 +60,7 @@ def amounts(rows: Table, by: Sequence[str], since_seconds: int) -> Table:
 def hours(rows: Table) -> Table:
     """Sums by cluster, hour, node group, kind and correction, with how much of the hour was covered."""
     return rows.group_by("cluster", "hour_seconds", "node_group", "kind", "correction").aggregate(
-        joules=rows.joules.sum(),
-        grams=rows.grams.sum(),
+        **{name: rows[name].sum() for name in ("joules", "low_joules", "high_joules", "grams")},
         n_grams=rows.grams.count(),
         n_rows=rows.count(),
         covered_seconds=rows.covered_seconds.max(),

@@ -124,3 +124,6 @@ class Summary:
     embodied_grams: float | None = None
     hours_missing: int = 0
     closed: str = ""
+    low_joules_by_day: tuple[float, ...] = ()
+    high_joules_by_day: tuple[float, ...] = ()
+    """The bounds of all kinds of a day together, one a day; both () where they are not worked out."""

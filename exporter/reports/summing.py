@@ -172,7 +172,8 @@ def _by_day(hours: Sequence[Sums], span: Span) -> dict[str, Any]:
     joules = {kind: tuple(_on(rows, days, "joules")) for kind, rows in sorted(kinds.items())}
     by_day = _grouped(hours, lambda row: int(row["hour_seconds"]) // _DAY_SECONDS)
     grams = tuple(_grams(by_day.get(day // _DAY_SECONDS, [])) for day in days)
-    return {"days": days, "joules_by_day": joules, "grams_by_day": grams}
+    bounds = {f"{name}_by_day": tuple(_on(hours, days, name)) for name in ("low_joules", "high_joules")}
+    return {"days": days, "joules_by_day": joules, "grams_by_day": grams, **bounds}
 
 
 def _on(rows: Sequence[Sums], days: Sequence[int], name: str) -> list[float]:

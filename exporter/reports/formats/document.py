@@ -65,6 +65,8 @@ def _days(summary: Summary) -> list[dict[str, Any]]:
             "day": utc(day)[:10],
             "joules": {kind: joules[i] for kind, joules in summary.joules_by_day.items()},
             "grams": summary.grams_by_day[i] if summary.grams_by_day else None,
+            "low_joules": summary.low_joules_by_day[i] if summary.low_joules_by_day else None,
+            "high_joules": summary.high_joules_by_day[i] if summary.high_joules_by_day else None,
         }
         for i, day in enumerate(summary.days)
     ]

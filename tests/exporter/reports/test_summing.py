@@ -185,6 +185,8 @@ def test_days_have_each_kind_and_add_up_to_the_month(tmp_path: Path) -> None:
     assert sum(grams for grams in summary.grams_by_day if grams) == pytest.approx(
         summary.total.grams, rel=1e-12
     )
+    assert sum(summary.low_joules_by_day) == pytest.approx(summary.total.low_joules, rel=1e-12)
+    assert sum(summary.high_joules_by_day) == pytest.approx(summary.total.high_joules, rel=1e-12)
     assert summary.hours_missing == 31 * 24 - 30
 
 

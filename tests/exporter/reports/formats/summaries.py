@@ -29,6 +29,8 @@ def summary_with(*groups: Group, cost: float | None = 0.5, **rest: object) -> Su
         "days": (OCTOBER.from_seconds,),
         "joules_by_day": {"active": (3.6e6,), "idle": (0.9e6,)},
         "grams_by_day": (500.0,),
+        "low_joules_by_day": (4.3e6,),
+        "high_joules_by_day": (4.8e6,),
         "joules_by_source": {"measured:rapl": 4.5e6},
         "currency": "EUR",
         "change": Change(1.5e6, 1.0e6, 0.2e6, 0.2e6, 0.1e6, 200.0, 150.0, 50.0),

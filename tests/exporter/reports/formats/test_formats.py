@@ -24,7 +24,13 @@ def test_the_document_says_what_the_summary_says() -> None:
     assert found["groups"][0]["low_joules"] == 3.4e6
     assert found["groups"][1]["before"] is None
     assert found["days"] == [
-        {"day": "2026-10-01", "joules": {"active": 3.6e6, "idle": 0.9e6}, "grams": 500.0}
+        {
+            "day": "2026-10-01",
+            "joules": {"active": 3.6e6, "idle": 0.9e6},
+            "grams": 500.0,
+            "low_joules": 4.3e6,
+            "high_joules": 4.8e6,
+        }
     ]
     assert found["wasters"][0]["used_ratio"] == 0.25
     assert found["sci"]["grams_per_unit"] == pytest.approx(5.6)
