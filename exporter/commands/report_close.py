@@ -45,7 +45,7 @@ def _close(arguments: Namespace, store: Store, span: Span) -> int:
     from exporter.reports.correcting import correct
     from exporter.reports.months import Store
 
-    with tqdm(desc=span.name, unit="h", disable=None, leave=False) as bar:
+    with store.held(arguments.cluster), tqdm(desc=span.name, unit="h", disable=None, leave=False) as bar:
         if arguments.correct:
             manifest = correct(
                 store, arguments.cluster, span, Store(arguments.source), lambda _: bar.update()

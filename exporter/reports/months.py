@@ -12,8 +12,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
+from ebpf.directory_lock import lock_directory
 from ebpf.errors import UsageError
 
 HOUR_SECONDS: Final = 3600
@@ -125,6 +127,24 @@ class Store:
             if "file" in self.files.protocol:
                 os.fsync(file.fileno())
         self.files.mv(made, path)
+
+    @contextmanager
+    def held(self, cluster: str) -> Iterator[None]:
+        """Keep others from writing a cluster's months meanwhile; on object storage nobody is kept.
+
+        Raises UsageError where another process holds them.
+        """
+        folder = Path(self.root) / f"cluster={cluster}"
+        if "file" not in self.files.protocol or not folder.is_dir():
+            yield
+            return
+        lock = lock_directory(folder, 0.0)
+        if lock is None:
+            raise UsageError(f"{folder}: another podjoule report writes there; wait until it is done")
+        try:
+            yield
+        finally:
+            os.close(lock)
 
     def clear(self) -> None:
         """Forget what was listed."""

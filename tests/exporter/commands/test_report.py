@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from exporter.commands.cli import main
-from exporter.reports.months import Span
+from exporter.reports.months import Span, Store
 from tests.exporter.reports.made_up import Fleet, row, work, write_hours
 
 # Long over, whenever this is run.
@@ -39,6 +39,13 @@ def test_a_month_is_closed_once_and_shown(store: Path, capsys: pytest.CaptureFix
     document = json.loads(capsys.readouterr().out)
     assert said.endswith(f"741 hours missing, sha256 {document['closed_sha256']}\n")
     assert document["title"] == "prod: 2025-03"
+
+
+def test_who_writes_there_is_waited_for(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Store(str(store)).held("prod"):
+        assert run("close", store, "2025-03", "--cluster", "prod", "--allow-missing") == 2
+    assert "another podjoule report writes there" in capsys.readouterr().err
+    assert run("close", store, "2025-03", "--cluster", "prod", "--allow-missing") == 0
 
 
 def test_a_closed_file_that_was_changed_is_refused(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
