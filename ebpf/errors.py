@@ -8,6 +8,7 @@ PodjouleError
 │   └── ModelUnavailable    no model fits this machine (estimator.errors)
 ├── ModelInvalid            a model file that must not be used (estimator.errors)
 ├── StateInvalid            a state file that must not be used (exporter.errors)
+├── AccountInvalid          a file of a report's store that must not be used (exporter.errors)
 ├── RequestFailed           no usable answer over HTTP (exporter.http_client)
 ├── CollectFailed           a server or a store failed while a report was collected (exporter.errors)
 ├── GridError               a provider of carbon intensity gave no usable value (exporter.errors)

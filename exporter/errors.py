@@ -9,6 +9,10 @@ class StateInvalid(PodjouleError):
     """A state file that must not be used: names the file and what is wrong with it."""
 
 
+class AccountInvalid(PodjouleError):
+    """A file of a report's store that must not be used: names it and what is wrong with it."""
+
+
 class GridError(PodjouleError):
     """A provider of grid data gave no usable value. The message never holds a secret.
 

@@ -1,10 +1,12 @@
-"""`podjoule report`: a cluster's months, from counters to accounts."""
+"""`podjoule report`: a cluster's months as accounts that add up."""
 
 from __future__ import annotations
 
-from exporter.commands import report_collect
+from exporter.commands import report_close, report_collect, report_show
 from exporter.commands.declaration import CommandGroup
 
 COMMAND = CommandGroup(
-    "report", "a cluster's months of energy, carbon and cost, from a Prometheus", (report_collect.COMMAND,)
+    "report",
+    "make accounts of a cluster's months",
+    (report_collect.COMMAND, report_close.COMMAND, report_show.COMMAND),
 )

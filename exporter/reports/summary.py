@@ -24,8 +24,12 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One line of the report. key: the values of what it is grouped by, in order; ("(idle)",) and the like
-    for energy that is nobody's. amount: active and idle shares together. before: the month before."""
+    """One line of the report.
+
+    key: the values of what it is grouped by, in order; "(idle)" and the like for energy that is nobody's.
+    That has a node group and a cluster: grouped by these alone, a line has all of it. amount: active and idle
+    shares together. before: the month before.
+    """
 
     key: tuple[str, ...]
     amount: Amount
@@ -56,8 +60,8 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Waster:
-    """A workload that reserves and does not use. idle_joules: its idle share, or its part of the idle energy
-    by what it reserved."""
+    """A workload that reserves and does not use. key: namespace and workload. idle_joules: its idle share, or
+    its part of the idle energy by what it reserved."""
 
     key: tuple[str, ...]
     requested_cpu_seconds: float

@@ -18,6 +18,7 @@ from tests.bench import machine
 from tests.bench.load_time import bench_load_time
 from tests.bench.memory import bench_memory
 from tests.bench.rendering import bench_rendering, bench_scrape
+from tests.bench.reports import bench_reports
 from tests.bench.rows import Row, print_table
 from tests.bench.start import bench_start
 from tests.bench.switch_cost import bench_switch_cost
@@ -31,6 +32,7 @@ BENCHES: dict[str, Callable[[], list[Row]]] = {
     "rendering": lambda: [bench_rendering(), bench_rendering(openmetrics=True)],
     "scrape": bench_scrape,
     "memory": bench_memory,
+    "reports": bench_reports,
 }
 NEED_ROOT = ("switch", "load", "start", "tick", "memory")
 UNPRIVILEGED = os.geteuid() != 0

@@ -154,7 +154,9 @@ def test_replay_takes_what_it_reads(read: set[str], tmp_path: Path) -> None:
     assert read - OF_THE_RECORDING == COMMANDS["replay"].options.keys()
 
 
-@pytest.mark.parametrize("name", ["evaluate", "models list", "models show", "models verify"])
+@pytest.mark.parametrize(
+    "name", ["evaluate", "models list", "models show", "models verify", "report show", "report close"]
+)
 def test_what_needs_no_machine_shares_with_run_the_flags_of_its_log_alone(name: str) -> None:
     shared = set(COMMANDS[name].parser().flags) & set(COMMANDS["run"].parser().flags)
     assert shared == {"-h", "--help", "--log.level", "--log.format"}

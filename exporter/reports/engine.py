@@ -1,0 +1,156 @@
+"""What runs the expressions: DuckDB in this process, or Spark where a fleet outgrows one machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import reduce
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from ebpf.errors import UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from ibis.expr.types import Table
+
+ENGINES: Final = ("duckdb", "spark")
+_SPARK_MASTER = "SPARK_MASTER"
+_SPARK_SETTINGS = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.log.level": "ERROR",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.shuffle.partitions": "16",  # what comes of a sum is small, however many rows there were
+}
+_ROWS = "rows"
+_OF_THE_EXTRAS = {
+    **dict.fromkeys(("ibis", "duckdb", "pyarrow", "fsspec", "tqdm"), "report"),
+    **dict.fromkeys(("pyspark", "pandas", "py4j"), "report-spark"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Parquet files of one cluster. correction: 0 for what was collected, N for the rows of its Nth
+    correction."""
+
+    cluster: str
+    correction: int
+    paths: tuple[str, ...]
+
+
+class Engine(Protocol):
+    """Runs expressions over the rows of files."""
+
+    def rows(self, parts: Sequence[Part]) -> Table:
+        """The rows of all parts as one table, each with its `cluster` and `correction`."""
+
+    def run(self, expression: Table) -> pa.Table:
+        """What an expression over these rows gives."""
+
+
+class DuckDb:
+    """DuckDB in memory. files: the fsspec file system that paths are of; what is not on disk comes through
+    pyarrow."""
+
+    def __init__(self, files: Any) -> None:
+        import ibis
+
+        self._backend = ibis.duckdb.connect()
+        self._files = files
+
+    def rows(self, parts: Sequence[Part]) -> Table:
+        """See Engine."""
+        return _united([(part, self._read(part, f"{_ROWS}_{i}")) for i, part in enumerate(parts)])
+
+    def run(self, expression: Table) -> pa.Table:
+        """See Engine."""
+        return self._backend.to_pyarrow(expression)
+
+    def _read(self, part: Part, name: str) -> Table:
+        if "file" in self._files.protocol:
+            return self._backend.read_parquet(list(part.paths), table_name=name)
+        from pyarrow import dataset
+
+        self._backend.con.register(
+            name, dataset.dataset(list(part.paths), format="parquet", filesystem=self._files.fs)
+        )
+        return self._backend.table(name)
+
+
+class Spark:
+    """Spark. scheme: what its own readers call the store, such as "s3a://"; "" for paths that every worker
+    sees.
+
+    master: such as spark://host:7077; else SPARK_MASTER, else this machine.
+    """
+
+    def __init__(self, scheme: str = "", master: str = "") -> None:
+        import ibis
+        from pyspark.sql import SparkSession
+
+        builder = SparkSession.builder.appName("podjoule report")
+        for key, value in _SPARK_SETTINGS.items():
+            builder = builder.config(key, value)
+        self.session = builder.master(master or os.environ.get(_SPARK_MASTER) or "local[*]").getOrCreate()
+        self._backend = ibis.pyspark.connect(self.session)
+        self._scheme = scheme
+
+    def rows(self, parts: Sequence[Part]) -> Table:
+        """See Engine."""
+        return _united([(part, self._read(part, f"{_ROWS}_{i}")) for i, part in enumerate(parts)])
+
+    def run(self, expression: Table) -> pa.Table:
+        """See Engine."""
+        # Not through to_pyarrow, which goes by way of pandas.
+        found: pa.Table = self.session.sql(self._backend.compile(expression)).toArrow()
+        return found.cast(expression.schema().to_pyarrow())
+
+    def stop(self) -> None:
+        """End the session and what it started."""
+        self.session.stop()
+
+    def _read(self, part: Part, name: str) -> Table:
+        paths = [f"{self._scheme}{path}" for path in part.paths]
+        self.session.read.parquet(*paths).createOrReplaceTempView(name)
+        return self._backend.table(name)
+
+
+@contextmanager
+def opened(name: str, files: Any, master: str = "") -> Iterator[Engine]:
+    """An engine of ENGINES, ended afterwards. files: the store's fsspec file system. Raises UsageError."""
+    with libraries_installed():
+        if name == "duckdb":
+            yield DuckDb(files)
+            return
+        spark = Spark("" if "file" in files.protocol else "s3a://", master)
+        try:
+            yield spark
+        finally:
+            spark.stop()
+
+
+@contextmanager
+def libraries_installed() -> Iterator[None]:
+    """Turn a missing library into an error that names the mend."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        name = (error.name or "").partition(".")[0]
+        if name not in _OF_THE_EXTRAS:
+            raise
+        raise UsageError(
+            f"reports need {name}, which is not installed; pip install podjoule[{_OF_THE_EXTRAS[name]}]"
+        ) from error
+
+
+def _united(tables: Sequence[tuple[Part, Table]]) -> Table:
+    import ibis
+
+    named = [
+        table.mutate(cluster=ibis.literal(part.cluster), correction=ibis.literal(part.correction, "int32"))
+        for part, table in tables
+    ]
+    return reduce(lambda left, right: left.union(right), named)

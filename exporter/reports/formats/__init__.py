@@ -1,0 +1,1 @@
+"""A summary as what people and programs read: one module a format."""
