@@ -27,9 +27,9 @@ PARTS = {
     "machines": ["-n", "2", "--dist", "loadfile", "-m", "kernels or fresh"],
 }
 DEFAULT = ("pure", "alone")
-# What failed is asked once more, and that is told: the machine is shared with others. What is wrong fails again (an
-# example that hypothesis found is kept and tried first). More of them than these are no accident; an emulated machine
-# that stands still fails all that is asked of it.
+# What failed is asked once more, and that is told: the machine is shared with others. What is wrong fails
+# again (an example that hypothesis found is kept, and tried first). More of them than these are no accident;
+# an emulated machine that stands still fails all that is asked of it.
 MOST_ASKED_TWICE = {"pure": 3, "alone": 12, "machines": 20}
 _PASSED = (0, 5)  # pytest's codes: all passed, nothing was asked for
 
