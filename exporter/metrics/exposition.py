@@ -46,7 +46,7 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A family rendered, in UTF-8. created: the line that OpenMetrics has behind each of the body's, or none."""
+    """A family rendered, in UTF-8. created: OpenMetrics' line behind each of the body's, or none."""
 
     text_header: bytes
     openmetrics_header: bytes
