@@ -34,11 +34,11 @@ def collect(arguments: Namespace, _config: Config) -> int:
     """Write the hours that are not there yet; 1 where server or store fail, or an hour does not add up."""
     with _installed():
         from exporter.reports.collecting import Collector, require_series
+        from exporter.reports.hour_store import HourStore
         from exporter.reports.hours import hours_of, parse_hour, spelt
         from exporter.reports.source import Retry, Source
-        from exporter.reports.store import Store
 
-        store = Store(arguments.store, arguments.cluster)
+        store = HourStore(arguments.store, arguments.cluster)
     begin = parse_hour(arguments.begin, "--from")
     now = time.time()
     end = parse_hour(arguments.end, "--to") if arguments.end else int(now // 3600) * 3600

@@ -11,11 +11,11 @@ from typing import Final
 from ebpf.errors import UsageError
 from exporter.reports.accounting import Account
 from exporter.reports.asking import AROUND_SECONDS, HourOfNodes
+from exporter.reports.hour_store import HourStore
 from exporter.reports.hours import spelt
 from exporter.reports.merging import HourOfRows, NodeGroup, difference_ratio
 from exporter.reports.queries import NODE, Queries
 from exporter.reports.source import Source
-from exporter.reports.store import Store
 from exporter.reports.timeline import HOUR_SECONDS
 
 log = logging.getLogger("exporter.reports")
@@ -63,7 +63,7 @@ class _Told:
 class Collector:
     """Collects hours from a source into a store."""
 
-    def __init__(self, source: Source, store: Store, wanted: Wanted) -> None:
+    def __init__(self, source: Source, store: HourStore, wanted: Wanted) -> None:
         self._source, self._store, self._wanted = source, store, wanted
         self._told = _Told()
 

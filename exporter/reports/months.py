@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from ebpf.directory_lock import lock_directory
 from ebpf.errors import UsageError
+from exporter.reports.place import open_root
 
 HOUR_SECONDS: Final = 3600
 MANIFEST, CLOSED = "manifest.json", "closed.parquet"
@@ -88,11 +89,11 @@ class Folder:
 
 
 class Store:
-    """The folder at an address: a path, or s3://BUCKET/PREFIX (see `open_filesystem`)."""
+    """The folder at an address: a path, or s3://BUCKET/PREFIX (see exporter.reports.place)."""
 
     def __init__(self, address: str) -> None:
         self.address = address.rstrip("/") or "/"
-        self.files, self.root = open_filesystem(self.address)
+        self.files, self.root = open_root(self.address)
 
     def clusters(self) -> tuple[str, ...]:
         """The clusters that have months here, sorted."""
@@ -161,26 +162,6 @@ class Store:
         return (each.rstrip("/").rpartition("/")[2] for each in found)
 
 
-def open_filesystem(address: str) -> tuple[Any, str]:
-    """An fsspec file system, and the address's path in it.
-
-    s3:// is read with pyarrow: keys and region as the AWS tools take them from the environment and ~/.aws,
-    another server from AWS_ENDPOINT_URL. Raises UsageError for another scheme.
-    """
-    scheme, separator, path = address.partition("://")
-    if not separator:
-        from fsspec.implementations.local import LocalFileSystem
-
-        return LocalFileSystem(auto_mkdir=True), os.path.abspath(address)  # noqa: PTH100 - not of this system in S3
-    if scheme != "s3":
-        raise UsageError(f"--store: wanted a folder or s3://BUCKET/PREFIX, found {address}")
-    from fsspec.implementations.arrow import ArrowFSWrapper
-    from pyarrow.fs import S3FileSystem
-
-    server = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    return ArrowFSWrapper(S3FileSystem(endpoint_override=server)), path
-
-
 def hour_of(text: str) -> int:
     """Unix time of an hour written as in a file's name, such as 20261001T00Z."""
     return int(datetime.strptime(text, "%Y%m%dT%HZ").replace(tzinfo=UTC).timestamp())
@@ -194,6 +175,11 @@ def hour_text(seconds: int) -> str:
 def hour_name(seconds: int) -> str:
     """The name of an hour's file."""
     return f"hour={hour_text(seconds)}.parquet"
+
+
+def month_folder(seconds: int) -> str:
+    """The name of the folder of an hour's month."""
+    return f"month={datetime.fromtimestamp(seconds, UTC):%Y-%m}"
 
 
 def _begin(month: str) -> int:

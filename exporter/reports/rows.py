@@ -1,6 +1,6 @@
 """One row of an account: the columns of the Parquet files, what each means, and in which order rows stand.
 
-A file holds the rows of one cluster and hour; its path says both (see exporter.reports.store). Rows of an
+A file holds the rows of one cluster and hour; its path says both (see exporter.reports.months). Rows of an
 hour add up, without those of kind `overhead`, to what the meters of its nodes counted.
 """
 

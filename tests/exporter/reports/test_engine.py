@@ -33,9 +33,9 @@ SPARK = """
 import sys
 import pyarrow.parquet as pq
 from exporter.reports.engine import opened
-from exporter.reports.months import open_filesystem
+from exporter.reports.place import open_root
 from tests.exporter.reports.test_engine import everything, parts
-with opened("spark", open_filesystem("/")[0], "local-cluster[2,1,1024]") as engine:
+with opened("spark", open_root("/")[0], "local-cluster[2,1,1024]") as engine:
     for i, table in enumerate(everything(engine, parts(sys.argv[1]))):
         pq.write_table(table, f"{sys.argv[2]}/{i}.parquet")
 """

@@ -9,29 +9,25 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 from ebpf.directory_lock import lock_directory
 from ebpf.errors import UsageError
 from exporter.errors import CollectFailed
+from exporter.reports.months import CLOSED, MANIFEST, hour_name, month_folder
+from exporter.reports.place import is_local, open_root, shown, told
 from exporter.reports.rows import Row, schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-CLOSED: Final = "closed.parquet"
-MANIFEST: Final = "manifest.json"
 _CLUSTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _ROWS_A_GROUP = 1 << 17
 _UNFINISHED = ".unfinished"
-_LOCAL = ("file", "")
-_S3 = "s3://"
 
 
-class Store:
+class HourStore:
     """The files of one cluster. root: a folder, s3://BUCKET/FOLDER, or an address of another of fsspec's.
 
     Raises UsageError, when made, for a root that cannot be opened.
@@ -43,7 +39,7 @@ class Store:
                 f"--cluster: found {cluster!r}; wanted letters, digits, dots, dashes and underscores"
             )
         self._files, self._root = open_root(root)
-        self._is_local = urlsplit(root).scheme in _LOCAL
+        self._is_local = is_local(root)
         self._folder = f"{self._root}/cluster={cluster}"
         self._shown = shown(root)
         self._lock: int | None = None
@@ -61,7 +57,7 @@ class Store:
             if not os.access(self._folder, os.W_OK | os.X_OK):
                 raise PermissionError("no right to write")
         except OSError as error:
-            raise UsageError(f"--store {self._shown}: cannot be written: {_told(error)}") from None
+            raise UsageError(f"--store {self._shown}: cannot be written: {told(error)}") from None
         if self._lock is None:
             raise UsageError(f"--store {self._shown}: another collect of this cluster is under way")
 
@@ -79,22 +75,22 @@ class Store:
         names: dict[str, set[str]] = {}
         found = []
         for hour in hours:
-            month = _month(hour)
+            month = month_folder(hour)
             if month not in names:
                 names[month] = self._names(month)
-            if not names[month] & {_file(hour), CLOSED, MANIFEST}:
+            if not names[month] & {hour_name(hour), CLOSED, MANIFEST}:
                 found.append(hour)
         return found
 
     def write(self, hour: int, rows: Sequence[Row]) -> str:
         """A file of the rows, which must be in their order; its path. Raises CollectFailed."""
-        path = f"{self._folder}/{_month(hour)}/{_file(hour)}"
+        path = f"{self._folder}/{month_folder(hour)}/{hour_name(hour)}"
         body = _parquet(rows)
         try:
             self._put(path, body)
         except (OSError, ValueError) as error:
             raise CollectFailed(
-                f"{self._shown}: {Path(path).name} cannot be written: {_told(error)}"
+                f"{self._shown}: {Path(path).name} cannot be written: {told(error)}"
             ) from None
         return path
 
@@ -118,36 +114,7 @@ class Store:
         except FileNotFoundError:
             return set()
         except (OSError, ValueError) as error:
-            raise CollectFailed(f"--store {self._shown}: cannot be read: {_told(error)}") from None
-
-
-def open_root(root: str) -> tuple[Any, str]:
-    """The fsspec file system of a root, and its path in there. Raises UsageError.
-
-    s3:// is pyarrow's own: keys and region as the AWS tools take them from the environment and ~/.aws, and
-    another server from AWS_ENDPOINT_URL.
-    """
-    from fsspec.core import url_to_fs
-    from fsspec.implementations.arrow import ArrowFSWrapper
-    from pyarrow.fs import S3FileSystem
-
-    try:
-        if root.startswith(_S3):
-            server = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-            files, path = ArrowFSWrapper(S3FileSystem(endpoint_override=server)), root.removeprefix(_S3)
-        else:
-            files, path = url_to_fs(root)
-    except (OSError, ValueError, ImportError) as error:  # ImportError: another package of fsspec's
-        raise UsageError(f"--store {shown(root)}: cannot be opened: {_told(error)}") from None
-    return files, path.rstrip("/")
-
-
-def shown(root: str) -> str:
-    """A root as it may be shown: without what may be secret in it."""
-    parts = urlsplit(root)
-    if not parts.scheme:
-        return root
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+            raise CollectFailed(f"--store {self._shown}: cannot be read: {told(error)}") from None
 
 
 def table_of(rows: Sequence[Row]) -> pa.Table:
@@ -166,16 +133,3 @@ def _parquet(rows: Sequence[Row]) -> bytes:
     parquet.write_table(table_of(rows), out, compression="zstd", row_group_size=_ROWS_A_GROUP, version="2.6")
     body: bytes = out.getvalue().to_pybytes()
     return body
-
-
-def _month(hour: int) -> str:
-    return f"month={datetime.fromtimestamp(hour, UTC):%Y-%m}"
-
-
-def _file(hour: int) -> str:
-    return f"hour={datetime.fromtimestamp(hour, UTC):%Y%m%dT%HZ}.parquet"
-
-
-def _told(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(text.split())[:300]

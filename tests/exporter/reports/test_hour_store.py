@@ -7,8 +7,9 @@ import pytest
 
 from ebpf.errors import UsageError
 from exporter.errors import CollectFailed
+from exporter.reports.hour_store import HourStore, table_of
+from exporter.reports.place import open_root, shown
 from exporter.reports.rows import SCHEMA_VERSION, Row, schema
-from exporter.reports.store import Store, open_root, shown, table_of
 from tests.exporter.reports.nodes import rows_of
 from tests.exporter.reports.object_storage import ObjectStorage
 from tests.exporter.reports.world import HOUR, Node, Pod
@@ -26,7 +27,7 @@ def rows() -> list[Row]:
 def test_a_file_says_its_cluster_and_hour_in_its_path_and_holds_the_rows(
     tmp_path: Path, rows: list[Row]
 ) -> None:
-    Store(str(tmp_path), "c").write(HOUR, rows)
+    HourStore(str(tmp_path), "c").write(HOUR, rows)
     table = pq.read_table(tmp_path / FILE, partitioning=None)
     assert table.schema.equals(schema())
     assert table.schema.metadata == {b"schema": SCHEMA_VERSION.encode()}
@@ -36,30 +37,30 @@ def test_a_file_says_its_cluster_and_hour_in_its_path_and_holds_the_rows(
 
 def test_the_same_rows_are_the_same_bytes(tmp_path: Path, rows: list[Row]) -> None:
     for name in ("one", "two"):
-        Store(str(tmp_path / name), "c").write(HOUR, rows)
+        HourStore(str(tmp_path / name), "c").write(HOUR, rows)
     assert (tmp_path / "one" / FILE).read_bytes() == (tmp_path / "two" / FILE).read_bytes()
 
 
 def test_hours_that_are_there_are_not_missing(tmp_path: Path, rows: list[Row]) -> None:
-    store = Store(str(tmp_path), "c")
+    store = HourStore(str(tmp_path), "c")
     hours = [HOUR - 3600, HOUR, HOUR + 31 * 86_400]
     assert store.missing(hours) == hours
     store.write(HOUR, rows)
     assert store.missing(hours) == [hours[0], hours[2]]
-    assert Store(str(tmp_path), "other").missing(hours) == hours
+    assert HourStore(str(tmp_path), "other").missing(hours) == hours
 
 
 @pytest.mark.parametrize("name", ["closed.parquet", "manifest.json"])
 def test_a_closed_month_lacks_nothing(tmp_path: Path, name: str) -> None:
     (tmp_path / "cluster=c/month=2026-10").mkdir(parents=True)
     (tmp_path / "cluster=c/month=2026-10" / name).touch()
-    assert Store(str(tmp_path), "c").missing([HOUR, HOUR + 31 * 86_400]) == [HOUR + 31 * 86_400]
+    assert HourStore(str(tmp_path), "c").missing([HOUR, HOUR + 31 * 86_400]) == [HOUR + 31 * 86_400]
 
 
 def test_what_was_half_written_is_missing_and_written_again(
     tmp_path: Path, rows: list[Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store(str(tmp_path), "c")
+    store = HourStore(str(tmp_path), "c")
     with monkeypatch.context() as patched:
         patched.setattr(Path, "replace", _full)
         with pytest.raises(
@@ -76,7 +77,7 @@ def _full(*_: object) -> None:
 
 
 def test_one_process_writes_a_cluster_at_a_time(tmp_path: Path) -> None:
-    first, second = Store(str(tmp_path), "c"), Store(str(tmp_path), "c")
+    first, second = HourStore(str(tmp_path), "c"), HourStore(str(tmp_path), "c")
     first.hold()
     with pytest.raises(UsageError, match="another collect of this cluster is under way"):
         second.hold()
@@ -87,9 +88,9 @@ def test_one_process_writes_a_cluster_at_a_time(tmp_path: Path) -> None:
 
 def test_object_storage_holds_the_same_bytes(tmp_path: Path, rows: list[Row]) -> None:
     """By fsspec's own in memory; its files are there once they are whole, as objects are."""
-    store = Store("memory://bucket/reports", "c")
+    store = HourStore("memory://bucket/reports", "c")
     store.hold()
-    Store(str(tmp_path), "c").write(HOUR, rows)
+    HourStore(str(tmp_path), "c").write(HOUR, rows)
     store.write(HOUR, rows)
     files, path = open_root("memory://bucket/reports")
     assert files.cat_file(f"{path}/{FILE}") == (tmp_path / FILE).read_bytes()
@@ -99,17 +100,17 @@ def test_object_storage_holds_the_same_bytes(tmp_path: Path, rows: list[Row]) ->
 @pytest.mark.parametrize("name", ["", "a/b", "a=b", "..", "ä", ".hidden"])
 def test_a_clusters_name_is_one_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="--cluster: found"):
-        Store(str(tmp_path), name)
+        HourStore(str(tmp_path), name)
 
 
 def test_a_folder_that_cannot_be_written_is_named() -> None:
     with pytest.raises(UsageError, match="--store /proc/reports: cannot be written"):
-        Store("/proc/reports", "c").hold()
+        HourStore("/proc/reports", "c").hold()
 
 
 def test_a_storage_that_nobody_knows_is_named() -> None:
     with pytest.raises(UsageError, match="--store nosuch://x: cannot be opened"):
-        Store("nosuch://x", "c")
+        HourStore("nosuch://x", "c")
 
 
 def test_keys_in_an_address_are_not_shown() -> None:
@@ -131,17 +132,17 @@ def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStorage]:
 def test_over_s3_the_files_are_the_same_and_are_found_again(
     storage: ObjectStorage, tmp_path: Path, rows: list[Row]
 ) -> None:
-    store = Store("s3://bucket/reports", "c")
+    store = HourStore("s3://bucket/reports", "c")
     store.hold()
     assert store.missing([HOUR]) == [HOUR]
-    Store(str(tmp_path), "c").write(HOUR, rows)
+    HourStore(str(tmp_path), "c").write(HOUR, rows)
     store.write(HOUR, rows)
     assert storage.objects[f"bucket/reports/{FILE}"] == (tmp_path / FILE).read_bytes()
-    assert Store("s3://bucket/reports", "c").missing([HOUR, HOUR + 3600]) == [HOUR + 3600]
+    assert HourStore("s3://bucket/reports", "c").missing([HOUR, HOUR + 3600]) == [HOUR + 3600]
     assert storage.credentials == {"key1"}
 
 
 def test_s3_that_refuses_is_named(storage: ObjectStorage) -> None:
     storage.refuses = True
     with pytest.raises(CollectFailed, match=r"--store s3://bucket/reports: cannot be read: .*ACCESS_DENIED"):
-        Store("s3://bucket/reports", "c").missing([HOUR])
+        HourStore("s3://bucket/reports", "c").missing([HOUR])
