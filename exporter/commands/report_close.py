@@ -20,7 +20,7 @@ _FAILED = 1
 
 def close(arguments: Namespace, _config: Config) -> int:
     """Print the manifest's hash: 0; 1 where hours are missing or files are not what they were."""
-    from exporter.reports.engine import libraries_installed
+    from exporter.reports.extras import libraries_installed
     from exporter.reports.months import Store, span_named
 
     if arguments.correct != (arguments.source is not None):

@@ -8,31 +8,29 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ebpf.errors import UsageError
 from exporter.commands.declaration import Command
+from exporter.commands.report_server import access_of, add_server
 from exporter.configuration.config import Config
 from exporter.configuration.options import argument_type
-from exporter.configuration.value_types import http_url, integer, number, pod_labels
+from exporter.configuration.value_types import integer, number, pod_labels
 from exporter.errors import CollectFailed
+from exporter.reports.extras import libraries_installed
 
 if TYPE_CHECKING:
     from exporter.reports.collecting import Collected, Wanted
     from exporter.reports.merging import NodeGroup
-    from exporter.reports.source import Access
 
 log = logging.getLogger("exporter.reports")
 
 _FAILED = 1
-_OF_THE_EXTRA = ("pyarrow", "fsspec", "tqdm")
 
 
 def collect(arguments: Namespace, _config: Config) -> int:
     """Write the hours that are not there yet; 1 where server or store fail, or an hour does not add up."""
-    with _installed():
+    with libraries_installed():
         from exporter.reports.collecting import Collector, require_series
         from exporter.reports.hour_store import HourStore
         from exporter.reports.hours import hours_of, parse_hour, spelt
@@ -45,7 +43,7 @@ def collect(arguments: Namespace, _config: Config) -> int:
     hours, not_over = hours_of(begin, end, now)
     if not_over:
         log.info("%d hours up to %s are not over, or not for ten minutes yet: left out", not_over, spelt(end))
-    wanted, access = _wanted(arguments), _access(arguments)
+    wanted, access = _wanted(arguments), access_of(arguments)
     try:
         store.hold()
         missing = store.missing(hours)
@@ -103,19 +101,6 @@ def _wanted(arguments: Namespace) -> Wanted:
     return Wanted(queries, groups, arguments.market_intensity, arguments.concurrency)
 
 
-def _access(arguments: Namespace) -> Access:
-    from exporter.reports.source import Access
-
-    return Access(
-        arguments.prometheus.rstrip("/"),
-        arguments.user,
-        arguments.password_file,
-        arguments.token_file,
-        arguments.ca_file,
-        arguments.tenant,
-    )
-
-
 def _group(text: str) -> NodeGroup:
     from exporter.reports.merging import NodeGroup
 
@@ -129,21 +114,13 @@ def _group(text: str) -> NodeGroup:
     return NodeGroup(name, compiled)
 
 
-@contextmanager
-def _installed() -> Iterator[None]:
-    """Turn a missing library into an error that names the mend."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _OF_THE_EXTRA:
-            raise
-        raise UsageError(
-            f"reports need {error.name}, which is not installed; pip install podjoule[report]"
-        ) from error
-
-
 def _add_arguments(parser: ArgumentParser) -> None:
-    _add_server(parser)
+    add_server(
+        parser,
+        "a Prometheus, Thanos, Mimir or VictoriaMetrics, with the path before /api/v1",
+        required=True,
+    )
+    _add_selectors(parser)
     parser.add_argument(
         "--cluster", required=True, metavar="NAME", help="what the cluster is called in the store"
     )
@@ -192,14 +169,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def _add_server(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--prometheus",
-        required=True,
-        type=argument_type(http_url(), "--prometheus"),
-        metavar="URL",
-        help="a Prometheus, Thanos, Mimir or VictoriaMetrics, with the path before /api/v1",
-    )
+def _add_selectors(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--selector",
         default="",
@@ -211,15 +181,6 @@ def _add_server(parser: ArgumentParser) -> None:
         default="",
         metavar="MATCHERS",
         help="the same for kube-state-metrics, where several clusters are in it (default all)",
-    )
-    parser.add_argument("--user", default="", help="user of the server, with --password-file")
-    parser.add_argument("--password-file", type=Path, metavar="FILE", help="holds the password")
-    parser.add_argument("--token-file", type=Path, metavar="FILE", help="holds a bearer token")
-    parser.add_argument(
-        "--ca-file", type=Path, metavar="FILE", help="PEM certificates of those who may vouch for the server"
-    )
-    parser.add_argument(
-        "--tenant", default="", metavar="ID", help="whose series Mimir or Cortex is asked for (X-Scope-OrgID)"
     )
 
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from ebpf.errors import UsageError
 from exporter.commands.declaration import Command
+from exporter.commands.report_server import access_of, add_server
 from exporter.configuration.config import Config
 from exporter.errors import AccountInvalid
-from exporter.http_client import RequestFailed, Tls
+from exporter.http_client import RequestFailed
 
 if TYPE_CHECKING:
     from exporter.reports.months import Span, Store
@@ -29,7 +30,7 @@ _BOUND = 1e-6
 def show(arguments: Namespace, _config: Config) -> int:
     """Print or write the report: 0; 1 where rows and nodes differ by more than the bound, or a file was
     changed."""
-    from exporter.reports.engine import libraries_installed
+    from exporter.reports.extras import libraries_installed
     from exporter.reports.months import Store
 
     if arguments.format == "parquet" and not arguments.output:
@@ -57,7 +58,12 @@ def _summary(arguments: Namespace, store: Store) -> Summary:
     span = span_named(arguments.month) if arguments.month else showing.newest(store, clusters)
     before = _before(span, arguments.against)
     with opened(arguments.engine, store.files, arguments.spark_master) as engine:
-        return showing.show(engine, store, span, before, by, clusters, time.time())
+        wanted = showing.Wanted(span, before, by, clusters, _listed(arguments.namespaces))
+        return showing.show(engine, store, wanted, time.time())
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(sorted({name.strip() for name in text.split(",")} - {""}))
 
 
 def _before(span: Span, against: str) -> Span | None:
@@ -82,8 +88,7 @@ def _complete(summary: Summary, arguments: Namespace) -> Summary:
         summary = replace(summary, embodied_grams=embodied_grams(machines, seconds))
     if arguments.sci:
         span = (summary.from_seconds, summary.to_seconds)
-        tls = Tls(ca_file=arguments.prometheus_ca) if arguments.prometheus_ca else None
-        units = count_units(arguments.prometheus, arguments.sci, *span, {}, tls)
+        units = count_units(access_of(arguments), arguments.sci, *span)
         summary = replace(summary, sci=sci_of(summary, arguments.sci, arguments.sci_unit, units))
     return summary
 
@@ -142,6 +147,12 @@ def _add_arguments(parser: ArgumentParser) -> None:
         help="namespace, workload, owner, node_group, cluster, label:NAME (default %(default)s)",
     )
     parser.add_argument(
+        "--namespaces",
+        default="",
+        metavar="LIST",
+        help="these alone, such as shop,data: a tenant's account, without what is nobody's (default all)",
+    )
+    parser.add_argument(
         "--against", default="", metavar="MONTH", help="what to compare with, or none; default the one before"
     )
     parser.add_argument("--format", choices=_FORMATS, default="table", help="default %(default)s")
@@ -162,8 +173,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--sci", default="", metavar="QUERY", help="PromQL that counts the functional unit")
     parser.add_argument("--sci-unit", default="unit", metavar="NAME", help="what it counts, such as request")
-    parser.add_argument("--prometheus", default="", metavar="URL", help="who is asked --sci")
-    parser.add_argument("--prometheus-ca", type=Path, metavar="FILE", help="who has to have signed it")
+    add_server(parser, "who is asked --sci", required=False)
 
 
 COMMAND = Command(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from ebpf.errors import UsageError
+from exporter.reports.extras import libraries_installed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,10 +25,6 @@ _SPARK_SETTINGS = {
     "spark.sql.shuffle.partitions": "16",  # what comes of a sum is small, however many rows there were
 }
 _ROWS = "rows"
-_OF_THE_EXTRAS = {
-    **dict.fromkeys(("ibis", "duckdb", "pyarrow", "fsspec", "tqdm"), "report"),
-    **dict.fromkeys(("pyspark", "pandas", "py4j"), "report-spark"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,20 +126,6 @@ def opened(name: str, files: Any, master: str = "") -> Iterator[Engine]:
             yield spark
         finally:
             spark.stop()
-
-
-@contextmanager
-def libraries_installed() -> Iterator[None]:
-    """Turn a missing library into an error that names the mend."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        name = (error.name or "").partition(".")[0]
-        if name not in _OF_THE_EXTRAS:
-            raise
-        raise UsageError(
-            f"reports need {name}, which is not installed; pip install podjoule[{_OF_THE_EXTRAS[name]}]"
-        ) from error
 
 
 def _united(tables: Sequence[tuple[Part, Table]]) -> Table:

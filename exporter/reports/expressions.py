@@ -36,6 +36,11 @@ def within(rows: Table, from_seconds: int, to_seconds: int) -> Table:
     return rows.filter(rows.hour_seconds >= from_seconds, rows.hour_seconds < to_seconds)
 
 
+def of_namespaces(rows: Table, names: Sequence[str]) -> Table:
+    """The rows of these namespaces; all where none are named."""
+    return rows.filter(rows.namespace.isin(list(names))) if names else rows
+
+
 def amounts(rows: Table, by: Sequence[str], since_seconds: int) -> Table:
     """Sums by `by` (key_0, key_1, …), kind, source and is_now: whether hours are of `since_seconds` or later.
 

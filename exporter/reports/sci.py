@@ -10,7 +10,8 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from ebpf.errors import UsageError
-from exporter.http_client import Limits, RequestFailed, Tls, get, open_manager
+from exporter.http_access import Access
+from exporter.http_client import Limits, RequestFailed, get
 from exporter.reports.summary import Sci, Summary
 
 RANGE: Final = "$range"
@@ -34,23 +35,17 @@ def sci_of(summary: Summary, query: str, unit: str, units: float) -> Sci:
     )
 
 
-def count_units(
-    url: str,
-    query: str,
-    from_seconds: int,
-    to_seconds: int,
-    headers: Mapping[str, str],
-    tls: Tls | None = None,
-) -> float:
+def count_units(access: Access, query: str, from_seconds: int, to_seconds: int) -> float:
     """What a query, asked of a Prometheus at the end of the span, counts: one positive number.
 
     query: `$range` in it stands for the span. Raises UsageError for an answer that is no such number,
     RequestFailed where nobody answers.
     """
     asked = query.replace(RANGE, f"{to_seconds - from_seconds}s")
-    address = f"{url.rstrip('/')}/api/v1/query?{urlencode({'query': asked, 'time': to_seconds})}"
+    url = access.url
+    address = f"{url}/api/v1/query?{urlencode({'query': asked, 'time': to_seconds})}"
     try:
-        body = get(open_manager(url, tls), address, headers, _LIMITS)
+        body = get(access.open_manager(), address, access.headers(), _LIMITS)
         return _one_number(asked, json.loads(body)["data"])
     except RequestFailed as error:
         raise RequestFailed(error.kind, f"--sci: {url}: {error}; the query was {asked}") from error

@@ -24,19 +24,24 @@ class Holding:
     sha256: str
 
 
-def show(
-    engine: Engine,
-    store: Store,
-    span: Span,
-    before: Span | None,
-    by: tuple[str, ...],
-    clusters: Sequence[str],
-    now: float,
-) -> Summary:
-    """The summary of a span. before: what to compare with, as far as it is there. now: unix time.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for. before: what to compare with, as far as it is there, None for nothing. by: see
+    expressions.dimensions. namespaces: these alone, () for all and for what is nobody's."""
+
+    span: Span
+    before: Span | None
+    by: tuple[str, ...]
+    clusters: Sequence[str]
+    namespaces: tuple[str, ...] = ()
+
+
+def show(engine: Engine, store: Store, wanted: Wanted, now: float) -> Summary:
+    """The summary of a span. now: unix time.
 
     Raises UsageError where nothing is there, AccountInvalid where a closed file was changed.
     """
+    span, before, clusters = wanted.span, wanted.before, wanted.clusters
     holdings = list(_holdings(store, span, clusters, now))
     if not any(each.parts for each in holdings):
         raise UsageError(f"{store.address}: nothing of {span.name} is there; {_known(store, clusters)}")
@@ -45,10 +50,11 @@ def show(
     asked = Asked(
         span,
         tuple(clusters),
-        by,
+        wanted.by,
         before if past else None,
         sum(each.hours_missing for each in holdings),
         _closed(holdings),
+        wanted.namespaces,
     )
     return summarize(engine, engine.rows(parts), asked)
 

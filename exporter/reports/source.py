@@ -6,20 +6,18 @@ as they were scraped; nothing that extrapolates is asked for.
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
-from ebpf.errors import UsageError
 from exporter.errors import CollectFailed
-from exporter.http_client import Limits, RequestFailed, Tls, get, open_manager, retry_after_seconds
+from exporter.http_access import Access
+from exporter.http_client import Limits, RequestFailed, get, retry_after_seconds
 from exporter.reports.matrix import AnswerInvalid, Series, read_data, read_matrix
 
 if TYPE_CHECKING:
@@ -38,28 +36,10 @@ _TOO_MUCH = (
     504,
 )  # Prometheus, Mimir and VictoriaMetrics answer 422 where a query is over a limit
 _SHORTEST_SECONDS = 60.0
-_MAX_SECRET_BYTES = 16 * 1024
 
 
 class TooMuch(CollectFailed):
     """A query that the server, or our own limit on answers, finds too large or too slow."""
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """How a server is reached.
-
-    user and password_file go together, token_file alone; ca_file: None for the system's.
-
-    tenant: whom Mimir and Cortex are asked for, "" for nobody.
-    """
-
-    url: str
-    user: str = ""
-    password_file: Path | None = None
-    token_file: Path | None = None
-    ca_file: Path | None = None
-    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +64,7 @@ class Source:
         self._access, self._retry, self._limits = access, retry or Retry(), limits
         self._own = threading.local()
         self._stopped = threading.Event()
-        self._headers()
+        access.headers()  # what does not go together is refused before anything is asked
         self._connections()
 
     @property
@@ -164,21 +144,14 @@ class Source:
         raise _failure(self.url, failed)
 
     def _get(self, url: str) -> bytes:
-        return get(self._connections(), url, self._headers(), self._limits)
-
-    def _headers(self) -> dict[str, str]:
-        """Read anew each time: tokens of Kubernetes are replaced within the hour."""
-        tenant = {"X-Scope-OrgID": self._access.tenant} if self._access.tenant else {}
-        return {"Accept-Encoding": "gzip", **tenant, **_authorization(self._access)}
+        return get(
+            self._connections(), url, {"Accept-Encoding": "gzip", **self._access.headers()}, self._limits
+        )
 
     def _connections(self) -> PoolManager:
         """One pool a thread: a pool holds one connection."""
         if not hasattr(self._own, "manager"):
-            ca_file = self._access.ca_file
-            try:
-                self._own.manager = open_manager(self.url, Tls(ca_file) if ca_file else None)
-            except RequestFailed as failed:
-                raise UsageError(f"--ca-file {ca_file}: {failed}") from None
+            self._own.manager = self._access.open_manager()
         manager: PoolManager = self._own.manager
         return manager
 
@@ -239,31 +212,3 @@ def _failure(url: str, failed: RequestFailed | AnswerInvalid) -> CollectFailed:
     if failed.kind in (*_AGAIN, "unusable"):
         return CollectFailed(f"{url} cannot be reached: {failed}; look at --prometheus, and whether it runs")
     return CollectFailed(f"{url}: {failed}{words}")
-
-
-def _authorization(access: Access) -> dict[str, str]:
-    if bool(access.user) != (access.password_file is not None):
-        raise UsageError("--user and --password-file go together; one of them is missing")
-    if access.user and access.token_file:
-        raise UsageError("--user and --token-file: a server takes one of them; leave the other out")
-    if ":" in access.user:
-        raise UsageError("--user: a user of HTTP basic authentication holds no colon")
-    if access.password_file:
-        pair = f"{access.user}:{_secret('--password-file', access.password_file)}"
-        return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
-    if access.token_file:
-        token = _secret("--token-file", access.token_file)
-        if not (token.isascii() and token.isprintable()) or " " in token or not token:
-            raise UsageError(
-                f"--token-file {access.token_file}: wanted one line with the token, found something else"
-            )
-        return {"Authorization": f"Bearer {token}"}
-    return {}
-
-
-def _secret(flag: str, path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return file.read(_MAX_SECRET_BYTES).decode("utf-8").rstrip("\r\n")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{flag} {path}: cannot be read: {error}") from None

@@ -31,7 +31,8 @@ Sums = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a summary is of. before: what it is compared with, None for nothing. hours_missing: of `span`."""
+    """What a summary is of. before: what it is compared with, None for nothing. hours_missing: of `span`.
+    namespaces: these alone; () for all."""
 
     span: Span
     clusters: tuple[str, ...]
@@ -39,6 +40,13 @@ class Asked:
     before: Span | None = None
     hours_missing: int = 0
     closed: str = ""
+    namespaces: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The clusters, whose part of them, and when."""
+        whose = f", {', '.join(self.namespaces)}" if self.namespaces else ""
+        return f"{', '.join(self.clusters)}{whose}: {self.span.name}"
 
 
 def summarize(engine: Engine, rows: Table, asked: Asked) -> Summary:
@@ -46,6 +54,7 @@ def summarize(engine: Engine, rows: Table, asked: Asked) -> Summary:
     currencies."""
     span = asked.span
     begin = asked.before.from_seconds if asked.before else span.from_seconds
+    rows = expressions.of_namespaces(rows, asked.namespaces)
     wanted = expressions.within(rows, begin, span.to_seconds)
     now = expressions.within(rows, span.from_seconds, span.to_seconds)
     sums = engine.run(expressions.amounts(wanted, asked.by, span.from_seconds)).to_pylist()
@@ -104,7 +113,7 @@ def _summary(asked: Asked, sums: Sequence[Sums]) -> Summary:
     by_key = _grouped(sums, lambda row: key_of(row, asked.by))
     groups = (_group(key, rows) for key, rows in by_key.items())
     return Summary(
-        title=f"{', '.join(asked.clusters)}: {asked.span.name}",
+        title=asked.title,
         clusters=asked.clusters,
         from_seconds=asked.span.from_seconds,
         to_seconds=asked.span.to_seconds,

@@ -94,10 +94,12 @@ def _tables(text: str | None) -> int | None:
 
 def _open(arguments: argparse.Namespace, config: Config, wanted: Wanted) -> Source:
     if wanted.url:
-        from exporter.top.source_url import Access, UrlSource
+        from exporter.http_access import Access
+        from exporter.top.source_url import UrlSource
 
+        password_file, ca_file = _path(arguments.password_file), _path(arguments.ca_file)
         return UrlSource(
-            Access(wanted.url, arguments.user, _path(arguments.password_file), _path(arguments.ca_file))
+            Access(wanted.url, user=arguments.user, password_file=password_file, ca_file=ca_file)
         )
     for flag in ("user", "password_file", "ca_file"):
         if getattr(arguments, flag):

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import json
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from dataclasses import replace
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 from ebpf.errors import UsageError
-from exporter.http_client import Limits, RequestFailed, Tls, get, open_manager
+from exporter.http_access import Access
+from exporter.http_client import Limits, RequestFailed, get
 from exporter.top.frame import Document, Frame, Unanswered, make_frame
-
-if TYPE_CHECKING:
-    from urllib3 import PoolManager
 
 _LIMITS = Limits(connect=5.0, read=5.0, whole=20.0, max_bytes=256 * 1024 * 1024)
 _API = "/api/v1/"
 _NO_ROWS: Document = {"workloads": ()}
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """How an exporter is reached. user: "" for no password; ca_file: None for the system's authorities."""
-
-    url: str
-    user: str = ""
-    password_file: Path | None = None
-    ca_file: Path | None = None
 
 
 class UrlSource:
@@ -39,8 +25,8 @@ class UrlSource:
 
     def __init__(self, access: Access) -> None:
         self.url = base_url(access.url)
-        self._headers = {"Accept-Encoding": "gzip", **_authorization(access)}
-        self._manager = _manager(self.url, access.ca_file)
+        self._headers = {"Accept-Encoding": "gzip", **access.headers()}
+        self._manager = replace(access, url=self.url).open_manager()
         self._last: Frame | None = None
 
     def read(self) -> Frame:
@@ -100,27 +86,6 @@ def base_url(text: str) -> str:
             "--url: holds a user; give --user and --password-file, which no list of processes shows"
         )
     return url.rstrip("/").removesuffix("/metrics").rstrip("/")
-
-
-def _authorization(access: Access) -> dict[str, str]:
-    if bool(access.user) != (access.password_file is not None):
-        raise UsageError("--user and --password-file go together; one of them is missing")
-    if access.password_file is None:
-        return {}
-    if ":" in access.user:
-        raise UsageError("--user: a user of HTTP basic authentication holds no colon")
-    try:
-        password = access.password_file.read_text().rstrip("\r\n")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--password-file {access.password_file}: cannot be read: {error}") from None
-    return {"Authorization": "Basic " + base64.b64encode(f"{access.user}:{password}".encode()).decode()}
-
-
-def _manager(url: str, ca_file: Path | None) -> PoolManager:
-    try:
-        return open_manager(url, Tls(ca_file) if ca_file else None)
-    except RequestFailed as failed:
-        raise UsageError(f"--ca-file {ca_file}: {failed}") from None
 
 
 def _said(url: str, failed: RequestFailed) -> str:

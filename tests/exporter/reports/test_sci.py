@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from ebpf.errors import UsageError
+from exporter.http_access import Access
 from exporter.http_client import RequestFailed
 from exporter.reports.sci import count_units, sci_of
 from exporter.reports.summary import Amount
@@ -48,7 +49,7 @@ def server() -> Iterator[Server]:
 
 
 def ask(server: Server, query: str = "sum(increase(orders_total[$range]))") -> float:
-    return count_units(f"http://127.0.0.1:{server.server_port}/", query, 1000, 4600, {})
+    return count_units(Access(f"http://127.0.0.1:{server.server_port}"), query, 1000, 4600)
 
 
 def vector(*values: str) -> dict[str, Any]:
@@ -92,4 +93,4 @@ def test_another_answer_and_none_are_told_with_who_was_asked(server: Server) -> 
     with pytest.raises(RequestFailed, match=r"http://127.* no answer of a Prometheus"):
         ask(server)
     with pytest.raises(RequestFailed, match=r"--sci: http://127\.0\.0\.1:9: .*query was up"):
-        count_units("http://127.0.0.1:9", "up", 0, 1, {})
+        count_units(Access("http://127.0.0.1:9"), "up", 0, 1)

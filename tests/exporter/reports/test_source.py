@@ -11,10 +11,11 @@ import pytest
 
 from ebpf.errors import UsageError
 from exporter.errors import CollectFailed
+from exporter.http_access import Access
 from exporter.http_client import Limits
 from exporter.reports.matrix import AnswerInvalid, read_matrix
 from exporter.reports.queries import Queries
-from exporter.reports.source import Access, Retry, Source
+from exporter.reports.source import Retry, Source
 from tests.exporter.reports.prometheus_api import Answer, Api, failure
 from tests.exporter.reports.world import HOUR, Node, Pod, samples_of
 
