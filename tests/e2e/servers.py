@@ -101,10 +101,18 @@ class Podjoule:
 
 
 class Prometheus:
-    """Debian's Prometheus, scraping the targets given, and evaluating its rules, every `interval`."""
+    """Debian's Prometheus, scraping the targets given, and evaluating its rules, every `interval`.
+
+    flags: more of its own, such as how long it keeps blocks.
+    """
 
     def __init__(
-        self, folder: Path, targets: Sequence[str], interval: str = "2s", rule_files: Sequence[Path] = ()
+        self,
+        folder: Path,
+        targets: Sequence[str],
+        interval: str = "2s",
+        rule_files: Sequence[Path] = (),
+        flags: Sequence[str] = (),
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -127,6 +135,7 @@ class Prometheus:
                     f"--config.file={folder}/prometheus.yml",
                     f"--storage.tsdb.path={folder}/data",
                     f"--web.listen-address=127.0.0.1:{self.port}",
+                    *flags,
                 ],
                 stdout=log,
                 stderr=log,

@@ -1,7 +1,7 @@
 """A simulated fleet whose every joule is known: nodes, and what used energy on them, from a seed.
 
-What the meters count is the truth: nothing is counted while a machine is off, or while an exporter that keeps no state
-is being replaced. Times are unix seconds.
+What the meters count is the truth: nothing is counted while a machine is off, or while an exporter that keeps
+no state is being replaced. Times are unix seconds.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ OCTOBER = int(datetime.datetime(2026, 10, 1, tzinfo=datetime.UTC).timestamp())
 class Plan:
     """How large a fleet is and what befalls it. pods_a_day: three in four of CronJobs, for 90 s each.
 
-    outage: hours from the start between which Prometheus is down. restarts: how often a node is booted anew, and how
-    often its exporter is replaced with and without its state.
+    outage: hours from the start between which Prometheus is down. restarts: how often a node is booted anew,
+    and how often its exporter is replaced with and without its state.
     """
 
     nodes: int = 30
@@ -63,7 +63,7 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """zones: (zone, path, part of the node's energy); zones that are not the node's energy have part 0 in `counted`."""
+    """A machine. first: when it joined. measured: by RAPL, else estimated by a model."""
 
     name: str
     group: str
@@ -89,8 +89,9 @@ class Node:
 class Load:
     """What uses energy on one node: a pod, a container, a machine, a cgroup, idling, or nobody.
 
-    kind: as in the rows' workload_kind; "idle" and "unattributed" for those. memory: the part of its energy that is
-    memory's. watts_per_core: its CPU seconds are joules by that. share_watts: the idle power that the policy gives it.
+    kind: as in the rows' workload_kind; "idle" and "unattributed" for those. memory: the part of its energy
+    that is memory's. watts_per_core: its CPU seconds are joules by that. share: idle energy that the policy
+    gives it.
     """
 
     node: Node
@@ -164,7 +165,7 @@ def _node(plan: Plan, random: np.random.Generator, number: int) -> Node:
         cores=64,
         idle_watts=random.uniform(60, 120),
         measured=measured,
-        restarts=tuple(_restarts(plan, random, first)),
+        restarts=tuple(sorted(_restarts(plan, random, first), key=lambda restart: restart.at)),
     )
 
 
@@ -216,7 +217,7 @@ class _Maker:
         yield self._pod(_of("kube-system", "DaemonSet", "agent", 1.5, 0.1, "platform"), node, *span)
 
     def replica(self, number: int) -> Iterator[Load]:
-        """Pods of a Deployment one after the other, each on another node; the first three are of other kinds."""
+        """Pods of a Deployment one after the other, on any node; the first three are of other kinds."""
         kind = ("StatefulSet", "Pod", "unknown")[number] if number < 3 else "Deployment"
         team = f"team-{number // 3 % 5}"
         name = f"app-{number // 3}" if number >= 3 else kind.lower()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tests.exporter.reports.curves import Floats
 from tests.exporter.reports.fleet import HOUR, LEAD, TAIL, Load, Node, Plan
+
+Flags = NDArray[np.bool_]
 
 QUARTER = HOUR / 4
 PUE, PRICE = 1.3, 0.25
@@ -29,20 +32,22 @@ def scrapes_of_kube_state_metrics(plan: Plan) -> Floats:
 
 def _regular(plan: Plan, phase: float) -> Floats:
     count = int((plan.end + TAIL - plan.start + LEAD) / plan.interval_seconds)
-    return np.round(plan.start - LEAD + phase + plan.interval_seconds * np.arange(count), 3)
+    times: Floats = np.round(plan.start - LEAD + phase + plan.interval_seconds * np.arange(count), 3)
+    return times
 
 
-def _within(times: Floats, window: tuple[float, float] | None) -> np.ndarray:
+def _within(times: Floats, window: tuple[float, float] | None) -> Flags:
     return (times >= window[0]) & (times < window[1]) if window else np.zeros(len(times), dtype=bool)
 
 
 def last_reset(node: Node, times: Floats) -> Floats:
     """When the counters that are read at `times` began at 0: 0 where that was before everything."""
-    return np.array([0.0, *node.resets])[np.searchsorted(np.array(node.resets), times, side="right")]
+    began: Floats = np.array([0.0, *node.resets])[np.searchsorted(node.resets, times, side="right")]
+    return began
 
 
-def visible(load: Load, times: Floats, ttl: float) -> np.ndarray:
-    """Whether the load has series then: from its begin until `ttl` after its end, or until a reset in between."""
+def visible(load: Load, times: Floats, ttl: float) -> Flags:
+    """Whether the load has series then: from its begin until `ttl` after its end, or until a reset before."""
     return (times > load.begin) & (times <= load.end + ttl) & (last_reset(load.node, times) < load.end)
 
 
@@ -54,4 +59,5 @@ def counted(load: Load, times: Floats) -> Floats:
 def intensity(times: Floats) -> Floats:
     """Grams of CO2 equivalent per kWh: another figure every quarter of an hour, high at night."""
     quarter = np.floor(times / QUARTER)
-    return 320 + 140 * np.cos(quarter * QUARTER / 86400 * 2 * np.pi) + 40 * np.sin(quarter * 12.9898)
+    grams: Floats = 320 + 140 * np.cos(quarter * QUARTER / 86400 * 2 * np.pi) + 40 * np.sin(quarter * 12.9898)
+    return grams

@@ -1,11 +1,14 @@
-"""What a fleet's account has to say: every hour's joules, grams and CPU seconds by workload, from its curves alone.
+"""What a fleet's account has to say: an hour's joules, grams and CPU seconds by workload, from its curves
+alone.
 
-A part of a load's energy is *known* if a sample was taken after it while its series was there. What was counted over a
-gap in the samples is known too, but late: in the hour in which the gap ended. What no sample ever saw is *unseen*.
+A part of a load's energy is *known* if a sample was taken after it while its series was there. What was
+counted over a gap in the samples is known too, but late: in the hour in which the gap ended. What no sample
+ever saw is *unseen*.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -38,14 +41,14 @@ class Watch:
     gaps: tuple[Window, ...]
 
     def spells(self, load: Load, ttl: float) -> Iterator[tuple[float, float, float]]:
-        """(begin, last known, end) of each time between two resets. What was before the first sample is not known."""
+        """(begin, last known, end) of each time between resets; before the first sample nothing is known."""
         edges = [
             load.begin,
             *(reset for reset in self.node.resets if load.begin < reset < load.end),
             load.end,
         ]
-        for begin, end in zip(edges[:-1], edges[1:], strict=True):
-            later = self.node.resets + (np.inf,)
+        for begin, end in itertools.pairwise(edges):
+            later = (*self.node.resets, np.inf)
             until = min(end + ttl, next(reset for reset in later if reset >= end))
             first, after = np.searchsorted(self.times, [begin, until], side="right")
             last = min(end, self.times[after - 1]) if after > first else begin
@@ -69,7 +72,7 @@ class Watch:
             if 0 < after < len(self.times):
                 first, last = self.times[after - 1], self.times[after]
                 hours = {float(hour) for hour in _hour(np.array([first, last]))}
-                for hour in hours if len(hours) == 2 else ():
+                for hour in hours if len(hours) == 2 and (first, last) not in self.gaps else ():
                     yield hour, curve.between(first, last)
 
 
@@ -83,9 +86,10 @@ def watch(fleet: Fleet, node: Node) -> Watch:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """rows: known joules, grams and CPU seconds by KEY, and `edge_joules`: what lies in steps over an hour's bound in
-    which a pod of the row began or ended, whose hours two samples cannot tell apart. nodes: what meters counted, by
-    node group, hour and late. unseen: joules that no sample saw, by namespace and workload.
+    """rows: known joules, grams and CPU seconds by KEY, and `edge_joules`: what lies in steps over an hour's
+    bound in which a pod of the row began or ended, whose hours two samples cannot tell apart. nodes: what
+    meters counted, by node group, hour and late. unseen: joules that no sample saw, by namespace and
+    workload.
     """
 
     rows: pd.DataFrame
@@ -129,7 +133,7 @@ class _Table:
         self, name: tuple[str, ...], load: Load, curve: Curve, seen: Watch, ttl: float,
         sign: float = 1.0, cores: float = 0.0,
     ) -> None:  # fmt: skip
-        """What is known of a curve, under a name: node group, namespace, workload's kind and name, kind, detail."""
+        """What is known of a curve. name: node group, namespace, workload's kind and name, kind, detail."""
         self._names.append(name)
         for part in seen.parts(load, ttl):
             grid = np.array([part.begin, *_quarters(part.begin, part.end), part.end])
@@ -138,8 +142,8 @@ class _Table:
             grams = joules * intensity(middles) / 3.6e6
             self._append(hours, part.late is not None, joules, grams, joules * cores)
         for begin, last, _ in seen.spells(load, ttl):
-            for hour, joules in seen.edges(curve, (begin, last)):
-                self._append(np.array([hour]), False, 0.0, 0.0, 0.0, joules)
+            for hour, at_stake in seen.edges(curve, (begin, last)):
+                self._append(np.array([hour]), False, 0.0, 0.0, 0.0, at_stake)
 
     def _append(self, hours: Floats, late: bool, *amounts: Floats | float) -> None:
         piece = np.zeros((len(hours), 3 + len(AMOUNTS)))
