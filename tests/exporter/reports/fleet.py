@@ -136,6 +136,13 @@ class Fleet:
     nodes: list[Node] = field(default_factory=list)
     loads: list[Load] = field(default_factory=list)
 
+    def of_nodes(self) -> dict[str, list[Load]]:
+        """The loads by the name of their node."""
+        found: dict[str, list[Load]] = {node.name: [] for node in self.nodes}
+        for load in self.loads:
+            found[load.node.name].append(load)
+        return found
+
 
 def make(plan: Plan) -> Fleet:
     """The fleet of a plan; the same plan makes the same fleet."""

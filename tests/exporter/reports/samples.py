@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from tests.exporter.reports.curves import Floats, Window
+from tests.exporter.reports.curves import Curve, Floats, Window, together
 from tests.exporter.reports.fleet import TTL, Fleet, Load, Node
 from tests.exporter.reports.scrapes import (
     HIGH,
@@ -66,9 +67,8 @@ class Samples:
     def __init__(self, fleet: Fleet, more: Labels | None = None) -> None:
         """more: labels of every series, such as cluster."""
         self._fleet, self._more = fleet, more or {}
-        self._of_node: dict[str, list[Load]] = {node.name: [] for node in fleet.nodes}
-        for load in fleet.loads:
-            self._of_node[load.node.name].append(load)
+        self._of_node = fleet.of_nodes()
+        self._meters = {name: _Meter.of(loads) for name, loads in self._of_node.items()}
         self._scrapes = {node.name: scrapes(fleet.plan, node) for node in fleet.nodes}
 
     def text(self, window: Window) -> Iterator[str]:
@@ -82,7 +82,8 @@ class Samples:
                     "instance": f"10.0.{number // 250}.{number % 250}:28283",
                     **self._more,
                 }
-                yield from _Page(node, self._of_node[node.name], times, own).text()
+                meter = self._meters[node.name]
+                yield from _Page(node, self._of_node[node.name], meter, times, own).text()
         yield from self._requests(_cut(scrapes_of_kube_state_metrics(self._fleet.plan), window))
         yield "# EOF\n"
 
@@ -98,11 +99,26 @@ class Samples:
                 yield _gauge("kube_pod_container_resource_requests", labels, load.request_cores, there)
 
 
+@dataclass(frozen=True, slots=True)
+class _Meter:
+    """All that was used on one node, and the part of it that is memory's; and what idling used."""
+
+    whole: Curve
+    memory: Curve
+    idle: Load
+
+    @classmethod
+    def of(cls, loads: Sequence[Load]) -> _Meter:
+        curves, ones = [load.curve for load in loads], [1.0] * len(loads)
+        idle = next(load for load in loads if load.kind == "idle")
+        return cls(together(curves, ones), together(curves, [load.memory for load in loads]), idle)
+
+
 class _Page:
     """What one node says at some times."""
 
-    def __init__(self, node: Node, loads: Sequence[Load], times: Floats, own: Labels) -> None:
-        self._node, self._loads, self._times = node, loads, times
+    def __init__(self, node: Node, loads: Sequence[Load], meter: _Meter, times: Floats, own: Labels) -> None:
+        self._node, self._loads, self._meter, self._times = node, loads, meter, times
         self._own = own
         self._stamps = _stamps(times)
 
@@ -141,7 +157,7 @@ class _Page:
     def _of_the_node(self) -> Iterator[str]:
         """Its zones: the sum of all that ever ran there since its counters began."""
         whole, memory, watts = self._sums()
-        idle = next(load for load in self._loads if load.kind == "idle")
+        idle = self._meter.idle
         idling, parts = counted(idle, self._times), zones(self._node, 1.0)
         for (zone, path, of_memory), (_, _, of_rest), (_, _, of_idle) in zip(
             parts, zones(self._node, 0.0), zones(self._node, idle.memory), strict=True
@@ -159,17 +175,10 @@ class _Page:
 
     def _sums(self) -> tuple[Floats, Floats, Floats]:
         """Joules, those of them that are memory's, and watts over the 5 s before."""
-        whole, memory, watts = (np.zeros(len(self._times)) for _ in range(3))
-        bases = last_reset(self._node, self._times)
-        for load in self._loads:
-            if load.begin >= self._times[-1] or load.end <= bases[0]:
-                continue
-            used = counted(load, self._times)
-            whole += used
-            memory += load.memory * used
-            if load.end > self._times[0] - 5:
-                watts += (load.curve.at(self._times) - load.curve.at(self._times - 5)) / 5
-        return whole, memory, watts
+        whole, times = self._meter.whole, self._times
+        since = last_reset(self._node, times)
+        memory = self._meter.memory.at(times) - self._meter.memory.at(since)
+        return whole.at(times) - whole.at(since), memory, (whole.at(times) - whole.at(times - 5)) / 5
 
     def _of_load(self, load: Load) -> Iterator[str]:
         there = visible(load, self._times, TTL)

@@ -9,15 +9,15 @@ ever saw is *unseen*.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from tests.exporter.reports.curves import Curve, Floats, Window
+from tests.exporter.reports.curves import Curve, Floats, Window, together
 from tests.exporter.reports.fleet import HOUR, TTL, Fleet, Load, Node
-from tests.exporter.reports.scrapes import QUARTER, intensity, scrapes
+from tests.exporter.reports.scrapes import QUARTER, Flags, intensity, last_reset, scrapes
 
 KEY = ["hour_seconds", "node_group", "namespace", "workload_kind", "workload", "kind", "detail", "late"]
 _FOREVER = 10.0 * 365 * 86400
@@ -39,6 +39,16 @@ class Watch:
     node: Node
     times: Floats
     gaps: tuple[Window, ...]
+
+    @property
+    def is_gap(self) -> Flags:
+        """Of each step between two samples, whether it is too long."""
+        return np.isin(self.times[:-1], [begin for begin, _ in self.gaps])
+
+    def increments(self, whole: Curve) -> Floats:
+        """What a counter of this node grew by from sample to sample, from 0 where it was reset in between."""
+        since = np.maximum(self.times[:-1], last_reset(self.node, self.times[1:]))
+        return whole.at(self.times[1:]) - whole.at(since)
 
     def spells(self, load: Load, ttl: float) -> Iterator[tuple[float, float, float]]:
         """(begin, last known, end) of each time between resets; before the first sample nothing is known."""
@@ -103,13 +113,12 @@ AMOUNTS = ["joules", "grams", "cpu_seconds", "edge_joules"]
 def truth(fleet: Fleet) -> Truth:
     """Of all that the fleet's samples tell."""
     watches = {node.name: watch(fleet, node) for node in fleet.nodes}
-    rows, nodes, unseen = _Table(), _Table(), []
+    rows, unseen = _Table(), []
     for load in fleet.loads:
         seen, who = watches[load.node.name], _who(load)
         rows.add(
             who, load, load.curve, seen, TTL, cores=1 / load.watts_per_core if _has_seconds(load) else 0.0
         )
-        nodes.add((load.node.group, *[""] * 5), load, load.curve, seen, _FOREVER)
         unseen += [(*who[:4], load.curve.between(last, end)) for _, last, end in seen.spells(load, TTL)]
         if load.share is not None:
             rows.add((*who[:4], "idle_share", "requests"), load, load.share, seen, TTL)
@@ -117,9 +126,26 @@ def truth(fleet: Fleet) -> Truth:
     of_unseen = pd.DataFrame(unseen, columns=[*KEY[1:5], "joules"])
     return Truth(
         rows.sums(KEY),
-        nodes.sums(["hour_seconds", "node_group", "late"]),
+        pd.concat([_metered(watches[name], loads) for name, loads in fleet.of_nodes().items()])
+        .groupby(["hour_seconds", "node_group", "late"], as_index=False)[["joules", "sampled_joules"]]
+        .sum(),
         of_unseen.groupby(KEY[1:5], as_index=False)["joules"].sum(),
     )
+
+
+def _metered(seen: Watch, loads: Sequence[Load]) -> pd.DataFrame:
+    """What a node's meter counted by hour, and what straight lines from sample to sample make of it."""
+    meter = together([load.curve for load in loads], [1.0] * len(loads))
+    everything = Load(seen.node, "node", "", meter.times[0], meter.times[-1], meter)
+    table = _Table()
+    table.add((seen.node.group, *[""] * 5), everything, meter, seen, _FOREVER)
+    exact = table.sums(["hour_seconds", "node_group", "late"])
+    sampled = seen.increments(meter)
+    lines = Curve(seen.times, np.concatenate([[0.0], np.cumsum(np.where(seen.is_gap, 0.0, sampled))]))
+    hours = exact["hour_seconds"].to_numpy(dtype=float)
+    grown = lines.at(hours + HOUR) - lines.at(hours)
+    late = [float(sampled[seen.is_gap & (_hour(seen.times[1:]) == hour)].sum()) for hour in hours]
+    return exact.assign(sampled_joules=np.where(exact["late"], late, grown))
 
 
 class _Table:
