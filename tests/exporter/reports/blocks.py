@@ -14,6 +14,8 @@ from tests.exporter.reports.samples import Samples
 from tests.programs import program
 
 BLOCK_SECONDS = 2 * HOUR
+KEEPS = ("--storage.tsdb.retention.time=20y",)
+"""Flags of a Prometheus that is not to drop them for their age."""
 
 
 def windows(plan: Plan) -> Iterator[Window]:

@@ -10,6 +10,7 @@ import numpy as np
 from tests.exporter.reports.curves import Curve, Floats, Window, together
 from tests.exporter.reports.fleet import TTL, Fleet, Load, Node
 from tests.exporter.reports.scrapes import (
+    ERROR_WATTS,
     HIGH,
     LOW,
     PRICE,
@@ -169,6 +170,8 @@ class _Page:
             yield self._steady("kepler_node_cpu_active_joules_total", total - idling * of_idle, **place)
             drawn = watts * of_idle
             yield self._steady("kepler_node_cpu_watts", drawn, **place)
+            if path == "package-0":
+                yield self._steady("podjoule_model_error_watts", ERROR_WATTS, **place)
             if not self._node.measured:
                 yield self._steady("podjoule_model_low_watts", drawn * LOW, **place)
                 yield self._steady("podjoule_model_high_watts", drawn * HIGH, **place)

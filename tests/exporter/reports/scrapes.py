@@ -13,6 +13,7 @@ Flags = NDArray[np.bool_]
 QUARTER = HOUR / 4
 PUE, PRICE = 1.3, 0.25
 LOW, HIGH = 0.85, 1.2  # the model's bounds by its power
+ERROR_WATTS = 0.5  # of the calibration on one package of what is measured
 
 
 def scrapes(plan: Plan, node: Node) -> Floats:
