@@ -6,6 +6,7 @@ state, join late; and a Prometheus that is down for two hours.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,12 +43,13 @@ class Collected:
     url: str
 
 
-def collect(url: str, store: Path, begin: float, end: float) -> int:
+def collect(url: str, store: Path, begin: int, end: int) -> int:
     """The exit code of `podjoule report collect`."""
+    first, last = (datetime.datetime.fromtimestamp(at, datetime.UTC).isoformat() for at in (begin, end))
     return main(
         [
             *("report", "collect", "--prometheus", url, "--cluster", "prod", "--store", str(store)),
-            *("--from", str(int(begin)), "--to", str(int(end)), "--labels", "team,product"),
+            *("--from", first, "--to", last, "--labels", "team,product"),
             *("--node-groups", "metal=metal-.*", "cloud=cloud-.*"),
         ]
     )
