@@ -152,6 +152,7 @@ def make(plan: Plan) -> Fleet:
     maker = _Maker(fleet, random)
     for node in fleet.nodes:
         fleet.loads += maker.of_node(node)
+        fleet.loads += maker.just_before_resets(node)
     for number in range(plan.nodes * plan.replicas_a_node):
         fleet.loads += maker.replica(number)
     for number in range(max(2, round(plan.pods_a_day * 0.75 / 24))):
@@ -236,6 +237,17 @@ class _Maker:
             end = min(last, begin + 600 + self._random.exponential(mean)) if number >= 3 else last
             yield self._pod(workload, self._somewhere(begin), begin, end)
             begin = end + self._random.uniform(-15, 20)
+
+    def just_before_resets(self, node: Node) -> Iterator[Load]:
+        """Pods 3 s old at the last sample before a reset: at the next one their counter may be the greater one."""
+        workload, interval = (
+            _of("shop-0", "Deployment", "fresh", 6.0, 0.25, "team-0"),
+            self._plan.interval_seconds,
+        )
+        grid = self._plan.start - LEAD + node.phase
+        for at, _ in node.off:
+            begin = grid + (at - grid) // interval * interval - 3
+            yield self._pod(workload, node, begin, begin + HOUR)
 
     def jobs(self, number: int) -> Iterator[Load]:
         """A CronJob's pods, one an hour, of 90 s; the first one's begin when the hour does."""

@@ -1,7 +1,7 @@
-"""`python -m tests.exporter.reports.month`: a fleet's whole month through a real Prometheus, beside its truth.
+"""`python -m tests.exporter.reports.month`: a fleet's month through a real Prometheus, beside its truth.
 
-Prints how large all is, how long it took and by how much rows are off; ends with 1 where that is too much. `--nodes 100
---pods-a-day 160000 --replicas-a-node 50 --hours 1` is ten thousand pods in an hour.
+Prints how large all is, how long it took and by how much rows are off; ends with 1 where that is too much.
+`--nodes 100 --pods-a-day 160000 --replicas-a-node 50 --hours 1` is ten thousand pods in an hour.
 """
 
 from __future__ import annotations
@@ -121,14 +121,8 @@ def _collect(server: Prometheus, plan: Plan, store: Path, figures: Figures) -> N
 def _tell_answers(server: Prometheus, figures: Figures) -> None:
     """How many answers there were and how large, as Prometheus counts them."""
     page = get(f"{server.url}/metrics")[1]
-    count, size = (
-        float(
-            re.search(
-                rf'^prometheus_http_response_size_bytes_{of}{{handler="/api/v1/query"}} (\S+)', page, re.MULTILINE
-            )[1]
-        )
-        for of in ("count", "sum")
-    )
+    family = 'prometheus_http_response_size_bytes_{}{{handler="/api/v1/query"}} '
+    count, size = (float(page.partition(family.format(of))[2].split()[0]) for of in ("count", "sum"))
     peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{server.process.pid}/status").read_text())
     figures.add("queries", f"{count:,.0f}")
     figures.add("answers, packed", f"{size / MEGABYTE:,.1f} MiB, {size / max(1, count) / 1024:,.0f} KiB each")
