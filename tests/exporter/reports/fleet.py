@@ -239,7 +239,7 @@ class _Maker:
             begin = end + self._random.uniform(-15, 20)
 
     def just_before_resets(self, node: Node) -> Iterator[Load]:
-        """Pods 3 s old at the last sample before a reset: at the next one their counter may be the greater one."""
+        """Pods 3 s old at the last sample before a reset: at the next one their counter may be greater."""
         workload, interval = (
             _of("shop-0", "Deployment", "fresh", 6.0, 0.25, "team-0"),
             self._plan.interval_seconds,
