@@ -9,6 +9,7 @@ PodjouleError
 ├── ModelInvalid            a model file that must not be used (estimator.errors)
 ├── StateInvalid            a state file that must not be used (exporter.errors)
 ├── RequestFailed           no usable answer over HTTP (exporter.http_client)
+├── CollectFailed           a server or a store failed while a report was collected (exporter.errors)
 ├── GridError               a provider of carbon intensity gave no usable value (exporter.errors)
 └── UsageError              wrong command line or configuration; the command exits with 2
     ├── ArgumentInvalid     an argument, or the flag of its name, that cannot be served (estimator.errors)

@@ -19,3 +19,7 @@ class GridError(PodjouleError):
         super().__init__(message)
         self.reason = reason
         self.retry_after_seconds = retry_after_seconds
+
+
+class CollectFailed(PodjouleError):
+    """A server or a store that failed while a report was collected: names it, what it said, and the mend."""

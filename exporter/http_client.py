@@ -33,11 +33,14 @@ class RequestFailed(PodjouleError):
 
     kind: "unreachable", "cut", "timeout" or "tls" for the connection, "unusable" for an address or a header
     that cannot be sent, "redirect", "status" or "size" for the answer. status: of the answer, 0 without one.
+    body: how the body of such a status begins, which may repeat what was asked.
     """
 
-    def __init__(self, kind: str, message: str, status: int = 0, retry_after: str = "") -> None:
+    def __init__(
+        self, kind: str, message: str, status: int = 0, retry_after: str = "", body: bytes = b""
+    ) -> None:
         super().__init__(message)
-        self.kind, self.status, self.retry_after = kind, status, retry_after
+        self.kind, self.status, self.retry_after, self.body = kind, status, retry_after, body
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +163,8 @@ def _whole(response: BaseHTTPResponse, limits: Limits) -> bytes:
     if response.status != 200:
         said = f"answered {response.status} {response.reason}"
         kind = "redirect" if 300 <= response.status < 400 else "status"
-        raise RequestFailed(kind, said, response.status, response.headers.get("Retry-After", ""))
+        again = response.headers.get("Retry-After", "")
+        raise RequestFailed(kind, said, response.status, again, _beginning(response))
     end, body = time.monotonic() + limits.whole, bytearray()
     for piece in pieces(response):
         body += piece
@@ -169,6 +173,16 @@ def _whole(response: BaseHTTPResponse, limits: Limits) -> bytes:
         if time.monotonic() > end:
             raise RequestFailed("timeout", f"not whole after {limits.whole:g} s")
     return bytes(body)
+
+
+def _beginning(response: BaseHTTPResponse) -> bytes:
+    """The first piece of a body that may fail to come."""
+    try:
+        return next(pieces(response), b"")
+    except Exception as error:
+        if reason(error) is None:
+            raise
+        return b""
 
 
 def _moved(url: str, location: str) -> str:

@@ -36,6 +36,7 @@ _MODULES = {
     "train": "train",
     "evaluate": "evaluate",
     "models": "models",
+    "report": "report",
     "config": "config_command",
 }
 _WRONG_USAGE = 2

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ebpf.errors import UsageError
 
 try:
-    import pyarrow as pa  # type: ignore[import-untyped]
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 except ImportError as error:
     raise UsageError(
         f"recordings are Parquet files, and pyarrow is not installed ({error}): pip install podjoule[train]"

@@ -1,7 +1,7 @@
 """One row of an account: the columns of the Parquet files, what each means, and in which order rows stand.
 
-A file holds the rows of one cluster and hour; its path says both (see exporter.reports.store). Rows of an hour add up,
-without those of kind `overhead`, to what the meters of its nodes counted.
+A file holds the rows of one cluster and hour; its path says both (see exporter.reports.store). Rows of an
+hour add up, without those of kind `overhead`, to what the meters of its nodes counted.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Kind = Literal["active", "idle_share", "idle", "unattributed", "difference", "overhead"]
-"""active: work caused it. idle_share: idle energy that a policy gave a workload (`detail` names the policy). idle: idle
-energy that nobody was given. unattributed: belongs to nobody (`detail` is the reason). difference: what the node's
-meters counted beyond all other rows of the node group (negative where rows say more). overhead: the PUE's part, on top
-of all of these."""
+"""active: work caused it.
+
+idle_share: idle energy that a policy gave a workload (`detail` names the policy). idle: idle energy that
+nobody was given. unattributed: belongs to nobody (`detail` is the reason). difference: what the node's meters
+counted beyond all other rows of the node group (negative where rows say more). overhead: the PUE's part, on
+top of all of these.
+"""
 
 SCHEMA_VERSION: Final = "podjoule.account/1"
 MEASURED: Final = "measured"
@@ -26,14 +29,15 @@ MEASURED: Final = "measured"
 class Row:
     """One hour of one workload (or of nobody) on one node group, of one kind and one source.
 
-    hour_seconds: unix time of the hour's begin. node_group, namespace, workload_kind, workload: "" where there is none.
-    labels: the chosen labels of the pods, by name. kind, detail: see Kind. late: counted over a time in which nobody
-    asked the exporters (Prometheus was down), known from counters that went on, and booked when it was seen: its
-    covered_seconds are 0. joules, low_joules, high_joules: energy and its bounds. grams: CO2 equivalent,
-    location-based; market_grams: market-based; cost (in `currency`): None where nobody said. cpu_seconds: CPU time, None
-    where it is not that of a workload. requested_cpu_seconds: what was reserved, None where not known. pods: how many
-    pods, 0 where none. source: "measured:rapl", or "model:NAME@SHA256" of what said the joules. covered_seconds: of the
-    hour, how much the samples cover (of the node that is covered least, where there are more).
+    hour_seconds: unix time of the hour's begin. node_group, namespace, workload_kind, workload: "" where
+    there is none. labels: the chosen labels of the pods, by name. kind, detail: see Kind. late: counted over
+    a time in which nobody asked the exporters (Prometheus was down), known from counters that went on, and
+    booked when it was seen: its covered_seconds are 0. joules, low_joules, high_joules: energy and its
+    bounds. grams: CO2 equivalent, location-based; market_grams: market-based; cost (in `currency`): None
+    where nobody said. cpu_seconds: CPU time, None where it is not that of a workload. requested_cpu_seconds:
+    what was reserved, None where not known. pods: how many pods, 0 where none. source: "measured:rapl", or
+    "model:NAME@SHA256" of what said the joules. covered_seconds: of the hour, how much the samples cover (of
+    the node that is covered least, where there are more).
     """
 
     hour_seconds: int

@@ -1,0 +1,179 @@
+"""Where accounts lie: one Parquet file an hour, in a folder or on object storage, whole or not at all.
+
+ROOT/cluster=NAME/month=YYYY-MM/hour=YYYYMMDDTHHZ.parquet, all in UTC. The same rows are the same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from ebpf.directory_lock import lock_directory
+from ebpf.errors import UsageError
+from exporter.errors import CollectFailed
+from exporter.reports.rows import Row, schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CLOSED: Final = "closed.parquet"
+MANIFEST: Final = "manifest.json"
+_CLUSTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_ROWS_A_GROUP = 1 << 17
+_UNFINISHED = ".unfinished"
+_LOCAL = ("file", "")
+
+
+class Store:
+    """The files of one cluster. root: a folder, s3://BUCKET/FOLDER, or an address of another of fsspec's.
+
+    Raises UsageError, when made, for a root that cannot be opened.
+    """
+
+    def __init__(self, root: str, cluster: str) -> None:
+        if not _CLUSTER.fullmatch(cluster):
+            raise UsageError(
+                f"--cluster: found {cluster!r}; wanted letters, digits, dots, dashes and underscores"
+            )
+        self._files, self._root = open_root(root)
+        self._is_local = urlsplit(root).scheme in _LOCAL
+        self._folder = f"{self._root}/cluster={cluster}"
+        self._shown = shown(root)
+        self._lock: int | None = None
+
+    def hold(self) -> None:
+        """Keep others from writing here until this process ends; on object storage nobody needs to.
+
+        Raises UsageError where the folder cannot be written, or another process holds it.
+        """
+        if not self._is_local:
+            return
+        try:
+            Path(self._folder).mkdir(parents=True, exist_ok=True)
+            self._lock = lock_directory(Path(self._folder), 0.0)
+            if not os.access(self._folder, os.W_OK | os.X_OK):
+                raise PermissionError("no right to write")
+        except OSError as error:
+            raise UsageError(f"--store {self._shown}: cannot be written: {_told(error)}") from None
+        if self._lock is None:
+            raise UsageError(f"--store {self._shown}: another collect of this cluster is under way")
+
+    def release(self) -> None:
+        """Let others write."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def missing(self, hours: Iterable[int]) -> list[int]:
+        """Those of the hours that no file holds; a month that is closed holds all of its own.
+
+        Raises CollectFailed where the store does not answer.
+        """
+        names: dict[str, set[str]] = {}
+        found = []
+        for hour in hours:
+            month = _month(hour)
+            if month not in names:
+                names[month] = self._names(month)
+            if not names[month] & {_file(hour), CLOSED, MANIFEST}:
+                found.append(hour)
+        return found
+
+    def write(self, hour: int, rows: Sequence[Row]) -> str:
+        """A file of the rows, which must be in their order; its path. Raises CollectFailed."""
+        path = f"{self._folder}/{_month(hour)}/{_file(hour)}"
+        body = _parquet(rows)
+        try:
+            self._put(path, body)
+        except (OSError, ValueError) as error:
+            raise CollectFailed(
+                f"{self._shown}: {Path(path).name} cannot be written: {_told(error)}"
+            ) from None
+        return path
+
+    def _put(self, path: str, body: bytes) -> None:
+        if not self._is_local:
+            self._files.pipe_file(path, body)  # an object is there once it is whole
+            return
+        whole = Path(path)
+        whole.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = whole.with_name(f".{whole.name}{_UNFINISHED}")
+        with unfinished.open("wb") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(whole)
+
+    def _names(self, month: str) -> set[str]:
+        try:
+            self._files.invalidate_cache()
+            return {Path(path).name for path in self._files.ls(f"{self._folder}/{month}", detail=False)}
+        except FileNotFoundError:
+            return set()
+        except (OSError, ValueError) as error:
+            raise CollectFailed(f"--store {self._shown}: cannot be read: {_told(error)}") from None
+
+
+def open_root(root: str) -> tuple[Any, str]:
+    """The fsspec file system of a root, and its path in there. Raises UsageError.
+
+    s3:// is pyarrow's own, which takes the keys of the environment (AWS_ACCESS_KEY_ID, …) and in the address
+    what pyarrow.fs.FileSystem.from_uri takes, such as ?endpoint_override=HOST:PORT&scheme=http.
+    """
+    from fsspec.core import url_to_fs
+    from fsspec.implementations.arrow import ArrowFSWrapper
+    from pyarrow.fs import FileSystem
+
+    try:
+        if urlsplit(root).scheme == "s3":
+            files, path = FileSystem.from_uri(root)
+            return ArrowFSWrapper(files), path.rstrip("/")
+        files, path = url_to_fs(root)
+    except (OSError, ValueError, ImportError) as error:  # ImportError: another package of fsspec's
+        raise UsageError(f"--store {shown(root)}: cannot be opened: {_told(error)}") from None
+    return files, path.rstrip("/")
+
+
+def shown(root: str) -> str:
+    """A root as it may be shown: without what may be secret in it."""
+    parts = urlsplit(root)
+    if not parts.scheme:
+        return root
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def table_of(rows: Sequence[Row]) -> pa.Table:
+    """The rows as columns."""
+    import pyarrow as pa
+
+    columns = {each.name: [getattr(row, each.name) for row in rows] for each in fields(Row)}
+    return pa.table(columns, schema=schema())
+
+
+def _parquet(rows: Sequence[Row]) -> bytes:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    out = pa.BufferOutputStream()
+    parquet.write_table(table_of(rows), out, compression="zstd", row_group_size=_ROWS_A_GROUP, version="2.6")
+    body: bytes = out.getvalue().to_pybytes()
+    return body
+
+
+def _month(hour: int) -> str:
+    return f"month={datetime.fromtimestamp(hour, UTC):%Y-%m}"
+
+
+def _file(hour: int) -> str:
+    return f"hour={datetime.fromtimestamp(hour, UTC):%Y%m%dT%HZ}.parquet"
+
+
+def _told(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(text.split())[:300]
