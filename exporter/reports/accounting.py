@@ -18,7 +18,7 @@ from exporter.metrics.specs import Spec
 from exporter.reports.charges import Columns, Share, charges_of, grown_in, label
 from exporter.reports.node_hour import Labels, NodeHour
 from exporter.reports.rows import Kind
-from exporter.reports.timeline import covered_weights, increments, present_weights
+from exporter.reports.timeline import covered_weights, present_weights
 
 UNKNOWN_KIND: Final = "unknown"
 
@@ -184,7 +184,7 @@ class _Accountant:
         rows: dict[str, list[int]] = defaultdict(list)
         for row, labels in enumerate(table.labels):
             rows[label(f.CONTAINER_SECONDS, labels, "pod_id")].append(row)
-        grown = increments(table.values)
+        grown = self._node.grown(table.values)
         for row in rows.pop("", ()):
             self._add_cpu(_container(f.CONTAINER_SECONDS, table.labels[row]), grown[row])
         for labels in _one_a_pod(self._node.table(f.POD_JOULES.name).labels):
@@ -195,7 +195,7 @@ class _Accountant:
 
     def _add_cgroups(self) -> None:
         table = self._node.table(f.CGROUP_SECONDS.name)
-        for labels, grown in zip(table.labels, increments(table.values), strict=True):
+        for labels, grown in zip(table.labels, self._node.grown(table.values), strict=True):
             self._add_cpu(_cgroup(f.CGROUP_SECONDS, labels), grown)
 
     def _requested(self, labels: Labels) -> float | None:

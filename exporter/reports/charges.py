@@ -15,7 +15,7 @@ from exporter.metrics import tariff_families as c
 from exporter.metrics.specs import Spec
 from exporter.reports.node_hour import Labels, NodeHour
 from exporter.reports.rows import MEASURED
-from exporter.reports.timeline import BoolArray, covered_weights, increments, late_weights, nearest_known
+from exporter.reports.timeline import BoolArray, covered_weights, late_weights, nearest_known
 
 JOULES_PER_KWH: Final = 3.6e6
 UNKNOWN: Final = "unknown"
@@ -86,7 +86,7 @@ def grown_in(node: NodeHour, spec: Spec, zone: str) -> tuple[list[Labels], Float
     """The series of a family in a zone, and their increments by step, (n, steps)."""
     table = node.table(spec.name)
     rows = [row for row, labels in enumerate(table.labels) if label(spec, labels, "zone") == zone]
-    return [table.labels[row] for row in rows], increments(table.values[rows])
+    return [table.labels[row] for row in rows], node.grown(table.values[rows])
 
 
 def _zones(node: NodeHour) -> dict[str, BoolArray]:

@@ -11,9 +11,10 @@ import numpy as np
 
 from estimator.energy import FloatArray
 from exporter.errors import CollectFailed
+from exporter.metrics.families import NODE_JOULES
 from exporter.reports.matrix import Series
 from exporter.reports.queries import NODE, OWN_LABELS, SCRAPES
-from exporter.reports.timeline import Steps, longest_step, make_steps, on_scrapes
+from exporter.reports.timeline import Steps, begun_anew, increments, longest_step, make_steps, on_scrapes
 
 Labels = tuple[str, ...]
 Target = tuple[tuple[str, str], ...]
@@ -88,6 +89,11 @@ class NodeHour:
     def table(self, name: str) -> Table:
         """A family's series; none where the node has none."""
         return self.tables.get(name) or Table((), np.empty((0, len(self.steps.end) + 1)))
+
+    def grown(self, values: FloatArray) -> FloatArray:
+        """What counters of this node grew by in each step."""
+        anew = begun_anew(self.table(SCRAPES).values, self.table(NODE_JOULES.name).values)
+        return increments(values, anew)
 
 
 def by_node(series: Iterable[Series]) -> dict[str, list[Series]]:

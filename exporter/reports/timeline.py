@@ -93,8 +93,12 @@ def last_known(values: FloatArray) -> FloatArray:
 
     values: (n, scrapes).
     """
+    return np.take_along_axis(values, _last_scrape(values), axis=1)
+
+
+def _last_scrape(values: FloatArray) -> npt.NDArray[np.intp]:
     known = np.where(np.isnan(values), 0, np.arange(values.shape[1]))
-    return np.take_along_axis(values, np.maximum.accumulate(known, axis=1), axis=1)
+    return np.maximum.accumulate(known, axis=1)
 
 
 def nearest_known(row: FloatArray) -> FloatArray:
@@ -103,14 +107,27 @@ def nearest_known(row: FloatArray) -> FloatArray:
     return known if not np.isnan(known).any() else last_known(known[np.newaxis, ::-1])[0, ::-1]
 
 
-def increments(values: FloatArray) -> FloatArray:
+def begun_anew(*tables: FloatArray) -> BoolArray:
+    """Of each step, whether some counter of every table fell in it: then the whole page began at 0 again.
+
+    tables: counters that are always there, (n, scrapes). Several, so that no single one errs.
+    """
+    fell = [np.any(values[:, 1:] < last_known(values)[:, :-1], axis=0) for values in tables]
+    return np.asarray(np.logical_and.reduce(fell), dtype=np.bool_)
+
+
+def increments(values: FloatArray, anew: BoolArray | None = None) -> FloatArray:
     """What each counter grew by from scrape to scrape: shape (n, scrapes - 1), never negative, never NaN.
 
     values: (n, scrapes), NaN where a series is not on the page. A series that is new counts from 0; one that
     is back from its last known value; one that is lower than before was reset, and counts from 0. What a
-    series had counted at the first scrape is not counted.
+    series had counted at the first scrape is not counted. anew: (scrapes - 1,), the steps in which all began
+    at 0 again: by then a young series may be higher than it was.
     """
     before = last_known(values)[:, :-1]
+    if anew is not None and anew.any():
+        spell = np.concatenate(([0], np.cumsum(anew)))
+        before = np.where(spell[_last_scrape(values)[:, :-1]] == spell[1:], before, 0.0)
     grown = values[:, 1:] - np.nan_to_num(before)
     return np.nan_to_num(np.where(grown < 0, values[:, 1:], grown))
 

@@ -53,7 +53,10 @@ def main() -> int:
     """Make the fleet, its blocks, its account and its truth; 1 where they differ."""
     arguments = _arguments()
     plan, figures = _plan(arguments), Figures()
-    with tempfile.TemporaryDirectory(prefix="month-", dir=arguments.folder) as folder:
+    if arguments.folder:
+        arguments.folder.mkdir(parents=True, exist_ok=True)
+        return _run(plan, arguments.folder, figures)
+    with tempfile.TemporaryDirectory(prefix="month-") as folder:
         return _run(plan, Path(folder), figures)
 
 
@@ -63,7 +66,7 @@ def _arguments() -> argparse.Namespace:
     for name in ("nodes", "pods_a_day", "hours", "replicas_a_node", "restarts", "seed"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(plan, name))
     parser.add_argument("--interval-seconds", type=float, default=plan.interval_seconds)
-    parser.add_argument("--folder", help="where blocks lie meanwhile (default the system's temporary folder)")
+    parser.add_argument("--folder", type=Path, help="keep blocks and rows there, and use those that are there")
     return parser.parse_args()
 
 
@@ -87,8 +90,9 @@ def _run(plan: Plan, folder: Path, figures: Figures) -> int:
         fleet = make(plan)
     pods = sum(load.is_pod and load.end > plan.start and load.begin < plan.end for load in fleet.loads)
     figures.add("nodes, hours, pods", f"{plan.nodes}, {plan.hours}, {pods:,}")
-    with figures.timed("blocks written in"):
-        write_blocks(Samples(fleet), plan, folder)
+    if not (folder / "data").exists():
+        with figures.timed("blocks written in"):
+            write_blocks(Samples(fleet), plan, folder)
     blocks = sum(file.stat().st_size for file in (folder / "data").rglob("*") if file.is_file())
     figures.add("blocks", f"{blocks / MEGABYTE:,.0f} MiB")
     with Prometheus(folder, (), flags=KEEPS) as server:
