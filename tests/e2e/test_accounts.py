@@ -27,7 +27,7 @@ from tests.exporter.reports.truth import Truth, truth
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-PLAN = Plan(nodes=4, pods_a_day=300, hours=26, outage=(9.4, 11.4))
+PLAN = Plan(nodes=4, pods_a_day=300, hours=26, outage=(9.4, 11.4), replicas_a_node=6)
 DOWN = PLAN.start + 9 * HOUR, PLAN.start + 11 * HOUR  # the hours in which the outage began and ended
 
 

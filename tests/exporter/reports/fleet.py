@@ -35,7 +35,7 @@ class Plan:
     interval_seconds: float = 30.0
     outage: tuple[float, float] | None = None
     restarts: int = 1
-    replicas_a_node: int = 6
+    replicas_a_node: int = 3
     seed: int = 17
     start: int = OCTOBER
 

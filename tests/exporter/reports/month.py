@@ -66,7 +66,9 @@ def _arguments() -> argparse.Namespace:
     for name in ("nodes", "pods_a_day", "hours", "replicas_a_node", "restarts", "seed"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(plan, name))
     parser.add_argument("--interval-seconds", type=float, default=plan.interval_seconds)
-    parser.add_argument("--folder", type=Path, help="keep blocks and rows there, and use those that are there")
+    parser.add_argument(
+        "--folder", type=Path, help="keep blocks and rows there, and use those that are there"
+    )
     return parser.parse_args()
 
 

@@ -90,7 +90,9 @@ class Api:
             series = [{"metric": dict(key), "value": [at, repr(value)]} for key, value in values.items()]
             return {"resultType": "vector", "result": series}
         assert query.endswith("s]"), query
-        matrix = [{"metric": dict(labels), "values": [[t, repr(v)] for t, v in some]} for labels, some in ranged]
+        matrix = [
+            {"metric": dict(labels), "values": [[t, repr(v)] for t, v in some]} for labels, some in ranged
+        ]
         return {"resultType": "matrix", "result": matrix}
 
     def _summed(

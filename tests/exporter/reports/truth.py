@@ -119,6 +119,7 @@ def truth(fleet: Fleet) -> Truth:
         rows.add(
             who, load, load.curve, seen, TTL, cores=1 / load.watts_per_core if _has_seconds(load) else 0.0
         )
+        unseen += [(*who[:4], load.curve.between(load.begin, seen.times[0]))]
         unseen += [(*who[:4], load.curve.between(last, end)) for _, last, end in seen.spells(load, TTL)]
         if load.share is not None:
             rows.add((*who[:4], "idle_share", "requests"), load, load.share, seen, TTL)

@@ -117,9 +117,7 @@ def _page(node: Node, at: float) -> Iterator[tuple[Mapping[str, str], float]]:
 
 
 def _there(node: Node, since: float, at: float) -> list[Pod]:
-    return [
-        pod for pod in node.pods if pod.begin < at and pod.end + TTL_SECONDS >= at and pod.end > since
-    ]
+    return [pod for pod in node.pods if pod.begin < at and pod.end + TTL_SECONDS >= at and pod.end > since]
 
 
 def _zone(
