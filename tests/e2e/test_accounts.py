@@ -1,7 +1,7 @@
 """A day of a simulated fleet in a real Prometheus, collected, beside the truth of every joule.
 
-Four nodes, a third of their pods for 90 s, which move, are booted anew, replaced with and without their
-state, join late; and a Prometheus that is down for two hours.
+Four nodes that are booted anew, get a new exporter with and without its state, or join late; pods that move and
+pods of 90 s; and a Prometheus that is down for two hours.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.exporter.reports.blocks import KEEPS, write_blocks
 from tests.exporter.reports.comparison import WITHIN, Comparison, compare, read_rows
 from tests.exporter.reports.fleet import HOUR, Fleet, Plan, make
 from tests.exporter.reports.samples import Samples
-from tests.exporter.reports.scrapes import ERROR_WATTS, HIGH, LOW, PUE
+from tests.exporter.reports.scrapes import ERROR_WATTS, HIGH, LOW, PRICE, PUE
 from tests.exporter.reports.truth import Truth, truth
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -66,9 +66,10 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collected]:
         yield Collected(rows, fleet, true, compare(rows, true, PLAN), code, server.url)
 
 
-def test_every_row_of_a_workload_is_within_half_a_percent(collected: Collected) -> None:
+def test_every_row_is_within_half_a_percent(collected: Collected) -> None:
     beside = collected.beside
     assert beside.wrong.empty, beside.wrong.to_string()
+    assert {*beside.rows["kind"]} == {"active", "idle_share", "idle", "unattributed"}
     assert len(beside.of_workloads) > 800
     assert beside.worst < WITHIN
 
@@ -158,6 +159,12 @@ def test_rows_say_what_measured_them_and_within_which_bounds(collected: Collecte
     shared_out = in_hour[in_hour["kind"].isin(["active", "unattributed"])]
     doubt = (shared_out["high_joules"] - shared_out["joules"]).sum()
     assert doubt == pytest.approx(2 * ERROR_WATTS * HOUR, rel=0.01)  # two nodes by then
+
+
+def test_cost_is_energy_by_its_price(collected: Collected) -> None:
+    rows = collected.rows
+    assert (rows["currency"] == "EUR").all()
+    assert rows["cost"].to_numpy() == pytest.approx(rows["joules"].to_numpy() / 3.6e6 * PRICE, rel=1e-9)
 
 
 def test_the_overhead_is_the_pues_part(collected: Collected) -> None:

@@ -27,9 +27,9 @@ class Comparison:
 
     @property
     def wrong(self) -> pd.DataFrame:
-        """Rows of workloads that are off by more than WITHIN and what no two samples can tell."""
-        rows = self.of_workloads
-        return rows[(rows["error"] > WITHIN * rows["joules_true"].abs() + rows["edge_joules"] + 1e-6)]
+        """Rows that are off by more than WITHIN and what no two samples can tell, idling and nobody's too."""
+        allowed = WITHIN * self.rows["joules_true"].abs() + self.rows["edge_joules"] + 1e-6
+        return self.rows[self.rows["error"] > allowed]
 
     @property
     def of_workloads(self) -> pd.DataFrame:
