@@ -1,7 +1,7 @@
 """A day of a simulated fleet in a real Prometheus, collected, beside the truth of every joule.
 
-Four nodes that are booted anew, get a new exporter with and without its state, or join late; pods that move and
-pods of 90 s; and a Prometheus that is down for two hours.
+Four nodes that are booted anew, get a new exporter with and without its state, or join late; pods that move
+and pods of 90 s; and a Prometheus that is down for two hours.
 """
 
 from __future__ import annotations
