@@ -224,7 +224,7 @@ def _failure(url: str, failed: RequestFailed | AnswerInvalid) -> CollectFailed:
     if failed.status == 400:
         return CollectFailed(f"{url} refuses the query{words}; look at --selector and --requests-selector")
     if failed.kind == "tls":
-        return CollectFailed(f"{url}: certificate not trusted: {failed}; --ca-file names its authority")
+        return CollectFailed(f"{url}: certificate not trusted: {failed}; --ca-file names its authority, or is it http?")
     if failed.kind == "redirect":
         return CollectFailed(f"{url}: {failed}; give --prometheus the address where it leads")
     if failed.kind in (*_AGAIN, "unusable"):

@@ -44,8 +44,8 @@ class Node:
 
     name: str
     pods: Sequence[Pod] = ()
-    begin: float = HOUR - 7200.0
-    end: float = HOUR + 4 * 3600.0
+    begin: float = HOUR - 1200.0
+    end: float = HOUR + 4300.0
     step: float = 30.0
     offset: float = 7.0
     idle_watts: float = 20.0
@@ -81,9 +81,13 @@ def samples_of(nodes: Sequence[Node]) -> Samples:
     found: Samples = defaultdict(list)
     for node in nodes:
         target = {"instance": f"{node.name}:28283", "node_name": node.name, **node.target}
+        own: dict[tuple[str, ...], list[tuple[float, float]]] = {}
         for at in node.times():
             for labels, value in _page(node, at):
-                found[labels_of(**dict(labels), **target)].append((at, value))
+                key = tuple(labels.values())
+                if key not in own:
+                    own[key] = found[labels_of(**{**labels, **target})]
+                own[key].append((at, value))
     return dict(found)
 
 
