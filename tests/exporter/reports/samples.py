@@ -76,17 +76,19 @@ class Samples:
         """OpenMetrics of what was scraped at window[0] or after it, and before window[1]."""
         yield "".join(f"# TYPE {name} {kind}\n" for kind, names in TYPES.items() for name in names)
         for number, node in enumerate(self._fleet.nodes):
-            times = _cut(self._scrapes[node.name], window)
-            if len(times):
-                own = {
-                    "job": "podjoule",
-                    "instance": f"10.0.{number // 250}.{number % 250}:28283",
-                    **self._more,
-                }
-                meter = self._meters[node.name]
-                yield from _Page(node, self._of_node[node.name], meter, times, own).text()
+            for process, times in enumerate(self._by_process(node, window)):
+                if len(times):
+                    address = f"10.{process}.{number // 250}.{number % 250}:28283"
+                    own = {"job": "podjoule", "instance": address, **self._more}
+                    meter = self._meters[node.name]
+                    yield from _Page(node, self._of_node[node.name], meter, times, own).text()
         yield from self._requests(_cut(scrapes_of_kube_state_metrics(self._fleet.plan), window))
         yield "# EOF\n"
+
+    def _by_process(self, node: Node, window: Window) -> list[Floats]:
+        """The node's samples from one restart to the next: a new exporter has a new address."""
+        times = _cut(self._scrapes[node.name], window)
+        return np.split(times, np.searchsorted(times, [restart.back for restart in node.restarts]))
 
     def _requests(self, times: Floats) -> Iterator[str]:
         own = {"job": "kube-state-metrics", "instance": "10.1.0.1:8080", **self._more}
