@@ -22,6 +22,7 @@ log = logging.getLogger("exporter.reports")
 
 NODES_AT_ONCE: Final = 4
 """Few enough for an answer of some ten megabytes at a hundred pods a node and a scrape every 15 s."""
+_LONG_SECONDS = 366 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +150,10 @@ def require_series(source: Source, queries: Queries, begin: int, end: int) -> No
     if queries.selector and source.label_values(NODE, Queries().scrapes, begin, end):
         jobs = source.label_values("job", Queries().scrapes, begin, end)
         raise UsageError(f"{where}, but there is without --selector; its jobs are {', '.join(jobs)}")
-    now = source.label_values("__name__", Queries().scrapes, end, end + 10 * 366 * 86_400)
-    if now:
-        raise UsageError(
-            f"{where}, but there is later; look at --from and --to, and how long it keeps samples"
-        )
+    around = (("later", end, end + _LONG_SECONDS), ("before", begin - _LONG_SECONDS, begin))
+    for when, first, last in around:
+        if source.label_values(NODE, queries.scrapes, first, last):
+            raise UsageError(
+                f"{where}, but there is {when}; look at --from and --to, and how long it keeps samples"
+            )
     raise UsageError(f"{where}; is podjoule scraped by it, and is this the right server?")

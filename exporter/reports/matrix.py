@@ -37,7 +37,7 @@ def read_matrix(body: bytes) -> list[Series]:
         return _read_plainly(body)
     try:
         return _scan(body)
-    except ValueError:
+    except (ValueError, KeyError, TypeError):
         return _read_plainly(body)
 
 
@@ -66,7 +66,10 @@ def _scan(body: bytes) -> list[Series]:
         times, numbers = np.ascontiguousarray(numbers.reshape(-1, 2).T)
         found.append(Series(labels, times, numbers))
         at = end + len(_END)
-    _require_whole(json.loads(body[:first] + body[at + 1 :] if found else body))
+    around = json.loads(body[:first] + body[at + 1 :] if found else body)
+    if around["data"]["result"]:
+        raise ValueError
+    _require_whole(around)
     return found
 
 

@@ -30,8 +30,7 @@ log = logging.getLogger("exporter.reports")
 
 MAX_ANSWER_BYTES: Final = 48 * 1024 * 1024
 _LIMITS = Limits(connect=10.0, read=120.0, whole=180.0, max_bytes=MAX_ANSWER_BYTES)
-_TRIES = 6
-_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 1.0, 60.0
+_LONGEST_WAIT_SECONDS = 60.0
 _AGAIN = ("unreachable", "cut")
 _TOO_MUCH = (
     413,
@@ -68,8 +67,8 @@ class Access:
 class Retry:
     """tries: how often a request is made at most. first_wait_seconds: doubled each time. sleep: waits."""
 
-    tries: int = _TRIES
-    first_wait_seconds: float = _FIRST_WAIT_SECONDS
+    tries: int = 6
+    first_wait_seconds: float = 1.0
     sleep: Callable[[float], None] = time.sleep
 
 
@@ -224,7 +223,9 @@ def _failure(url: str, failed: RequestFailed | AnswerInvalid) -> CollectFailed:
     if failed.status == 400:
         return CollectFailed(f"{url} refuses the query{words}; look at --selector and --requests-selector")
     if failed.kind == "tls":
-        return CollectFailed(f"{url}: certificate not trusted: {failed}; --ca-file names its authority, or is it http?")
+        return CollectFailed(
+            f"{url}: certificate not trusted: {failed}; --ca-file names its authority, or is it http?"
+        )
     if failed.kind == "redirect":
         return CollectFailed(f"{url}: {failed}; give --prometheus the address where it leads")
     if failed.kind in (*_AGAIN, "unusable"):

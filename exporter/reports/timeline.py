@@ -102,7 +102,7 @@ def _last_scrape(values: FloatArray) -> npt.NDArray[np.intp]:
 
 
 def nearest_known(row: FloatArray) -> FloatArray:
-    """Each value, where it is NaN the last before it, else the first after it; all NaN where none is known."""
+    """Each value, where it is NaN the last before it, else the first after it; all NaN where none is."""
     known = last_known(row[np.newaxis])[0]
     return known if not np.isnan(known).any() else last_known(known[np.newaxis, ::-1])[0, ::-1]
 

@@ -16,7 +16,8 @@ from tests.exporter.reports.world import HOUR, Node, samples_of
 
 def series_of(node: Node) -> list[Series]:
     return [
-        Series(dict(labels), *np.array(points, dtype=np.float64).T) for labels, points in samples_of([node]).items()
+        Series(dict(labels), *np.array(points, dtype=np.float64).T)
+        for labels, points in samples_of([node]).items()
     ]
 
 
@@ -29,7 +30,8 @@ def node_hour(node: Node, hour: int = HOUR) -> NodeHour:
 
 def pods_of(node: Node, **requested: float) -> Pods:
     told = {
-        pod.uid: Workload(pod.namespace, "Deployment", pod.workload, (("team", pod.team),)) for pod in node.pods
+        pod.uid: Workload(pod.namespace, "Deployment", pod.workload, (("team", pod.team),))
+        for pod in node.pods
     }
     return Pods(told, requested)
 
@@ -52,7 +54,5 @@ def rows_of(
 
 def total(rows: Sequence[Row], *kinds: str, late: bool | None = None) -> float:
     return sum(
-        row.joules
-        for row in rows
-        if (not kinds or row.kind in kinds) and (late is None or row.late is late)
+        row.joules for row in rows if (not kinds or row.kind in kinds) and (late is None or row.late is late)
     )

@@ -1,4 +1,4 @@
-"""A server of Prometheus' API on a real socket, for what `collect` asks: selectors, and what it makes of them."""
+"""A server of Prometheus' API on a real socket, for what `collect` asks: selectors and sums of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Api:
     """Serves samples. trouble: asked before each request is answered; what it gives is answered instead."""
 
     def __init__(self, samples: Samples) -> None:
-        self.samples = samples
+        self._known = {labels: (dict(labels), points) for labels, points in samples.items()}
         self.asked: list[str] = []
         self.headers: list[Mapping[str, str]] = []
         self.under_way = self.most_under_way = 0
@@ -117,8 +117,7 @@ class Api:
         matchers = [(name, how, json.loads(f'"{value}"')) for name, how, value in _MATCHER.findall(found[2])]
         if found[1]:
             matchers.append(("__name__", "=", found[1]))
-        for labels, points in self.samples.items():
-            known = dict(labels)
+        for labels, (known, points) in self._known.items():
             if all(_fits(known.get(name, ""), how, value) for name, how, value in matchers):
                 yield labels, points
 

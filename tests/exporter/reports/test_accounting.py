@@ -58,7 +58,9 @@ def test_rows_add_up_to_what_the_meters_counted(node: Node) -> None:
     found = account_of(node)
     rows = rows_of([node])
     counted = sum(float(charges[0]) for charges in found.whole.values())
-    assert total([row for row in rows if row.kind != "overhead"]) == pytest.approx(counted, rel=1e-9, abs=1e-9)
+    assert total([row for row in rows if row.kind != "overhead"]) == pytest.approx(
+        counted, rel=1e-9, abs=1e-9
+    )
     assert all(row.low_joules <= row.joules + 1e-9 and row.joules <= row.high_joules + 1e-9 for row in rows)
 
 
@@ -163,7 +165,9 @@ def test_rows_are_covered_as_far_as_their_least_covered_node() -> None:
 def test_nothing_is_made_up_of_what_a_node_counted_before_it_was_first_seen() -> None:
     node = Node("n1", (LONG,))
     seen_late = replace(node, outages=[(HOUR - 99_999.0, HOUR + 1800.0)])
-    assert total([row for row in rows_of([seen_late]) if row.kind != "overhead"]) < 0.51 * total(rows_of([node]))
+    assert total([row for row in rows_of([seen_late]) if row.kind != "overhead"]) < 0.51 * total(
+        rows_of([node])
+    )
 
 
 def test_node_groups_are_apart_and_a_node_that_fits_none_has_none() -> None:
