@@ -38,15 +38,15 @@ class Comparison:
 
     @property
     def worst(self) -> float:
-        """The greatest error of a workload's row, relative; without the rows with an edge."""
-        rows = self.of_workloads
-        inner = rows[(rows["edge_joules"] == 0) & (rows["joules_true"] > 0)]
-        return float((inner["error"] / inner["joules_true"]).max())
+        """The greatest error of a workload's row, relative, beyond what no two samples can tell."""
+        rows = self.of_workloads[self.of_workloads["joules_true"] > 0]
+        return float(((rows["error"] - rows["edge_joules"]) / rows["joules_true"]).max())
 
     @property
-    def edges(self) -> int:
-        """How many rows have a pod that began or ended in a step over the hour's bound."""
-        return int((self.of_workloads["edge_joules"] > 0).sum())
+    def off(self) -> pd.DataFrame:
+        """Rows of workloads that are off by more than WITHIN, for whatever reason."""
+        rows = self.of_workloads
+        return rows[rows["error"] > WITHIN * rows["joules_true"]]
 
     @property
     def sum_error(self) -> float:

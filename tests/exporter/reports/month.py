@@ -145,9 +145,10 @@ def _compare(fleet: Fleet, store: Path, figures: Figures) -> int:
     of_jobs = beside.of_workloads[beside.of_workloads["workload_kind"] == "CronJob"]
     figures.add("rows", f"{len(rows):,}")
     figures.add("rows of workloads", f"{len(beside.of_workloads):,}, of pods of 90 s {len(of_jobs):,}")
-    figures.add("with a begin or end in the step over an hour", f"{beside.edges:,}")
-    figures.add("greatest error of a workload's row", f"{beside.worst:.3%}")
-    figures.add(f"rows that are off by more than {WITHIN:.1%}", f"{len(beside.wrong):,}")
+    off = beside.off
+    figures.add(f"off by more than {WITHIN:.1%}", f"{len(off):,}, {off['joules_true'].sum() / 3.6e6:.4f} kWh")
+    figures.add("of them not for power in the step over an hour", f"{len(beside.wrong):,}")
+    figures.add("greatest error beside that", f"{beside.worst:.3%}")
     figures.add("rows and nodes' counters, greatest by hour", f"{beside.sum_error:.1e}")
     figures.add("carbon and its integral", f"{beside.carbon_error:.4%}")
     late, unseen = beside.rows[beside.rows["late"]], true.unseen["joules"].sum()

@@ -21,6 +21,7 @@ from tests.exporter.reports.scrapes import QUARTER, Flags, intensity, last_reset
 
 KEY = ["hour_seconds", "node_group", "namespace", "workload_kind", "workload", "kind", "detail", "late"]
 _FOREVER = 10.0 * 365 * 86400
+_NOTHING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """A node's samples: their times, and the gaps between them that are longer than a step may be."""
+    """A node's samples: their times, and the gaps between them that are longer than a step may be.
+
+    bounds: (begin, hour's bound, end) of every other step in which an hour ends.
+    """
 
     node: Node
     times: Floats
     gaps: tuple[Window, ...]
+    bounds: Floats
 
     @property
     def is_gap(self) -> Flags:
@@ -76,14 +81,14 @@ class Watch:
             if at < last:
                 yield Part(at, last)
 
-    def edges(self, curve: Curve, ends: tuple[float, float]) -> Iterator[tuple[float, float]]:
-        """(hour, joules) of the steps over an hour's bound in which one of the ends is, for both hours."""
-        for after in np.searchsorted(self.times, ends):
-            if 0 < after < len(self.times):
-                first, last = self.times[after - 1], self.times[after]
-                hours = {float(hour) for hour in _hour(np.array([first, last]))}
-                for hour in hours if len(hours) == 2 and (first, last) not in self.gaps else ():
-                    yield hour, curve.between(first, last)
+    def edges(self, load: Load, curve: Curve) -> Iterator[tuple[float, float]]:
+        """(hour, joules) of each step over an hour's bound: by how much a straight line misses the curve."""
+        there = (self.bounds[:, 2] > load.begin) & (self.bounds[:, 0] < load.end)
+        for first, bound, last in self.bounds[there]:
+            before, whole = curve.at(np.array([bound, last])) - curve.at(np.array([first]))
+            missed = abs(before - whole * (bound - first) / (last - first))
+            if missed > _NOTHING * whole:
+                yield from ((bound - HOUR, missed), (bound, missed))
 
 
 def watch(fleet: Fleet, node: Node) -> Watch:
@@ -91,15 +96,18 @@ def watch(fleet: Fleet, node: Node) -> Watch:
     times = scrapes(fleet.plan, node)
     steps = np.diff(times)
     longest = min(2.5 * float(np.median(steps)), 300.0)
-    return Watch(node, times, tuple((times[i], times[i + 1]) for i in np.flatnonzero(steps > longest)))
+    over = np.flatnonzero((_hour(times[1:]) > times[:-1]) & (steps <= longest))
+    bounds = np.column_stack([times[over], _hour(times[over + 1]), times[over + 1]])
+    return Watch(
+        node, times, tuple((times[i], times[i + 1]) for i in np.flatnonzero(steps > longest)), bounds
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """rows: known joules, grams and CPU seconds by KEY, and `edge_joules`: what lies in steps over an hour's
-    bound in which a pod of the row began or ended, whose hours two samples cannot tell apart. nodes: what
-    meters counted, by node group, hour and late. unseen: joules that no sample saw, by namespace and
-    workload.
+    """rows: known joules, grams and CPU seconds by KEY, and `edge_joules`: what steps over an hour's bound
+    put into the wrong one of the two, since power changed within them and nobody can tell when. nodes: what
+    their meters counted, by node group, hour and late. unseen: joules that no sample saw, by workload.
     """
 
     rows: pd.DataFrame
@@ -168,9 +176,8 @@ class _Table:
             hours = _hour(middles if part.late is None else np.full(len(middles), part.late))
             grams = joules * intensity(middles) / 3.6e6
             self._append(hours, part.late is not None, joules, grams, joules * cores)
-        for begin, last, _ in seen.spells(load, ttl):
-            for hour, at_stake in seen.edges(curve, (begin, last)):
-                self._append(np.array([hour]), False, 0.0, 0.0, 0.0, at_stake)
+        for hour, missed in seen.edges(load, curve):
+            self._append(np.array([hour]), False, 0.0, 0.0, 0.0, missed)
 
     def _append(self, hours: Floats, late: bool, *amounts: Floats | float) -> None:
         piece = np.zeros((len(hours), 3 + len(AMOUNTS)))
