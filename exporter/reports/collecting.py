@@ -68,7 +68,7 @@ class Collector:
         self._told = _Told()
 
     def collect(self, hours: Sequence[int]) -> Iterator[Collected]:
-        """Each hour as it is written; one without data is not.
+        """Each hour as it is written, once; one without data is not.
 
         Raises CollectFailed, all hours before it written.
         """
@@ -77,6 +77,7 @@ class Collector:
             for hour in hours:
                 yield self._write(hour, self._added_up(hour, executor))
         finally:
+            self._source.stop()
             executor.shutdown(wait=False, cancel_futures=True)
 
     def _write(self, hour: int, added: HourOfRows) -> Collected:

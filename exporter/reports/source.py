@@ -11,7 +11,6 @@ import json
 import logging
 import random
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,11 +64,14 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """tries: how often a request is made at most. first_wait_seconds: doubled each time. sleep: waits."""
+    """tries: how often a request is made at most. first_wait_seconds: doubled each time.
+
+    sleep: waits; by default in a way that Source.stop ends.
+    """
 
     tries: int = 6
     first_wait_seconds: float = 1.0
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], object] | None = None
 
 
 class Source:
@@ -81,6 +83,7 @@ class Source:
     def __init__(self, access: Access, retry: Retry | None = None, limits: Limits = _LIMITS) -> None:
         self._access, self._retry, self._limits = access, retry or Retry(), limits
         self._own = threading.local()
+        self._stopped = threading.Event()
         self._headers()
         self._connections()
 
@@ -140,6 +143,10 @@ class Source:
         }
         return sorted(map(str, self._ask(f"label/{label}/values", parameters, read_data) or ()))
 
+    def stop(self) -> None:
+        """Try nothing again from now on: whoever waits for a server that is busy waits no more."""
+        self._stopped.set()
+
     def _ask(self, path: str, parameters: Mapping[str, str], read: Callable[[bytes], Any]) -> Any:
         """What `read` makes of the answer. Whatever may be otherwise in a while is tried again."""
         wait = self._retry.first_wait_seconds
@@ -148,10 +155,11 @@ class Source:
                 return read(self._get(f"{self.url}/api/v1/{path}?{urlencode(parameters)}"))
             except (RequestFailed, AnswerInvalid) as error:
                 failed = error
-            if not left or not _may_pass(failed):
+            if not left or self._stopped.is_set() or not _may_pass(failed):
                 break
             again = getattr(failed, "retry_after", "")
-            self._retry.sleep(max(wait, retry_after_seconds(again, _LONGEST_WAIT_SECONDS)))
+            sleep = self._retry.sleep or self._stopped.wait
+            sleep(max(wait, retry_after_seconds(again, _LONGEST_WAIT_SECONDS)))
             wait = min(_LONGEST_WAIT_SECONDS, wait * (1.5 + random.random()))  # noqa: S311
         raise _failure(self.url, failed)
 

@@ -28,6 +28,7 @@ _CLUSTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _ROWS_A_GROUP = 1 << 17
 _UNFINISHED = ".unfinished"
 _LOCAL = ("file", "")
+_S3 = "s3://"
 
 
 class Store:
@@ -123,18 +124,19 @@ class Store:
 def open_root(root: str) -> tuple[Any, str]:
     """The fsspec file system of a root, and its path in there. Raises UsageError.
 
-    s3:// is pyarrow's own, which takes the keys of the environment (AWS_ACCESS_KEY_ID, …) and in the address
-    what pyarrow.fs.FileSystem.from_uri takes, such as ?endpoint_override=HOST:PORT&scheme=http.
+    s3:// is pyarrow's own: keys and region as the AWS tools take them from the environment and ~/.aws, and
+    another server from AWS_ENDPOINT_URL.
     """
     from fsspec.core import url_to_fs
     from fsspec.implementations.arrow import ArrowFSWrapper
-    from pyarrow.fs import FileSystem
+    from pyarrow.fs import S3FileSystem
 
     try:
-        if urlsplit(root).scheme == "s3":
-            files, path = FileSystem.from_uri(root)
-            return ArrowFSWrapper(files), path.rstrip("/")
-        files, path = url_to_fs(root)
+        if root.startswith(_S3):
+            server = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+            files, path = ArrowFSWrapper(S3FileSystem(endpoint_override=server)), root.removeprefix(_S3)
+        else:
+            files, path = url_to_fs(root)
     except (OSError, ValueError, ImportError) as error:  # ImportError: another package of fsspec's
         raise UsageError(f"--store {shown(root)}: cannot be opened: {_told(error)}") from None
     return files, path.rstrip("/")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import base64
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -202,3 +204,17 @@ def test_names_of_nodes_are_taken_literally() -> None:
     query = Queries('job="p"').frames(['a.b-1"', "c+"], 60)
     assert r'node_name=~"a\\.b-1\\\"|c\\+"' in query
     assert query.endswith(',job="p"}[60s]')
+
+
+def test_who_waits_for_a_busy_server_waits_no_more_once_stopped(api: Api) -> None:
+    source = Source(Access(api.url))
+
+    def trouble(path: str, query: str) -> Answer:
+        threading.Timer(0.2, source.stop).start()
+        return 429, b"", {"Retry-After": "60"}
+
+    api.trouble = trouble
+    begun = time.monotonic()
+    with pytest.raises(CollectFailed, match="answered 429"):
+        source.query("up{}[60s]", HOUR)
+    assert time.monotonic() - begun < 30

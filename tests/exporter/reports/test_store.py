@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from exporter.errors import CollectFailed
 from exporter.reports.rows import SCHEMA_VERSION, Row, schema
 from exporter.reports.store import Store, open_root, shown, table_of
 from tests.exporter.reports.nodes import rows_of
+from tests.exporter.reports.object_storage import ObjectStorage
 from tests.exporter.reports.world import HOUR, Node, Pod
 
 pq = pytest.importorskip("pyarrow.parquet", reason="pip install podjoule[report]")
@@ -111,5 +113,35 @@ def test_a_storage_that_nobody_knows_is_named() -> None:
 
 
 def test_keys_in_an_address_are_not_shown() -> None:
-    assert shown("s3://id:secret@bucket/reports?endpoint_override=h:1") == "s3://bucket/reports"
+    assert shown("ftp://id:secret@host/reports?key=1") == "ftp://host/reports"
     assert shown("/var/reports") == "/var/reports"
+
+
+@pytest.fixture
+def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStorage]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key1")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "local")
+    with ObjectStorage() as storage:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", storage.url)
+        yield storage
+
+
+def test_over_s3_the_files_are_the_same_and_are_found_again(
+    storage: ObjectStorage, tmp_path: Path, rows: list[Row]
+) -> None:
+    store = Store("s3://bucket/reports", "c")
+    store.hold()
+    assert store.missing([HOUR]) == [HOUR]
+    Store(str(tmp_path), "c").write(HOUR, rows)
+    store.write(HOUR, rows)
+    assert storage.objects[f"bucket/reports/{FILE}"] == (tmp_path / FILE).read_bytes()
+    assert Store("s3://bucket/reports", "c").missing([HOUR, HOUR + 3600]) == [HOUR + 3600]
+    assert storage.credentials == {"key1"}
+
+
+def test_s3_that_refuses_is_named(storage: ObjectStorage) -> None:
+    storage.refuses = True
+    with pytest.raises(CollectFailed, match=r"--store s3://bucket/reports: cannot be read: .*ACCESS_DENIED"):
+        Store("s3://bucket/reports", "c").missing([HOUR])
