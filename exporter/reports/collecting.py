@@ -81,10 +81,10 @@ class Collector:
             executor.shutdown(wait=False, cancel_futures=True)
 
     def _write(self, hour: int, added: HourOfRows) -> Collected:
+        self._tell_lacking(added)
         rows = added.rows()
         if not rows:
-            return Collected(hour, 0, 0)
-        self._tell_lacking(added)
+            return Collected(hour, 0, added.nodes)
         self._store.write(hour, rows)
         joules = sum(row.joules for row in rows if row.kind != "overhead")
         return Collected(hour, len(rows), added.nodes, joules, difference_ratio(rows))

@@ -117,6 +117,13 @@ def test_a_status_is_told_with_when_to_come_back(server: GridServer) -> None:
     assert (error.kind, error.status, error.retry_after) == ("status", 429, "7")
 
 
+def test_how_the_body_of_a_status_begins_is_kept_and_not_told(server: GridServer) -> None:
+    server.says({"error": "too many samples"}, status=422)
+    error = failed(server.url)
+    assert b"too many samples" in error.body
+    assert "samples" not in str(error)
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("7", 7.0), ("", 0.0), ("soon", 0.0), ("9" * 9999, 0.0)])
 def test_when_to_come_back_is_seconds_or_nothing(text: str, seconds: float) -> None:
     assert retry_after_seconds(text, 60.0) == seconds
