@@ -17,7 +17,7 @@ from exporter.reports.engine import opened
 from exporter.reports.manifest import Manifest
 from exporter.reports.months import Span, Store
 from exporter.reports.rows import KEY
-from exporter.reports.showing import show
+from exporter.reports.showing import Wanted, show
 from exporter.reports.summary import Summary
 from tests.exporter.reports.made_up import LONG_AGO, Fleet, row, work, write_hours
 
@@ -45,7 +45,7 @@ def corrected(store: Path, again: Path) -> Manifest:
 def shown(store: Path) -> Summary:
     found = Store(str(store))
     with opened("duckdb", found.files) as engine:
-        return show(engine, found, OCTOBER, None, ("namespace",), ["prod"], AFTER)
+        return show(engine, found, Wanted(OCTOBER, None, ("namespace",), ["prod"]), AFTER)
 
 
 def month(store: Path) -> Path:

@@ -18,7 +18,7 @@ from exporter.reports import expressions
 from exporter.reports.closing import close
 from exporter.reports.engine import DuckDb, Part
 from exporter.reports.months import Span, Store
-from exporter.reports.showing import show
+from exporter.reports.showing import Wanted, show
 from tests.exporter.reports.made_up import LONG_AGO, Fleet
 from tests.programs import program
 
@@ -114,12 +114,12 @@ def test_what_is_not_on_this_disk_is_closed_and_shown_alike(tmp_path: Path) -> N
     """The file system of pyarrow, by which a store on S3 is read."""
     Fleet(workloads=3).write(tmp_path, HOUR, 3)
     store = Store(str(tmp_path))
-    wanted = show(DuckDb(store.files), store, OCTOBER, None, ("workload",), ["prod"], AFTER)
+    wanted = show(DuckDb(store.files), store, Wanted(OCTOBER, None, ("workload",), ["prod"]), AFTER)
     store.files = ArrowFSWrapper(LocalFileSystem())
     for closed in (False, True):
         if closed:
             close(store, "prod", OCTOBER, AFTER, allow_missing=True)
-        found = show(DuckDb(store.files), store, OCTOBER, None, ("workload",), ["prod"], AFTER)
+        found = show(DuckDb(store.files), store, Wanted(OCTOBER, None, ("workload",), ["prod"]), AFTER)
         assert [each.key for each in found.groups] == [each.key for each in wanted.groups]
         assert found.total.joules == pytest.approx(wanted.total.joules, rel=1e-12)
         assert bool(found.closed) == closed

@@ -11,7 +11,7 @@ from ebpf.errors import UsageError
 from exporter.reports.engine import opened
 from exporter.reports.expressions import dimensions
 from exporter.reports.months import Span, Store
-from exporter.reports.showing import show
+from exporter.reports.showing import Wanted, show
 from exporter.reports.summary import Change, Group, Summary
 from tests.exporter.reports.made_up import LONG_AGO, MODEL, Fleet, row, work, write_hours
 
@@ -28,7 +28,19 @@ def summary_of(
     write_hours(store, rows)
     opened_store = Store(str(store))
     with opened("duckdb", opened_store.files) as engine:
-        return show(engine, opened_store, OCTOBER, against, dimensions(by), ["prod"], LONG_AFTER)
+        return show(engine, opened_store, Wanted(OCTOBER, against, dimensions(by), ["prod"]), LONG_AFTER)
+
+
+def test_a_tenants_account_is_its_namespaces_alone(tmp_path: Path) -> None:
+    rows = [work(HOUR, "shop/web", 100.0, 10.0), work(HOUR, "data/db", 50.0, 5.0), row(HOUR, "idle", 30.0)]
+    write_hours(tmp_path, rows)
+    store = Store(str(tmp_path))
+    with opened("duckdb", store.files) as engine:
+        wanted = Wanted(OCTOBER, None, dimensions("workload"), ["prod"], namespaces=("shop",))
+        summary = show(engine, store, wanted, LONG_AFTER)
+    assert [each.key for each in summary.groups] == [("shop/web",)]
+    assert summary.total.joules == 100.0
+    assert summary.title == "prod, shop: 2026-10"
 
 
 def group(summary: Summary, *key: str) -> Group:
@@ -220,7 +232,7 @@ def test_a_year_is_its_months_and_is_compared_with_the_year_before(tmp_path: Pat
     write_hours(tmp_path, rows)
     store, year = Store(str(tmp_path)), Span("2026")
     with opened("duckdb", store.files) as engine:
-        summary = show(engine, store, year, year.before, ("namespace",), ["prod"], LONG_AFTER)
+        summary = show(engine, store, Wanted(year, year.before, ("namespace",), ["prod"]), LONG_AFTER)
     assert summary.total.joules == 3.0
     assert summary.change is not None
     assert summary.change.joules == -4.0
