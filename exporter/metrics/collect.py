@@ -223,6 +223,7 @@ class Collector:
         families = [
             f.CONSERVATION_ERROR.family(places, [conservation_error(share) for share in shares]),
             f.IDLE_METHOD_INFO.family(methods, [1.0] * len(methods)),
+            f.IDLE_POLICY_INFO.family([self._row(self._measurement.idle_policy)], [1.0]),
         ]
         if self._measurement.power.source.info.source == "model":
             families += [

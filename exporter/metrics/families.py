@@ -154,6 +154,11 @@ IDLE_METHOD_INFO = declare.gauge(
     "Always 1: how idle energy was told apart in the last tick; method is idle_watts or usage_ratio",
     ("zone", "method"),
 )
+IDLE_POLICY_INFO = declare.gauge(
+    "podjoule_idle_policy_info",
+    "Always 1: by which policy idle energy is given to workloads: none, proportional, even or requests",
+    ("policy",),
+)
 MODEL_LOW_WATTS = declare.gauge(
     "podjoule_model_low_watts", "Lower bound of the model's power over the last tick in watts", NODE
 )

@@ -140,13 +140,23 @@ class _Accountant:
         """What no policy gave to anybody is idle."""
         whole = grown_in(self._node, f.NODE_IDLE_JOULES, zone)[1].sum(axis=0)
         given = [*self._of_pods(f.POD_IDLE_JOULES, f.CONTAINER_IDLE_JOULES, zone)]
+        policy = self._idle_policy()
         for share in shares:
             left = whole @ share.charged
             for who, _, grown in given:
                 charges = grown @ share.charged
-                self._add(Key(who, "idle_share", "", share.late, share.source), charges)
+                self._add(Key(who, "idle_share", policy, share.late, share.source), charges)
                 left = left - charges
             self._add(Key(NOBODY, "idle", "", share.late, share.source), left)
+
+    def _idle_policy(self) -> str:
+        """The one that the node named last; "" where it names none."""
+        table = self._node.table(f.IDLE_POLICY_INFO.name)
+        told = zip(table.labels, table.values, strict=True)
+        named = [
+            (np.flatnonzero(~np.isnan(row))[-1], labels) for labels, row in told if not np.isnan(row).all()
+        ]
+        return label(f.IDLE_POLICY_INFO, max(named)[1], "policy") if named else ""
 
     def _active(self, zone: str) -> Iterator[tuple[Workload, str, FloatArray]]:
         """Who used energy, which pod it is, and how much in each step; nobody has the reason for a name."""

@@ -17,7 +17,7 @@ SCRAPES: Final = f.TICKS.name
 """The family whose samples say when a node was scraped."""
 FRAME: Final[tuple[Spec, ...]] = (
     *(f.TICKS, c.ENERGY_ZONE_INFO, f.SOURCE_INFO, c.GRID_INTENSITY, c.GRID_PRICE, c.GRID_PUE),
-    *(f.MODEL_LOW_WATTS, f.MODEL_HIGH_WATTS, f.MODEL_ERROR_WATTS, f.NODE_WATTS),
+    *(f.MODEL_LOW_WATTS, f.MODEL_HIGH_WATTS, f.MODEL_ERROR_WATTS, f.NODE_WATTS, f.IDLE_POLICY_INFO),
 )
 """How the energy of each step of a node is counted, bounded and charged."""
 COUNTERS: Final[tuple[Spec, ...]] = (

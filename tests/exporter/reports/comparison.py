@@ -66,8 +66,7 @@ def read_rows(store: Path) -> pd.DataFrame:
 
 
 def compare(rows: pd.DataFrame, truth: Truth, plan: Plan) -> Comparison:
-    """Rows of the plan's hours beside their truth; the policy that idle shares are by is left out."""
-    rows = rows.assign(detail=rows["detail"].where(rows["kind"] != "idle_share", "requests"))
+    """Rows of the plan's hours beside their truth."""
     counted = rows[~rows["kind"].isin(["overhead", "difference"])]
     found = counted.groupby(KEY, as_index=False)[_AMOUNTS].sum()
     both = found.merge(_within(truth.rows, plan), on=KEY, how="outer", suffixes=("", "_true"))

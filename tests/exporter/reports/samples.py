@@ -34,6 +34,7 @@ TYPES = {
     "gauge": (
         *("kepler_node_cpu_watts", "podjoule_model_low_watts", "podjoule_model_high_watts"),
         *("podjoule_build_info", "podjoule_energy_zone_info", "podjoule_power_source_info"),
+        "podjoule_idle_policy_info",
         *("podjoule_pod_info", "podjoule_grid_carbon_intensity_grams_per_kwh", "podjoule_grid_pue_ratio"),
         *("podjoule_grid_price_per_kwh", "process_start_time_seconds"),
         *("kube_pod_container_resource_requests", "podjoule_model_error_watts"),
@@ -156,6 +157,7 @@ class _Page:
         yield self._steady("podjoule_grid_carbon_intensity_grams_per_kwh", grams, zone="DE", provider="table")
         yield self._steady("podjoule_grid_pue_ratio", PUE)
         yield self._steady("podjoule_grid_price_per_kwh", PRICE, currency="EUR")
+        yield self._steady("podjoule_idle_policy_info", 1, policy="requests")
 
     def _of_the_node(self) -> Iterator[str]:
         """Its zones: the sum of all that ever ran there since its counters began."""

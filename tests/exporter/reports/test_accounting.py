@@ -94,6 +94,7 @@ def test_energy_that_is_nobodys_has_rows_of_its_own() -> None:
     assert only(rows, kind="unattributed").joules == pytest.approx(0.5 * 3600 * ALL_ZONES)
     assert only(rows, kind="unattributed").detail == "no_usage"
     assert only(rows, workload_kind="kernel").joules == pytest.approx(1.5 * 3600 * ALL_ZONES)
+    assert only(rows, kind="idle_share").detail == "requests"
     assert only(rows, kind="idle_share").joules == pytest.approx(3.0 * 3600 * ALL_ZONES)
     assert only(rows, kind="idle").joules == pytest.approx(17.0 * 3600 * ALL_ZONES)
 

@@ -107,6 +107,7 @@ def _page(node: Node, at: float) -> Iterator[tuple[Mapping[str, str], float]]:
     if node.price is not None:
         yield {"name__": "podjoule_grid_price_per_kwh", "currency": "EUR"}, node.price
     yield {"name__": "podjoule_grid_pue_ratio"}, node.pue
+    yield {"name__": "podjoule_idle_policy_info", "policy": "requests"}, 1.0
     yield {"name__": "podjoule_cgroup_cpu_seconds_total", "cgroup": "/", "kind": "kernel"}, 0.1 * (at - since)
     for pod in _there(node, since, at):
         cpu = {"container_id": f"c-{pod.uid}", "container_name": "app", "runtime": "containerd"}
