@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from importlib import import_module
@@ -19,6 +20,8 @@ KIT = Path(__file__).with_name("kit")
 KNOWN_INSTRUCTIONS = 1_000_000_000
 # Four minutes where the CPUs are its own; a machine that stands still is ended, and what it answered counts.
 LONGEST_SECONDS = 1080
+# Once it has answered all. Now and then one never gets off: a CPU that came back under emulation spins on.
+OFF_SECONDS = 45
 _FIRST = ["machine", "doctor", "confined-doctor", "short-lived", "lesser", "events", "start-up", "killed"]
 # hotplug comes last: a CPU that came back under emulation is not what the other claims are about
 PROBES = {
@@ -54,8 +57,28 @@ def ask(machine: str) -> Answers:
         _lay_over(Path(folder), machine)
         boot = ["nice", "timeout", "--kill-after=5", f"{LONGEST_SECONDS}", KIT, "boot"]
         with _console(machine).open("w") as console:
-            subprocess.run([*boot, cache(), machine, folder], stdout=console, stderr=console)
+            booted = subprocess.Popen(
+                [*boot, cache(), machine, folder], stdout=console, stderr=console, start_new_session=True
+            )
+            _wait_until_off(booted, machine)
     return answers(_console(machine).read_text(errors="replace"))
+
+
+def _wait_until_off(booted: subprocess.Popen[bytes], machine: str) -> None:
+    """However long it boots and answers; once it has answered all, at most OFF_SECONDS."""
+    while not set(PROBES[machine]) <= answers(_console(machine).read_text(errors="replace")).keys():
+        try:
+            booted.wait(5)
+            return
+        except subprocess.TimeoutExpired:
+            continue
+    for seconds, signum in ((OFF_SECONDS, signal.SIGTERM), (10, signal.SIGKILL)):
+        try:
+            booted.wait(seconds)
+            return
+        except subprocess.TimeoutExpired:
+            os.killpg(booted.pid, signum)
+    booted.wait()
 
 
 def last_words(machine: str) -> str:
@@ -68,8 +91,9 @@ def _console(machine: str) -> Path:
 
 
 def answers(console: str) -> Answers:
-    """The findings on a console, by probe."""
-    rows = [json.loads(line.partition(MARK)[2]) for line in console.splitlines() if line.startswith(MARK)]
+    """The findings on a console, by probe; a line that is not whole yet is none."""
+    lines = console.rpartition("\n")[0].splitlines()
+    rows = [json.loads(line.partition(MARK)[2]) for line in lines if line.startswith(MARK)]
     return {row.pop("name"): row for row in rows}
 
 
