@@ -59,14 +59,18 @@ def close(
 
 def _hours(store: Store, folder: Folder, progress: Callable[[int], object]) -> Iterator[pa.Table]:
     """Each in the order of KEY, and the hour is its first column: together they are in that order as well."""
-    for hour, name in folder.hours.items():
-        table = read_table(store, f"{folder.path}/{name}")
-        if any(found != hour for found in table["hour_seconds"].unique().to_pylist()):
-            raise AccountInvalid(
-                f"{folder.path}/{name}: has rows of another hour; remove it and collect it again"
-            )
-        yield table
+    for hour in folder.hours:
+        yield read_hour(store, folder, hour)
         progress(hour)
+
+
+def read_hour(store: Store, folder: Folder, hour: int) -> pa.Table:
+    """The rows of an hour's file. Raises AccountInvalid for one that is none, or has rows of another hour."""
+    path = f"{folder.path}/{folder.hours[hour]}"
+    table = read_table(store, path)
+    if any(found != hour for found in table["hour_seconds"].unique().to_pylist()):
+        raise AccountInvalid(f"{path}: has rows of another hour; remove it and collect it again")
+    return table
 
 
 def write_rows(store: Store, folder: Folder, name: str, tables: Iterator[pa.Table]) -> FileEntry:
