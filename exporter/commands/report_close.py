@@ -22,6 +22,7 @@ def close(arguments: Namespace, _config: Config) -> int:
     """Print the manifest's hash: 0; 1 where hours are missing or files are not what they were."""
     from exporter.reports.extras import libraries_installed
     from exporter.reports.months import Store, span_named
+    from exporter.reports.place import answering
 
     if arguments.correct != (arguments.source is not None):
         raise UsageError(
@@ -31,7 +32,7 @@ def close(arguments: Namespace, _config: Config) -> int:
     if len(span.months) != 1:
         raise UsageError(f"wanted a month such as 2026-10, found {span.name}: months are closed one by one")
     try:
-        with libraries_installed():
+        with libraries_installed(), answering(arguments.store):
             return _close(arguments, Store(arguments.store), span)
     except AccountInvalid as error:
         sys.stderr.write(f"podjoule: {error}\n")

@@ -32,6 +32,7 @@ def show(arguments: Namespace, _config: Config) -> int:
     changed."""
     from exporter.reports.extras import libraries_installed
     from exporter.reports.months import Store
+    from exporter.reports.place import answering
 
     if arguments.format == "parquet" and not arguments.output:
         raise UsageError("--format parquet needs --output FILE")
@@ -39,7 +40,9 @@ def show(arguments: Namespace, _config: Config) -> int:
         raise UsageError("--sci and --prometheus go together: who counts the functional unit?")
     try:
         with libraries_installed():
-            summary = _complete(_summary(arguments, Store(arguments.store)), arguments)
+            with answering(arguments.store):
+                summary = _summary(arguments, Store(arguments.store))
+            summary = _complete(summary, arguments)
             _write(_rendered(summary, arguments.format), arguments.output)
     except (AccountInvalid, RequestFailed) as error:
         sys.stderr.write(f"podjoule: {error}\n")

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from exporter.errors import AccountInvalid
 from exporter.reports.extras import libraries_installed
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from ibis.expr.types import Table
 
-ENGINES: Final = ("duckdb", "spark")
 _SPARK_MASTER = "SPARK_MASTER"
 _SPARK_SETTINGS = {
     "spark.ui.enabled": "false",
@@ -62,16 +62,26 @@ class DuckDb:
 
     def run(self, expression: Table) -> pa.Table:
         """See Engine."""
-        return self._backend.to_pyarrow(expression)
+        import duckdb
+
+        try:
+            return self._backend.to_pyarrow(expression)
+        except duckdb.Error as error:
+            raise _unreadable(error) from error
 
     def _read(self, part: Part, name: str) -> Table:
-        if "file" in self._files.protocol:
-            return self._backend.read_parquet(list(part.paths), table_name=name)
+        import duckdb
+        from fsspec.implementations.arrow import ArrowFSWrapper
         from pyarrow import dataset
 
-        self._backend.con.register(
-            name, dataset.dataset(list(part.paths), format="parquet", filesystem=self._files.fs)
-        )
+        try:
+            if "file" in self._files.protocol:
+                return self._backend.read_parquet(list(part.paths), table_name=name)
+            native = self._files.fs if isinstance(self._files, ArrowFSWrapper) else self._files
+            files = dataset.dataset(list(part.paths), format="parquet", filesystem=native)
+        except (duckdb.Error, ValueError) as error:  # ValueError: pyarrow's of a file that is no Parquet
+            raise _unreadable(error) from error
+        self._backend.con.register(name, files)
         return self._backend.table(name)
 
 
@@ -115,7 +125,10 @@ class Spark:
 
 @contextmanager
 def opened(name: str, files: Any, master: str = "") -> Iterator[Engine]:
-    """An engine of ENGINES, ended afterwards. files: the store's fsspec file system. Raises UsageError."""
+    """DuckDB, or Spark by the name "spark", ended afterwards. files: the store's fsspec file system.
+
+    Raises UsageError where its libraries are not installed.
+    """
     with libraries_installed():
         if name == "duckdb":
             yield DuckDb(files)
@@ -125,6 +138,11 @@ def opened(name: str, files: Any, master: str = "") -> Iterator[Engine]:
             yield spark
         finally:
             spark.stop()
+
+
+def _unreadable(error: Exception) -> AccountInvalid:
+    said = str(error).partition("\n")[0]
+    return AccountInvalid(f"files of rows cannot be read: {said}; collect what is open again")
 
 
 def _united(tables: Sequence[tuple[Part, Table]]) -> Table:

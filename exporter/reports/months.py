@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from ebpf.directory_lock import lock_directory
 from ebpf.errors import UsageError
-from exporter.reports.place import open_root
+from exporter.reports.place import open_root, shown
 
 HOUR_SECONDS: Final = 3600
 MANIFEST, CLOSED = "manifest.json", "closed.parquet"
@@ -89,10 +89,14 @@ class Folder:
 
 
 class Store:
-    """The folder at an address: a path, or s3://BUCKET/PREFIX (see exporter.reports.place)."""
+    """The folder at an address: a path, or s3://BUCKET/PREFIX (see exporter.reports.place).
+
+    shown: the address without what may be secret in it.
+    """
 
     def __init__(self, address: str) -> None:
         self.address = address.rstrip("/") or "/"
+        self.shown = shown(self.address)
         self.files, self.root = open_root(self.address)
 
     def clusters(self) -> tuple[str, ...]:

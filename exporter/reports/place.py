@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from ebpf.errors import UsageError
+from exporter.errors import AccountInvalid
 
 _S3: Final = "s3://"
 _LOCAL: Final = ("file", "")
@@ -44,6 +47,15 @@ def shown(root: str) -> str:
     if not parts.scheme:
         return root
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+@contextmanager
+def answering(root: str) -> Iterator[None]:
+    """Turn what a file system refuses meanwhile into AccountInvalid, which says of which store."""
+    try:
+        yield
+    except OSError as error:
+        raise AccountInvalid(f"--store {shown(root)}: {told(error)}") from error
 
 
 def told(error: Exception) -> str:

@@ -44,7 +44,7 @@ def show(engine: Engine, store: Store, wanted: Wanted, now: float) -> Summary:
     span, before, clusters = wanted.span, wanted.before, wanted.clusters
     holdings = list(_holdings(store, span, clusters, now))
     if not any(each.parts for each in holdings):
-        raise UsageError(f"{store.address}: nothing of {span.name} is there; {_known(store, clusters)}")
+        raise UsageError(f"{store.shown}: nothing of {span.name} is there; {_known(store, clusters)}")
     past = [each for each in _holdings(store, before, clusters, now) if each.parts] if before else []
     parts = [part for each in (*past, *holdings) for part in each.parts]
     asked = Asked(
@@ -63,7 +63,7 @@ def newest(store: Store, clusters: Sequence[str]) -> Span:
     """The last month of which anything is there. Raises UsageError where there is none."""
     months = [month for cluster in clusters for month in store.months(cluster)]
     if not months:
-        raise UsageError(f"{store.address}: no months are there; `podjoule report collect` makes them")
+        raise UsageError(f"{store.shown}: no months are there; `podjoule report collect` makes them")
     return span_named(max(months))
 
 
@@ -72,7 +72,7 @@ def clusters_of(store: Store, wanted: Sequence[str]) -> tuple[str, ...]:
     found = store.clusters()
     if unknown := sorted(set(wanted) - set(found)):
         known = ", ".join(found) or "no clusters"
-        raise UsageError(f"--cluster: {store.address} has no {', '.join(unknown)}; it has {known}")
+        raise UsageError(f"--cluster: {store.shown} has no {', '.join(unknown)}; it has {known}")
     return tuple(sorted(set(wanted))) or found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -25,7 +26,8 @@ def document(summary: Summary) -> dict[str, Any]:
         "currency": summary.currency or None,
         "closed_sha256": summary.closed or None,
         "hours_missing": summary.hours_missing,
-        "difference_ratio": summary.difference_ratio,
+        # Without an end where the nodes counted nothing and rows something.
+        "difference_ratio": summary.difference_ratio if math.isfinite(summary.difference_ratio) else None,
         "total": asdict(summary.total),
         "nodes": asdict(summary.nodes),
         "kinds": {kind: asdict(amount) for kind, amount in summary.kinds.items()},

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _ROUNDING = 1e-9
+_LEAST_SPAN = 1e-12  # of what is drawn nothing is smaller, whatever its unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Scale:
 
 def ticks(low: float, high: float, at_most: int = 6) -> tuple[float, ...]:
     """Round values, evenly spaced, from at most low to at least high; at_most: how many, three or more."""
-    if high <= low:
+    if high - low < _LEAST_SPAN:
         high = low + 1.0
     step = _round_step((high - low) / (at_most - 1))
     while (count := _count(low, high, step)) > at_most:

@@ -139,3 +139,23 @@ def test_wrong_usage_is_told_with_the_mend(
 def test_a_scheme_that_nobody_serves_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "show", "--store", "nosuch://host/path"]) == 2
     assert "--store nosuch://host/path: cannot be opened: Protocol not known" in capsys.readouterr().err
+
+
+def test_a_file_that_was_cut_is_told_without_a_traceback(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hour = next(store.rglob("hour=*.parquet"))
+    hour.write_bytes(hour.read_bytes()[:200])
+    assert run("show", store) == 1
+    assert "files of rows cannot be read" in capsys.readouterr().err
+
+
+def test_a_store_that_lists_nobody_is_told_without_a_traceback(
+    store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Store, "clusters", refused)
+    assert run("show", store) == 1
+    assert f"--store {store}: Permission denied" in capsys.readouterr().err

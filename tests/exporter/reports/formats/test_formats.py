@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 
 import pyarrow.parquet as pq
 import pytest
@@ -35,6 +36,11 @@ def test_the_document_says_what_the_summary_says() -> None:
     assert found["wasters"][0]["used_ratio"] == 0.25
     assert found["sci"]["grams_per_unit"] == pytest.approx(5.6)
     assert found["closed_sha256"] is None
+
+
+def test_a_ratio_without_an_end_is_null() -> None:
+    summary = summary_with(difference_ratio=math.inf)
+    assert json.loads(json_text(summary))["difference_ratio"] is None
 
 
 def test_csv_and_parquet_have_the_same_rows() -> None:

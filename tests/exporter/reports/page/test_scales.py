@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.reports.page.scales import Scale, decimals_of, scale_of, ticks
@@ -43,6 +43,7 @@ def test_ticks_go_below_zero() -> None:
     assert ticks(-3.0, 9.0) == pytest.approx((-5.0, 0.0, 5.0, 10.0))
 
 
+@example(0.0, 5e-324, 0.0)
 @given(VALUES, VALUES, VALUES)
 def test_a_place_is_in_the_chart_and_the_larger_is_further(a: float, b: float, c: float) -> None:
     scale = scale_of([a, b])
