@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from ebpf.errors import UsageError
-from exporter.reports.closing import read_hour, rows_of, write_rows
+from exporter.reports.closing import options_of, read_hour, rows_of, write_rows
 from exporter.reports.manifest import REVERSED, Manifest, read_manifest, verify
 from exporter.reports.months import MANIFEST, Folder, Span, Store, hour_text
+from exporter.reports.options import only_ones
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,6 +44,8 @@ def correct(
         raise UsageError(f"--from: {again.path} has no hours of {span.name}; collect them there first")
     manifest = read_manifest(store, folder)
     verify(store, folder, manifest)
+    collected_with = options_of(collected, again)
+    options = only_ones([(f"{folder.path}/{MANIFEST}", manifest.options), *collected_with])
     rows = _Hours(store, folder, manifest, collected, again)
     hours = []
     for hour in again.hours:
@@ -52,8 +55,10 @@ def correct(
     if not hours:
         return manifest
     n = 1 + sum(not entry.is_reversed for entry in manifest.files[1:])
-    gone = write_rows(store, folder, f"{REVERSED}-{n}.parquet", (negated(rows.known(hour)) for hour in hours))
-    there = write_rows(store, folder, f"corrections-{n}.parquet", map(rows.found, hours))
+    gone = write_rows(
+        store, folder, f"{REVERSED}-{n}.parquet", (negated(rows.known(hour)) for hour in hours), options
+    )
+    there = write_rows(store, folder, f"corrections-{n}.parquet", map(rows.found, hours), options)
     there = replace(there, hours=tuple(map(hour_text, hours)))
     missing = [hour for hour in manifest.hours_missing if hour not in there.hours]
     corrected = manifest.with_files((gone, there), missing)

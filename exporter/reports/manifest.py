@@ -11,6 +11,7 @@ from typing import Any, Final
 from ebpf.version import VERSION
 from exporter.errors import AccountInvalid
 from exporter.reports.months import MANIFEST, Folder, Store
+from exporter.reports.options import Options, from_document
 from exporter.reports.rows import SCHEMA_VERSION
 
 MANIFEST_VERSION: Final = "podjoule.manifest/1"
@@ -39,13 +40,14 @@ class FileEntry:
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """A closed month. files: closed.parquet, then corrections as they came, two files each. hours_missing: as
-    in files' names."""
+    in files' names. options: with which its hours were collected, None where they do not say."""
 
     cluster: str
     month: str
     files: tuple[FileEntry, ...]
     hours_missing: tuple[str, ...]
     version: str = VERSION
+    options: Options | None = None
 
     @property
     def content(self) -> bytes:
@@ -112,5 +114,8 @@ def _parsed(document: dict[str, Any]) -> Manifest:
     files = tuple(FileEntry(**{**entry, "hours": tuple(entry["hours"])}) for entry in document["files"])
     names = ("cluster", "month", "version")
     return Manifest(
-        files=files, hours_missing=tuple(document["hours_missing"]), **{n: document[n] for n in names}
+        files=files,
+        hours_missing=tuple(document["hours_missing"]),
+        options=from_document(document["options"]) if document["options"] else None,
+        **{n: document[n] for n in names},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,8 +15,9 @@ from exporter.errors import AccountInvalid
 from exporter.reports.closing import HoursMissing, close
 from exporter.reports.correcting import correct
 from exporter.reports.engine import opened
-from exporter.reports.manifest import Manifest
+from exporter.reports.manifest import Manifest, read_manifest
 from exporter.reports.months import Span, Store
+from exporter.reports.options import Options, of_metadata
 from exporter.reports.rows import KEY
 from exporter.reports.showing import Wanted, show
 from exporter.reports.summary import Amount, Summary
@@ -268,3 +269,54 @@ def test_a_store_without_such_hours_corrects_nothing(store: Path, tmp_path: Path
     closed(store)
     with pytest.raises(UsageError, match=r"--from: .* has no hours of 2026-10"):
         corrected(store, tmp_path / "nowhere")
+
+
+OPTIONS = Options(("product", "team"), ("gpu=gpu-.*", "all=.*"), 120.5)
+OTHERS = [
+    replace(OPTIONS, labels=("team",)),
+    replace(OPTIONS, node_groups=("all=.*", "gpu=gpu-.*")),
+    replace(OPTIONS, market_intensity=None),
+    Options(),
+]
+
+
+def test_a_closed_month_says_how_it_was_collected(tmp_path: Path) -> None:
+    """Hours that do not say, as those of an older podjoule, do not speak against it."""
+    store = tmp_path / "store"
+    write_hours(store, [work(HOUR, "a/x", 1.0, 1.0)])
+    write_hours(store, [work(HOUR + n * 3600, "a/x", 1.0, 1.0) for n in (1, 2)], options=OPTIONS)
+    assert closed(store).options == OPTIONS
+    assert read_manifest(Store(str(store)), Store(str(store)).folder("prod", "2026-10")).options == OPTIONS
+    assert of_metadata(pq.read_schema(month(store) / "closed.parquet").metadata) == OPTIONS
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_hours_that_were_collected_in_two_ways_are_not_closed(tmp_path: Path, other: Options) -> None:
+    write_hours(tmp_path / "store", [work(HOUR, "a/x", 1.0, 1.0)], options=OPTIONS)
+    write_hours(tmp_path / "store", [work(HOUR + 3600, "a/x", 1.0, 1.0)], options=other)
+    with pytest.raises(AccountInvalid, match=r"1 of 2 files differ so: remove .* collect them again") as found:
+        closed(tmp_path / "store")
+    assert f"T01Z.parquet: was collected with {other.flags}, but" in str(found.value)
+    assert (
+        "with --labels product,team --node-groups 'gpu=gpu-.*' 'all=.*' --market-intensity 120.5, and"
+        in str(found.value)
+    )
+    assert len(list(month(tmp_path / "store").iterdir())) == 2
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_month_is_corrected_by_what_was_collected_as_it_was(tmp_path: Path, other: Options) -> None:
+    store = tmp_path / "store"
+    write_hours(store, [work(HOUR, "a/x", 1.0, 1.0)], options=OPTIONS)
+    manifest = closed(store)
+    for folder, options in (("other", other), ("same", OPTIONS)):
+        write_hours(tmp_path / folder, [work(HOUR, "a/x", 2.0, 1.0)], options=options)
+    with pytest.raises(AccountInvalid, match="with the same flags"):
+        corrected(store, tmp_path / "other")
+    assert shown(store).closed == manifest.sha256
+    assert corrected(store, tmp_path / "same").options == OPTIONS
+    assert shown(store).total.joules == 2.0
+
+
+def test_no_flags_are_told_as_none() -> None:
+    assert Options().flags == "none of --labels, --node-groups, --market-intensity"
