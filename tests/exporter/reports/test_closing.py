@@ -294,7 +294,7 @@ def test_a_closed_month_says_how_it_was_collected(tmp_path: Path) -> None:
 def test_hours_that_were_collected_in_two_ways_are_not_closed(tmp_path: Path, other: Options) -> None:
     write_hours(tmp_path / "store", [work(HOUR, "a/x", 1.0, 1.0)], options=OPTIONS)
     write_hours(tmp_path / "store", [work(HOUR + 3600, "a/x", 1.0, 1.0)], options=other)
-    with pytest.raises(AccountInvalid, match=r"1 of 2 files differ so: remove .* collect them again") as found:
+    with pytest.raises(AccountInvalid, match=r"1 of 2 files differ so: remove .* them again") as found:
         closed(tmp_path / "store")
     assert f"T01Z.parquet: was collected with {other.flags}, but" in str(found.value)
     assert (
