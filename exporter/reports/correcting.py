@@ -6,15 +6,15 @@ folder add up for everybody who reads it, and the rows in their place.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from ebpf.errors import UsageError
 from exporter.reports.closing import options_of, read_hour, rows_of, write_rows
-from exporter.reports.manifest import REVERSED, Manifest, read_manifest, verify
+from exporter.reports.manifest import REVERSED, FileEntry, Manifest, read_manifest, verify
 from exporter.reports.months import MANIFEST, Folder, Span, Store, hour_text
-from exporter.reports.options import only_ones
+from exporter.reports.options import Options, only_ones
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,7 +35,8 @@ def correct(
     """Add to a closed month what its hours are now known to be; hours that say the same are left.
 
     collected: a store into which some of its hours were collected again. Raises UsageError for a month that
-    is not closed or has no such hours, AccountInvalid where files were changed.
+    is not closed or has no such hours, AccountInvalid where files were changed, or hours were collected with
+    other options.
     """
     folder, again = store.folder(cluster, span.name), collected.folder(cluster, span.name)
     if not folder.is_closed:
@@ -47,23 +48,22 @@ def correct(
     collected_with = options_of(collected, again)
     options = only_ones([(f"{folder.path}/{MANIFEST}", manifest.options), *collected_with])
     rows = _Hours(store, folder, manifest, collected, again)
-    hours = []
-    for hour in again.hours:
-        if not rows.known(hour).equals(rows.found(hour)):
-            hours.append(hour)
-        progress(hour)
+    hours = [hour for hour in again.hours if rows.differ(hour, progress)]
     if not hours:
         return manifest
-    n = 1 + sum(not entry.is_reversed for entry in manifest.files[1:])
-    gone = write_rows(
-        store, folder, f"{REVERSED}-{n}.parquet", (negated(rows.known(hour)) for hour in hours), options
-    )
-    there = write_rows(store, folder, f"corrections-{n}.parquet", map(rows.found, hours), options)
-    there = replace(there, hours=tuple(map(hour_text, hours)))
-    missing = [hour for hour in manifest.hours_missing if hour not in there.hours]
-    corrected = manifest.with_files((gone, there), missing)
+    missing = [hour for hour in manifest.hours_missing if hour not in map(hour_text, hours)]
+    corrected = manifest.with_files(_written(rows, hours, options), missing)
     store.write(f"{folder.path}/{MANIFEST}", corrected.content)
     return corrected
+
+
+def _written(rows: _Hours, hours: Sequence[int], options: Options | None) -> tuple[FileEntry, FileEntry]:
+    """What no longer counts of the hours, and what counts in its place."""
+    n = 1 + sum(not entry.is_reversed for entry in rows.manifest.files[1:])
+    known, found = (negated(rows.known(hour)) for hour in hours), map(rows.found, hours)
+    gone = write_rows(rows.store, rows.folder, f"{REVERSED}-{n}.parquet", known, options)
+    there = write_rows(rows.store, rows.folder, f"corrections-{n}.parquet", found, options)
+    return gone, replace(there, hours=tuple(map(hour_text, hours)))
 
 
 def negated(table: pa.Table) -> pa.Table:
@@ -85,6 +85,11 @@ class _Hours:
     manifest: Manifest
     collected: Store
     again: Folder
+
+    def differ(self, hour: int, progress: Callable[[int], object]) -> bool:
+        """Whether the hour is not what it was."""
+        progress(hour)
+        return not self.known(hour).equals(self.found(hour))
 
     def known(self, hour: int) -> pa.Table:
         """What counts of the hour so far; no rows where it was missing."""

@@ -37,7 +37,7 @@ class Options:
         labels = ["--labels", ",".join(self.labels)] if self.labels else []
         groups = ["--node-groups", *self.node_groups] if self.node_groups else []
         told = self.market_intensity is not None
-        return [*labels, *groups, *(["--market-intensity", f"{self.market_intensity:g}"] if told else [])]
+        return [*labels, *groups, *(["--market-intensity", f"{self.market_intensity:.12g}"] if told else [])]
 
 
 def from_document(found: dict[str, Any]) -> Options:
