@@ -51,8 +51,9 @@ def correct(
     hours = [hour for hour in again.hours if rows.differ(hour, progress)]
     if not hours:
         return manifest
-    missing = [hour for hour in manifest.hours_missing if hour not in map(hour_text, hours)]
-    corrected = manifest.with_files(_written(rows, hours, options), missing)
+    gone, there = _written(rows, hours, options)
+    missing = [hour for hour in manifest.hours_missing if hour not in there.hours]
+    corrected = manifest.with_files((gone, there), missing)
     store.write(f"{folder.path}/{MANIFEST}", corrected.content)
     return corrected
 
