@@ -12,6 +12,7 @@ from ebpf.errors import UsageError
 from exporter.errors import AccountInvalid
 from exporter.reports.manifest import FileEntry, Manifest, read_manifest, sha256_of, verify
 from exporter.reports.months import CLOSED, MANIFEST, Folder, Span, Store, hour_text
+from exporter.reports.options import Options, of_metadata, only_ones
 from exporter.reports.rows import schema
 
 if TYPE_CHECKING:
@@ -50,8 +51,9 @@ def close(
             f"{folder.path}: {len(missing)} hours of {span.name} are missing ({_some(missing)}); collect "
             "them with `podjoule report collect`, or close without them: --allow-missing"
         )
-    entry = write_rows(store, folder, CLOSED, _hours(store, folder, progress))
-    manifest = Manifest(cluster, span.name, (entry,), tuple(missing))
+    options = only_ones(options_of(store, folder))
+    entry = write_rows(store, folder, CLOSED, _hours(store, folder, progress), options)
+    manifest = Manifest(cluster, span.name, (entry,), tuple(missing), options=options)
     store.write(f"{folder.path}/{MANIFEST}", manifest.content)
     _remove_hours(store, folder)
     return manifest
@@ -59,17 +61,23 @@ def close(
 
 def _hours(store: Store, folder: Folder, progress: Callable[[int], object]) -> Iterator[pa.Table]:
     """Each in the order of KEY, and the hour is its first column: together they are in that order as well."""
-    for hour, name in folder.hours.items():
-        table = read_table(store, f"{folder.path}/{name}")
-        if any(found != hour for found in table["hour_seconds"].unique().to_pylist()):
-            raise AccountInvalid(
-                f"{folder.path}/{name}: has rows of another hour; remove it and collect it again"
-            )
-        yield table
+    for hour in folder.hours:
+        yield read_hour(store, folder, hour)
         progress(hour)
 
 
-def write_rows(store: Store, folder: Folder, name: str, tables: Iterator[pa.Table]) -> FileEntry:
+def read_hour(store: Store, folder: Folder, hour: int) -> pa.Table:
+    """The rows of an hour's file. Raises AccountInvalid for one that is none, or has rows of another hour."""
+    path = f"{folder.path}/{folder.hours[hour]}"
+    table = read_table(store, path)
+    if any(found != hour for found in table["hour_seconds"].unique().to_pylist()):
+        raise AccountInvalid(f"{path}: has rows of another hour; remove it and collect it again")
+    return table
+
+
+def write_rows(
+    store: Store, folder: Folder, name: str, tables: Iterator[pa.Table], options: Options | None
+) -> FileEntry:
     """A Parquet file, whole or not at all, in row groups of one size: the same rows are the same bytes."""
     from pyarrow import parquet
 
@@ -77,7 +85,7 @@ def write_rows(store: Store, folder: Folder, name: str, tables: Iterator[pa.Tabl
     rows, sums = 0, list[float]()
     with (
         store.replacing(path) as file,
-        parquet.ParquetWriter(file, schema(), compression="zstd", version="2.6") as writer,
+        parquet.ParquetWriter(file, schema(options), compression="zstd", version="2.6") as writer,
     ):
         for table in _in_groups(tables):
             writer.write_table(table, row_group_size=_ROW_GROUP)
@@ -135,6 +143,17 @@ def _refuse_early(store: Store, folder: Folder, span: Span, now: float) -> None:
     if not folder.hours:
         known = ", ".join(store.months(folder.cluster)) or f"none of {folder.cluster}"
         raise UsageError(f"{folder.path}: no hours of {span.name} are there; there are months: {known}")
+
+
+def options_of(store: Store, folder: Folder) -> Iterator[tuple[str, Options | None]]:
+    """The paths of hours' files, and the options of each. Raises AccountInvalid for one that is none of
+    ours."""
+    from pyarrow import parquet
+
+    for name in folder.hours.values():
+        path = f"{folder.path}/{name}"
+        with _opened(store, path) as file:
+            yield path, of_metadata(parquet.read_schema(file).metadata)
 
 
 def rows_of(store: Store, path: str, hour: int) -> pa.Table:

@@ -14,6 +14,7 @@ from exporter.reports.asking import AROUND_SECONDS, HourOfNodes
 from exporter.reports.hour_store import HourStore
 from exporter.reports.hours import spelt
 from exporter.reports.merging import HourOfRows, NodeGroup, difference_ratio
+from exporter.reports.options import Options
 from exporter.reports.queries import NODE, Queries
 from exporter.reports.source import Source
 from exporter.reports.timeline import HOUR_SECONDS
@@ -34,6 +35,12 @@ class Wanted:
     market_intensity: float | None = None
     concurrency: int = 2
     nodes_at_once: int = NODES_AT_ONCE
+
+    @property
+    def options(self) -> Options:
+        """What files say of it."""
+        groups = tuple(f"{group.name}={group.pattern.pattern}" for group in self.groups)
+        return Options(tuple(sorted(self.queries.pod_labels)), groups, self.market_intensity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +92,7 @@ class Collector:
         rows = added.rows()
         if not rows:
             return Collected(hour, 0, added.nodes)
-        self._store.write(hour, rows)
+        self._store.write(hour, rows, self._wanted.options)
         joules = sum(row.joules for row in rows if row.kind != "overhead")
         return Collected(hour, len(rows), added.nodes, joules, difference_ratio(rows))
 

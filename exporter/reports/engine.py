@@ -29,19 +29,18 @@ _ROWS = "rows"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Parquet files of one cluster. correction: 0 for what was collected, N for the rows of its Nth
-    correction."""
+    """Parquet files of one cluster. without: hours (unix time of the begin) whose rows there do not count."""
 
     cluster: str
-    correction: int
     paths: tuple[str, ...]
+    without: tuple[int, ...] = ()
 
 
 class Engine(Protocol):
     """Runs expressions over the rows of files."""
 
     def rows(self, parts: Sequence[Part]) -> Table:
-        """The rows of all parts as one table, each with its `cluster` and `correction`."""
+        """The rows of all parts as one table, each with its `cluster`."""
 
     def run(self, expression: Table) -> pa.Table:
         """What an expression over these rows gives."""
@@ -149,8 +148,9 @@ def _unreadable(error: Exception) -> AccountInvalid:
 def _united(tables: Sequence[tuple[Part, Table]]) -> Table:
     import ibis
 
-    named = [
-        table.mutate(cluster=ibis.literal(part.cluster), correction=ibis.literal(part.correction, "int32"))
-        for part, table in tables
-    ]
+    named = (_counting(part, table).mutate(cluster=ibis.literal(part.cluster)) for part, table in tables)
     return reduce(lambda left, right: left.union(right), named)
+
+
+def _counting(part: Part, table: Table) -> Table:
+    return table.filter(table.hour_seconds.notin(part.without)) if part.without else table

@@ -45,8 +45,7 @@ def amounts(rows: Table, by: Sequence[str], since_seconds: int) -> Table:
     """Sums by `by` (key_0, key_1, …), kind, source and is_now: whether hours are of `since_seconds` or later.
 
     n_rows: how many rows there are; n_grams and so on: how many of them have such a value. covered_seconds
-    and n_hours: of the rows that were counted while somebody asked, those of corrections added to what they
-    correct.
+    and n_hours: of the rows that were counted while somebody asked.
     """
     is_timely = ~rows.late
     keys = {f"key_{i}": _key(rows, name) for i, name in enumerate(by)}
@@ -56,19 +55,22 @@ def amounts(rows: Table, by: Sequence[str], since_seconds: int) -> Table:
         **{f"n_{name}": rows[name].count() for name in OPTIONAL},
         n_rows=rows.count(),
         requested_cpu_seconds=rows.requested_cpu_seconds.sum(),
-        n_cpu_seconds=rows.cpu_seconds.count(),
         covered_seconds=rows.covered_seconds.sum(where=is_timely),
-        n_hours=rows.count(where=is_timely & (rows.correction == 0)),
+        n_hours=rows.count(where=is_timely),
     )
 
 
 def hours(rows: Table) -> Table:
-    """Sums by cluster, hour, node group, kind and correction, with how much of the hour was covered."""
-    return rows.group_by("cluster", "hour_seconds", "node_group", "kind", "correction").aggregate(
+    """Sums by cluster, hour, node group and kind.
+
+    covered_seconds: of the row that is covered least, without what was counted while nobody asked; None where
+    there is nothing else.
+    """
+    return rows.group_by("cluster", "hour_seconds", "node_group", "kind").aggregate(
         **{name: rows[name].sum() for name in ("joules", "low_joules", "high_joules", "grams")},
         n_grams=rows.grams.count(),
         n_rows=rows.count(),
-        covered_seconds=rows.covered_seconds.max(),
+        covered_seconds=rows.covered_seconds.min(where=~rows.late),
     )
 
 

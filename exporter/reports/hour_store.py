@@ -16,6 +16,7 @@ from ebpf.directory_lock import lock_directory
 from ebpf.errors import UsageError
 from exporter.errors import CollectFailed
 from exporter.reports.months import CLOSED, MANIFEST, hour_name, month_folder
+from exporter.reports.options import Options
 from exporter.reports.place import is_local, open_root, shown, told
 from exporter.reports.rows import Row, schema
 
@@ -82,10 +83,13 @@ class HourStore:
                 found.append(hour)
         return found
 
-    def write(self, hour: int, rows: Sequence[Row]) -> str:
-        """A file of the rows, which must be in their order; its path. Raises CollectFailed."""
+    def write(self, hour: int, rows: Sequence[Row], options: Options | None = None) -> str:
+        """A file of the rows, which must be in their order, that says its options; its path.
+
+        Raises CollectFailed.
+        """
         path = f"{self._folder}/{month_folder(hour)}/{hour_name(hour)}"
-        body = _parquet(rows)
+        body = _parquet(rows, options)
         try:
             self._put(path, body)
         except (OSError, ValueError) as error:
@@ -117,19 +121,20 @@ class HourStore:
             raise CollectFailed(f"--store {self._shown}: cannot be read: {told(error)}") from None
 
 
-def table_of(rows: Sequence[Row]) -> pa.Table:
+def table_of(rows: Sequence[Row], options: Options | None = None) -> pa.Table:
     """The rows as columns."""
     import pyarrow as pa
 
     columns = {each.name: [getattr(row, each.name) for row in rows] for each in fields(Row)}
-    return pa.table(columns, schema=schema())
+    return pa.table(columns, schema=schema(options))
 
 
-def _parquet(rows: Sequence[Row]) -> bytes:
+def _parquet(rows: Sequence[Row], options: Options | None) -> bytes:
     import pyarrow as pa
     from pyarrow import parquet
 
     out = pa.BufferOutputStream()
-    parquet.write_table(table_of(rows), out, compression="zstd", row_group_size=_ROWS_A_GROUP, version="2.6")
+    table = table_of(rows, options)
+    parquet.write_table(table, out, compression="zstd", row_group_size=_ROWS_A_GROUP, version="2.6")
     body: bytes = out.getvalue().to_pybytes()
     return body

@@ -4,39 +4,50 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from ebpf.version import VERSION
 from exporter.errors import AccountInvalid
 from exporter.reports.months import MANIFEST, Folder, Store
+from exporter.reports.options import Options, from_document
 from exporter.reports.rows import SCHEMA_VERSION
 
 MANIFEST_VERSION: Final = "podjoule.manifest/1"
+REVERSED: Final = "reversed"
+"""What files of rows that no longer count are called."""
 _MEND = "bring back the file that was closed, from a backup"
 
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """A file of a closed month. joules: the sum of its rows."""
+    """A file of a closed month. joules: the sum of its rows. hours: those that it has in the place of files
+    before it."""
 
     name: str
     sha256: str
     rows: int
     joules: float
+    hours: tuple[str, ...] = ()
+
+    @property
+    def is_reversed(self) -> bool:
+        """Whether it only takes away rows of files before it."""
+        return self.name.startswith(REVERSED)
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A closed month. files: closed.parquet, then corrections as they came. hours_missing: as in files'
-    names."""
+    """A closed month. files: closed.parquet, then corrections as they came, two files each. hours_missing: as
+    in files' names. options: with which its hours were collected, None where they do not say."""
 
     cluster: str
     month: str
     files: tuple[FileEntry, ...]
     hours_missing: tuple[str, ...]
     version: str = VERSION
+    options: Options | None = None
 
     @property
     def content(self) -> bytes:
@@ -49,9 +60,17 @@ class Manifest:
         """The hash of the file: it says all that the month says."""
         return hashlib.sha256(self.content).hexdigest()
 
-    def with_file(self, entry: FileEntry, hours_missing: Sequence[str]) -> Manifest:
+    def counting(self) -> Iterator[tuple[FileEntry, frozenset[str]]]:
+        """The files whose rows count, the last first, each with the hours that later ones have instead."""
+        replaced: frozenset[str] = frozenset()
+        for entry in reversed(self.files):
+            if not entry.is_reversed:
+                yield entry, replaced
+                replaced |= frozenset(entry.hours)
+
+    def with_files(self, entries: Sequence[FileEntry], hours_missing: Sequence[str]) -> Manifest:
         """The manifest after a correction."""
-        return replace(self, files=(*self.files, entry), hours_missing=tuple(hours_missing))
+        return replace(self, files=(*self.files, *entries), hours_missing=tuple(hours_missing))
 
 
 def read_manifest(store: Store, folder: Folder) -> Manifest:
@@ -92,8 +111,11 @@ def sha256_of(store: Store, path: str) -> str:
 def _parsed(document: dict[str, Any]) -> Manifest:
     if document["schema"] != MANIFEST_VERSION:
         raise ValueError(f"schema is {document['schema']!r}, not {MANIFEST_VERSION!r}")
-    files = tuple(FileEntry(**entry) for entry in document["files"])
+    files = tuple(FileEntry(**{**entry, "hours": tuple(entry["hours"])}) for entry in document["files"])
     names = ("cluster", "month", "version")
     return Manifest(
-        files=files, hours_missing=tuple(document["hours_missing"]), **{n: document[n] for n in names}
+        files=files,
+        hours_missing=tuple(document["hours_missing"]),
+        options=from_document(document["options"]) if document["options"] else None,
+        **{n: document[n] for n in names},
     )

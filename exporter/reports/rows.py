@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from exporter.reports.options import METADATA, Options
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -70,11 +72,15 @@ KEY: Final = (
 """No two rows of a file are alike in these; rows stand in their order."""
 
 
-def schema() -> pa.Schema:
-    """The Parquet columns, in order; `labels` is a map of strings. cluster and month come from the path."""
+def schema(options: Options | None = None) -> pa.Schema:
+    """The Parquet columns, in order; `labels` is a map of strings. cluster and month come from the path.
+
+    options: how rows were collected, for the file's metadata.
+    """
     import pyarrow as pa
 
     text, number = pa.string(), pa.float64()
+    metadata = {"schema": SCHEMA_VERSION} | ({METADATA: options.content} if options else {})
     names = ("node_group", "namespace", "workload_kind", "workload")
     return pa.schema(
         [
@@ -91,5 +97,5 @@ def schema() -> pa.Schema:
             pa.field("source", text, nullable=False),
             pa.field("covered_seconds", number, nullable=False),
         ],
-        metadata={"schema": SCHEMA_VERSION},
+        metadata=metadata,
     )

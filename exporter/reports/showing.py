@@ -86,12 +86,13 @@ def _holding(store: Store, folder: Folder, span: Span, now: float) -> Holding:
     if not folder.is_closed:
         paths = tuple(f"{folder.path}/{name}" for name in folder.hours.values())
         over = [hour for hour in span.hours if hour + HOUR_SECONDS + LATE_SECONDS <= now]
-        part = Part(folder.cluster, 0, paths)
+        part = Part(folder.cluster, paths)
         return Holding((part,) if paths else (), len(set(over) - folder.hours.keys()), "")
     manifest = read_manifest(store, folder)
     verify(store, folder, manifest)
     parts = tuple(
-        Part(folder.cluster, i, (f"{folder.path}/{entry.name}",)) for i, entry in enumerate(manifest.files)
+        Part(folder.cluster, (f"{folder.path}/{entry.name}",), tuple(sorted(map(hour_of, replaced))))
+        for entry, replaced in manifest.counting()
     )
     missing = sum(hour_of(hour) in span.hours for hour in manifest.hours_missing)
     return Holding(parts, missing, manifest.sha256)

@@ -100,7 +100,8 @@ class Summary:
     nodes: what the nodes' meters counted; total: with overhead. kinds: by kind of row. difference_ratio: by
     how much rows and nodes differ. days: unix time of each day's begin; joules_by_day: by kind, one a day.
     joules_by_source: by the rows' source. hours_missing: hours asked for that no file holds. closed: the
-    manifest's hash, "" while open.
+    manifest's hash, "" while open. namespaces: those that it is of, () for all and for what is nobody's;
+    difference_ratio and what of total and nodes is covered are those of all rows also then.
     """
 
     title: str
@@ -127,3 +128,4 @@ class Summary:
     low_joules_by_day: tuple[float, ...] = ()
     high_joules_by_day: tuple[float, ...] = ()
     """The bounds of all kinds of a day together, one a day; both () where they are not worked out."""
+    namespaces: tuple[str, ...] = ()

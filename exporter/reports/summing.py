@@ -54,13 +54,15 @@ def summarize(engine: Engine, rows: Table, asked: Asked) -> Summary:
     currencies."""
     span = asked.span
     begin = asked.before.from_seconds if asked.before else span.from_seconds
+    whole = expressions.within(rows, span.from_seconds, span.to_seconds)
     rows = expressions.of_namespaces(rows, asked.namespaces)
     wanted = expressions.within(rows, begin, span.to_seconds)
     now = expressions.within(rows, span.from_seconds, span.to_seconds)
     sums = engine.run(expressions.amounts(wanted, asked.by, span.from_seconds)).to_pylist()
     summary = _summary(asked, [each for each in sums if each["is_now"]])
-    hours = engine.run(expressions.hours(now)).to_pylist()
-    covered = _covered_ratio(hours, len(span.hours) - asked.hours_missing)
+    of_nodes = engine.run(expressions.hours(whole)).to_pylist()
+    hours = engine.run(expressions.hours(now)).to_pylist() if asked.namespaces else of_nodes
+    covered = _covered_ratio(of_nodes)
     wasters = _wasters(
         *(engine.run(of(now)).to_pylist() for of in (expressions.reserved, expressions.nobodys_idle))
     )
@@ -68,7 +70,7 @@ def summarize(engine: Engine, rows: Table, asked: Asked) -> Summary:
         _compared(summary, asked, [each for each in sums if not each["is_now"]]),
         total=replace(summary.total, covered_ratio=covered),
         nodes=replace(summary.nodes, covered_ratio=covered),
-        difference_ratio=_difference_ratio(hours),
+        difference_ratio=_difference_ratio(of_nodes),
         wasters=wasters,
         **_by_day(hours, span),
     )
@@ -127,6 +129,7 @@ def _summary(asked: Asked, sums: Sequence[Sums]) -> Summary:
         currency=_currency(sums),
         hours_missing=asked.hours_missing,
         closed=asked.closed,
+        namespaces=asked.namespaces,
     )
 
 
@@ -210,15 +213,14 @@ def _difference_ratio(hours: Sequence[Sums]) -> float:
     return worst
 
 
-def _covered_ratio(hours: Sequence[Sums], n_hours: int) -> float:
-    """Covered time of all node groups by that of the hours that files hold."""
-    places = {(row["cluster"], row["node_group"]) for row in hours}
-    covered: dict[tuple[Any, ...], float] = defaultdict(float)
-    for row in hours:
-        key = (row["cluster"], row["node_group"], row["hour_seconds"], row["correction"])
-        covered[key] = max(covered[key], row["covered_seconds"])
-    whole = n_hours * len(places) * HOUR_SECONDS
-    return min(1.0, math.fsum(covered.values()) / whole) if whole else 0.0
+def _covered_ratio(hours: Sequence[Sums]) -> float:
+    """Covered time of the hours that files hold, each node group by what is covered least in it."""
+    places = _grouped(hours, lambda row: (row["cluster"], row["node_group"], row["hour_seconds"])).values()
+    covered = (
+        min((row["covered_seconds"] for row in rows if row["covered_seconds"] is not None), default=0.0)
+        for rows in places
+    )
+    return min(1.0, math.fsum(covered) / (len(places) * HOUR_SECONDS)) if places else 0.0
 
 
 def _currency(sums: Sequence[Sums]) -> str:

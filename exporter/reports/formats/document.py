@@ -19,6 +19,7 @@ def document(summary: Summary) -> dict[str, Any]:
         "schema": SCHEMA,
         "title": summary.title,
         "clusters": list(summary.clusters),
+        "namespaces": list(summary.namespaces),
         "from": utc(summary.from_seconds),
         "to": utc(summary.to_seconds),
         "by": list(summary.by),

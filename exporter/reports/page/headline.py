@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from exporter.reports.page.charts.sources import is_measured
 from exporter.reports.page.figures import (
@@ -55,14 +55,22 @@ def badge(summary: Summary) -> tuple[str, str]:
 
 def _energy(summary: Summary) -> str:
     total, nodes = summary.total, summary.nodes
-    who = " and ".join(summary.clusters) or "The cluster"
+    who = _listed(summary.clusters) or "The cluster"
+    if summary.namespaces:
+        who = f"{_listed(summary.namespaces)} in {who}"
     said = f"{who} used {kwh(total.joules)} in {period(summary.from_seconds, summary.to_seconds)}"
+    if summary.namespaces:
+        return f"{said}; idle energy and overhead that are nobody's are not in it."
     overhead = total.joules - nodes.joules
     if overhead <= 1e-6 * total.joules:
         return f"{said}."
     return (
         f"{said}: {kwh(nodes.joules)} at its nodes and {kwh(overhead)} around them (cooling, power supply)."
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def _sureness(summary: Summary) -> str:
@@ -91,7 +99,8 @@ def _caused(summary: Summary) -> Iterator[str]:
 
 def _conservation(summary: Summary) -> str:
     if adds_up(summary):
-        return "All rows add up to what the nodes' meters counted, to less than a millionth."
+        beside = "Together with all others, these" if summary.namespaces else "All"
+        return f"{beside} rows add up to what the nodes' meters counted, to less than a millionth."
     if math.isinf(summary.difference_ratio):
         return "It does not add up: there are rows of an hour in which the nodes' meters counted nothing."
     percents = 100 * abs(summary.difference_ratio)

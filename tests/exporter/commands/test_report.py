@@ -59,14 +59,14 @@ def test_a_closed_file_that_was_changed_is_refused(store: Path, capsys: pytest.C
     assert "closed.parquet: was changed after the month was closed" in said.err
 
 
-def test_corrections_are_told_as_a_file_more(
+def test_corrections_are_told_as_files_more(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ("2025-03", "--cluster", "prod")
     run("close", store, *arguments, "--allow-missing")
     write_hours(tmp_path / "again", [work(MONTH.from_seconds, "a/x", 1.0, 1.0)])
     assert run("close", store, *arguments, "--correct", "--from", str(tmp_path / "again")) == 0
-    assert "J in 2 files, 741 hours missing" in capsys.readouterr().out
+    assert "J in 3 files, 741 hours missing" in capsys.readouterr().out
 
 
 def test_rows_that_do_not_add_up_to_the_nodes_end_with_1(

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from exporter.reports.months import hour_name
+from exporter.reports.options import Options
 from exporter.reports.rows import KEY, schema
 
 MEASURED, MODEL = "measured:rapl", f"model:xeon@{'ab' * 32}"
@@ -51,11 +52,13 @@ def work(hour: int, name: str, joules: float, cpu_seconds: float | None, **rest:
     return row(hour, "active", joules, **{**told, "cpu_seconds": cpu_seconds, **rest})
 
 
-def write_hours(store: Path, rows: Sequence[dict[str, Any]], cluster: str = "prod") -> None:
-    """A file for each hour that has rows."""
+def write_hours(
+    store: Path, rows: Sequence[dict[str, Any]], cluster: str = "prod", options: Options | None = None
+) -> None:
+    """A file for each hour that has rows; options: what they say of how they were collected."""
     for hour in sorted({each["hour_seconds"] for each in rows}):
         found = sorted((each for each in rows if each["hour_seconds"] == hour), key=_key)
-        write_hour(store, pa.Table.from_pylist(found, schema()), cluster)
+        write_hour(store, pa.Table.from_pylist(found, schema(options)), cluster)
 
 
 def write_hour(store: Path, table: pa.Table, cluster: str = "prod") -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,11 +15,12 @@ from exporter.errors import AccountInvalid
 from exporter.reports.closing import HoursMissing, close
 from exporter.reports.correcting import correct
 from exporter.reports.engine import opened
-from exporter.reports.manifest import Manifest
+from exporter.reports.manifest import Manifest, read_manifest
 from exporter.reports.months import Span, Store
+from exporter.reports.options import Options, of_metadata
 from exporter.reports.rows import KEY
 from exporter.reports.showing import Wanted, show
-from exporter.reports.summary import Summary
+from exporter.reports.summary import Amount, Summary
 from tests.exporter.reports.made_up import LONG_AGO, Fleet, row, work, write_hours
 
 HOUR = LONG_AGO["2026-10"]
@@ -46,6 +48,14 @@ def shown(store: Path) -> Summary:
     found = Store(str(store))
     with opened("duckdb", found.files) as engine:
         return show(engine, found, Wanted(OCTOBER, None, ("namespace",), ["prod"]), AFTER)
+
+
+def amounts(summary: Summary) -> list[Amount]:
+    return [each.amount for each in summary.groups] + list(summary.kinds.values())
+
+
+def known(amount: Amount) -> dict[str, float]:
+    return {name: value for name, value in asdict(amount).items() if value is not None}
 
 
 def month(store: Path) -> Path:
@@ -168,17 +178,66 @@ def test_corrections_make_the_sums_those_of_the_hours_that_were_collected_again(
     FLEET.write(wanted, HOUR + 3600, 4)
     write_hours(wanted, better)
     found, right = shown(store), shown(wanted)
-    assert [each.name for each in manifest.files] == ["closed.parquet", "corrections-1.parquet"]
+    assert [each.name for each in manifest.files] == [
+        "closed.parquet",
+        "reversed-1.parquet",
+        "corrections-1.parquet",
+    ]
     assert found.closed == manifest.sha256
     assert found.hours_missing == right.hours_missing == 31 * 24 - 6
-    assert found.total.joules == pytest.approx(right.total.joules, rel=1e-12)
-    assert found.total.grams == pytest.approx(right.total.grams, rel=1e-12)
-    assert found.total.cost == pytest.approx(right.total.cost, rel=1e-12)
-    assert found.total.cpu_seconds == pytest.approx(right.total.cpu_seconds, rel=1e-12)
-    sums = {each.key: each.amount.joules for each in found.groups}
-    assert {key: joules for key, joules in sums.items() if abs(joules) > 1e-6} == pytest.approx(
-        {each.key: each.amount.joules for each in right.groups if each.amount.joules}
+    assert [each.key for each in found.groups] == [each.key for each in right.groups]
+    for ours, theirs in zip((found.total, *amounts(found)), (right.total, *amounts(right)), strict=True):
+        assert known(ours) == pytest.approx(known(theirs), rel=1e-12)
+    assert found.total.covered_ratio == pytest.approx((2 * 1800 + 5 * 3600) / (7 * 3600))  # of both groups
+
+
+def test_who_sums_all_files_of_a_corrected_month_has_what_is_shown(store: Path, tmp_path: Path) -> None:
+    closed(store)
+    write_hours(tmp_path / "again", [work(HOUR, "a/new", 70.0, 7.0, grams=1.0, requested_cpu_seconds=9.0)])
+    manifest = corrected(store, tmp_path / "again")
+    found, rows = (
+        shown(store),
+        [each for path in month(store).glob("*.parquet") for each in pq.read_table(path).to_pylist()],
     )
+    for name in ("joules", "low_joules", "grams", "cpu_seconds", "requested_cpu_seconds"):
+        total = sum(each[name] or 0.0 for each in rows)
+        assert total == pytest.approx(getattr(found.total, name), rel=1e-12), name
+    assert sum(each.joules for each in manifest.files) == pytest.approx(found.total.joules, rel=1e-12)
+
+
+@pytest.mark.parametrize(("was", "is_now"), [(1.0, None), (None, 1.0), (None, None)])
+def test_a_correction_knows_what_the_hours_now_know_and_no_more(
+    tmp_path: Path, was: float | None, is_now: float | None
+) -> None:
+    """a/gone, of which nothing was known, does not keep what is known of the others from being told."""
+    store, again = tmp_path / "store", tmp_path / "again"
+    told = {"cost": 1.0, "market_grams": 1.0, "currency": "EUR"}
+    known = {"grams": 2.0, "requested_cpu_seconds": 3.0, **told}
+    write_hours(store, [work(HOUR + 3600, "a/x", 5.0, 1.0, **known)])
+    write_hours(store, [work(HOUR, "a/x", 5.0, was, grams=was, **told), work(HOUR, "a/gone", 5.0, was)])
+    closed(store)
+    write_hours(again, [work(HOUR, "a/x", 5.0, is_now, grams=is_now, **told)])
+    corrected(store, again)
+    [group] = shown(store).groups
+    assert group.amount.grams == (None if is_now is None else 3.0)
+    assert (group.amount.cost, group.amount.market_grams) == (2.0, 2.0)
+    assert group.amount.cpu_seconds == 1.0 + (is_now or 0.0)
+    assert group.amount.requested_cpu_seconds == 3.0
+
+
+@pytest.mark.parametrize(("was", "is_now"), [(3600.0, 1800.0), (1800.0, 3600.0)])
+def test_a_corrected_hour_is_covered_as_it_is_now(tmp_path: Path, was: float, is_now: float) -> None:
+    store, again = tmp_path / "store", tmp_path / "again"
+    for folder, seconds in ((store, was), (again, is_now)):
+        rows = [
+            work(HOUR, f"a/{name}", 5.0, 1.0, covered_seconds=seconds) for name in ("x", "y", folder.name)
+        ]
+        write_hours(folder, [*rows, row(HOUR, "idle", 5.0, covered_seconds=seconds)])
+    closed(store)
+    corrected(store, again)
+    found = shown(store)
+    assert found.total.covered_ratio == is_now / 3600
+    assert [each.amount.covered_ratio for each in found.groups] == [is_now / 3600] * 2
 
 
 def test_the_second_correction_starts_from_the_first(store: Path, tmp_path: Path) -> None:
@@ -187,8 +246,11 @@ def test_the_second_correction_starts_from_the_first(store: Path, tmp_path: Path
         again = tmp_path / f"again{i}"
         write_hours(again, [work(HOUR, "a/new", joules, 7.0, grams=1.0)])
         manifest = corrected(store, again)
-    assert [each.name for each in manifest.files][1:] == ["corrections-1.parquet", "corrections-2.parquet"]
+    assert [each.name for each in manifest.files][3:] == ["reversed-2.parquet", "corrections-2.parquet"]
     assert next(each for each in shown(store).groups if each.key == ("a",)).amount.joules == 50.0
+    reversed_rows = pq.read_table(month(store) / "reversed-2.parquet").to_pylist()
+    assert [each["joules"] for each in reversed_rows] == [-70.0]
+    assert corrected(store, again) == manifest
 
 
 def test_hours_that_say_the_same_correct_nothing(store: Path, tmp_path: Path) -> None:
@@ -207,3 +269,54 @@ def test_a_store_without_such_hours_corrects_nothing(store: Path, tmp_path: Path
     closed(store)
     with pytest.raises(UsageError, match=r"--from: .* has no hours of 2026-10"):
         corrected(store, tmp_path / "nowhere")
+
+
+OPTIONS = Options(("product", "team"), ("gpu=gpu-.*", "all=.*"), 120.5)
+OTHERS = [
+    replace(OPTIONS, labels=("team",)),
+    replace(OPTIONS, node_groups=("all=.*", "gpu=gpu-.*")),
+    replace(OPTIONS, market_intensity=None),
+    Options(),
+]
+
+
+def test_a_closed_month_says_how_it_was_collected(tmp_path: Path) -> None:
+    """Hours that do not say, as those of an older podjoule, do not speak against it."""
+    store = tmp_path / "store"
+    write_hours(store, [work(HOUR, "a/x", 1.0, 1.0)])
+    write_hours(store, [work(HOUR + n * 3600, "a/x", 1.0, 1.0) for n in (1, 2)], options=OPTIONS)
+    assert closed(store).options == OPTIONS
+    assert read_manifest(Store(str(store)), Store(str(store)).folder("prod", "2026-10")).options == OPTIONS
+    assert of_metadata(pq.read_schema(month(store) / "closed.parquet").metadata) == OPTIONS
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_hours_that_were_collected_in_two_ways_are_not_closed(tmp_path: Path, other: Options) -> None:
+    write_hours(tmp_path / "store", [work(HOUR, "a/x", 1.0, 1.0)], options=OPTIONS)
+    write_hours(tmp_path / "store", [work(HOUR + 3600, "a/x", 1.0, 1.0)], options=other)
+    with pytest.raises(AccountInvalid, match=r"1 of 2 files differ so: remove .* them again") as found:
+        closed(tmp_path / "store")
+    assert f"T01Z.parquet: was collected with {other.flags}, but" in str(found.value)
+    assert (
+        "with --labels product,team --node-groups 'gpu=gpu-.*' 'all=.*' --market-intensity 120.5, and"
+        in str(found.value)
+    )
+    assert len(list(month(tmp_path / "store").iterdir())) == 2
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_month_is_corrected_by_what_was_collected_as_it_was(tmp_path: Path, other: Options) -> None:
+    store = tmp_path / "store"
+    write_hours(store, [work(HOUR, "a/x", 1.0, 1.0)], options=OPTIONS)
+    manifest = closed(store)
+    for folder, options in (("other", other), ("same", OPTIONS)):
+        write_hours(tmp_path / folder, [work(HOUR, "a/x", 2.0, 1.0)], options=options)
+    with pytest.raises(AccountInvalid, match="with the same flags"):
+        corrected(store, tmp_path / "other")
+    assert shown(store).closed == manifest.sha256
+    assert corrected(store, tmp_path / "same").options == OPTIONS
+    assert shown(store).total.joules == 2.0
+
+
+def test_no_flags_are_told_as_none() -> None:
+    assert Options().flags == "none of --labels, --node-groups, --market-intensity"

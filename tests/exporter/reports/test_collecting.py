@@ -18,6 +18,7 @@ import pytest
 
 from exporter.commands.cli import main
 from exporter.reports.collecting import Wanted
+from exporter.reports.options import Options, of_metadata
 from exporter.reports.source import Retry
 from tests.exporter.reports.nodes import rows_of
 from tests.exporter.reports.prometheus_api import Answer, Api, failure
@@ -110,6 +111,16 @@ def test_an_hour_is_a_file_and_its_rows_are_those_of_the_nodes(collected: Path) 
 
 def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
+
+
+def test_a_file_says_with_which_flags_it_was_collected(api: Api, tmp_path: Path, collected: Path) -> None:
+    groups = ("--node-groups", "one=.*1", "two=.*2", "--market-intensity", "120", "--labels", "team,product")
+    span = ("--from", "2026-10-01T08:00", "--to", "2026-10-01T09:00")
+    assert main(arguments(api, tmp_path, *groups, span=span)) == 0
+    wanted = (Options(("team",)), Options(("product", "team"), ("one=.*1", "two=.*2"), 120.0))
+    for store, options in zip((collected, tmp_path), wanted, strict=True):
+        file = next(store.rglob("hour=20261001T08Z.parquet"))
+        assert of_metadata(pq.read_schema(file).metadata) == options
 
 
 def test_pods_of_ninety_seconds_and_pods_that_moved_are_whole(collected: Path) -> None:

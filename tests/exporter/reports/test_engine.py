@@ -44,9 +44,9 @@ with opened("spark", open_root("/")[0], "local-cluster[2,1,1024]") as engine:
 def parts(folder: str) -> list[Part]:
     """Two clusters, one with a correction."""
     return [
-        Part("prod", 0, (f"{folder}/prod0.parquet", f"{folder}/prod1.parquet")),
-        Part("prod", 1, (f"{folder}/correction.parquet",)),
-        Part("test", 0, (f"{folder}/test.parquet",)),
+        Part("prod", (f"{folder}/prod0.parquet", f"{folder}/prod1.parquet"), (HOUR + 7200,)),
+        Part("prod", (f"{folder}/correction.parquet",)),
+        Part("test", (f"{folder}/test.parquet",)),
     ]
 
 

@@ -32,8 +32,10 @@ def summary_of(
 
 
 def test_a_tenants_account_is_its_namespaces_alone(tmp_path: Path) -> None:
+    """How well it is covered and adds up is that of the nodes."""
     rows = [work(HOUR, "shop/web", 100.0, 10.0), work(HOUR, "data/db", 50.0, 5.0), row(HOUR, "idle", 30.0)]
-    write_hours(tmp_path, rows)
+    later = [row(HOUR + 3600, "idle", 198.0), row(HOUR + 3600, "difference", 2.0)]
+    write_hours(tmp_path, [*rows, *later])
     store = Store(str(tmp_path))
     with opened("duckdb", store.files) as engine:
         wanted = Wanted(OCTOBER, None, dimensions("workload"), ["prod"], namespaces=("shop",))
@@ -41,6 +43,9 @@ def test_a_tenants_account_is_its_namespaces_alone(tmp_path: Path) -> None:
     assert [each.key for each in summary.groups] == [("shop/web",)]
     assert summary.total.joules == 100.0
     assert summary.title == "prod, shop: 2026-10"
+    assert summary.namespaces == ("shop",)
+    assert summary.total.covered_ratio == 1.0
+    assert summary.difference_ratio == 0.01
 
 
 def group(summary: Summary, *key: str) -> Group:
@@ -210,6 +215,31 @@ def test_coverage_is_of_the_hours_that_files_hold_and_late_rows_have_none(tmp_pa
     ]
     summary = summary_of(tmp_path, rows)
     assert summary.total.covered_ratio == group(summary, "a").amount.covered_ratio == 0.75
+
+
+def test_an_open_month_is_covered_as_its_hours_so_far_are(tmp_path: Path) -> None:
+    """Of two clusters, which began at other times, and of a node group that is switched off at night."""
+    write_hours(tmp_path, [work(HOUR + 7200, "a/x", 1.0, 1.0, covered_seconds=1800.0)], cluster="test")
+    day = work(HOUR, "a/x", 1.0, 1.0, node_group="day")
+    write_hours(tmp_path, [day, row(HOUR, "idle", 1.0), row(HOUR + 3600, "idle", 1.0)])
+    store = Store(str(tmp_path))
+    for clusters, covered in ((["prod"], 1.0), (["test"], 0.5), (["prod", "test"], 3.5 / 4)):
+        with opened("duckdb", store.files) as engine:
+            wanted = Wanted(OCTOBER, None, ("namespace",), clusters)
+            summary = show(engine, store, wanted, HOUR + 10 * 86_400)
+        assert summary.total.covered_ratio == summary.nodes.covered_ratio == covered
+        assert summary.hours_missing > 0
+
+
+def test_a_well_covered_workload_does_not_hide_a_node_that_is_not(tmp_path: Path) -> None:
+    rows = [
+        work(HOUR, "a/well", 1.0, 1.0),
+        work(HOUR, "a/badly", 1.0, 1.0, covered_seconds=900.0),
+        row(HOUR, "idle", 1.0, covered_seconds=900.0),
+        work(HOUR, "a/badly", 1.0, 1.0, late=True, covered_seconds=0.0),
+        row(HOUR + 3600, "idle", 1.0, late=True, covered_seconds=0.0),
+    ]
+    assert summary_of(tmp_path, rows).total.covered_ratio == 900 / 7200
 
 
 def test_two_currencies_are_not_added(tmp_path: Path) -> None:

@@ -66,3 +66,15 @@ def test_without_sources_the_nodes_say_how_much_was_measured() -> None:
 
 def test_one_hour_is_missing() -> None:
     assert "1 hour is missing" in said(small(hours_missing=1))
+
+
+def test_a_part_is_not_told_as_the_whole() -> None:
+    text = said(replace(example(), namespaces=("shop", "shop-jobs"), clusters=("prod",)))
+    assert text.startswith(
+        "shop and shop-jobs in prod used 1,653 kWh in October 2026; "
+        "idle energy and overhead that are nobody's are not in it."
+    )
+    rows = "Together with all others, these rows add up to what the nodes' meters counted"
+    assert rows in said(small(namespaces=("shop",)))
+    assert "All rows" not in said(small(namespaces=("shop",)))
+    assert said(small(namespaces=("a", "b", "c"))).startswith("a, b and c in prod used")
