@@ -152,10 +152,12 @@ class Continuity:
             measurement.processes.restore(replace(saved.processes, rows=rows))
 
     def _restore_starts(self, saved: Saved, measurement: Measurement) -> None:
-        if saved.starts is None:
+        began = saved.start_seconds
+        if began is None:
+            began = BEFORE_PODJOULE
             log.info("%s is of a podjoule that did not keep since when it counted: 2023 is said", self._path)
-            measurement.start_seconds = BEFORE_PODJOULE
-        measurement.starts.update(saved.starts or {})
+        measurement.start_seconds = min(measurement.start_seconds, began)
+        measurement.starts.update(saved.starts)
 
     def _in_currency(self, saved: Saved, measurement: Measurement) -> Saved:
         """Without the cost, where it was in another currency than it is from now on."""
@@ -197,6 +199,7 @@ class Continuity:
             node=measurement.ledger.node.kept(),
             carried=self._carried.kept(),
             currency=_currency(measurement) or self._currency,
+            start_seconds=measurement.start_seconds,
             starts=measurement.starts,
         )
 

@@ -94,9 +94,9 @@ class Measurement:
     """Counters and energy in, the ledger brought up to date. For one thread.
 
     used: by feature that is measured, how much of it the whole node used since the start.
-    start_seconds: the Unix time at which counters were 0 that are there from the first tick on, and
-    since_seconds that of those which came with the last one; starts: of each series that is no row of the
-    books, by family and labels. wall: Unix time.
+    began_seconds: the Unix time at which the process began to count, and start_seconds that of the first of
+    the processes that this one goes on from: all was 0 then. since_seconds: when what came with the last tick
+    was 0; starts: of each series that is no row of the books, by family and labels. wall: Unix time.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class Measurement:
         self._backlog = UsageBacklog()
         self._resolver = resolver
         self.count_from(wall())
-        self.start_seconds = self.since_seconds
+        self.began_seconds = self.start_seconds = self.since_seconds
 
     def advance(self) -> Tick:
         """Measure everything since the last call and book it.

@@ -543,6 +543,16 @@ def test_what_came_while_nobody_was_there_began_with_the_gap_or_after_it(
     assert (counted, began) == ((2.0, EPOCH + 15.0) if pinned else (1.0, EPOCH + 75.0))
 
 
+def test_what_the_process_before_counted_and_did_not_show_began_with_it(tmp_path: Path) -> None:
+    life = Life(tmp_path, levels=("pod",))
+    first, _ = begun(life)
+    life.end(first)
+    second = life.start(levels=NODE)
+    samples, found = second.tick(), starts(second)
+    assert of(samples, "kepler_node_cpu_joules_total", zone="dram") == 10.0
+    assert of(found, "kepler_node_cpu_joules_total", zone="dram") == first.epoch
+
+
 def test_a_file_that_keeps_no_starts_is_gone_on_from(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
