@@ -215,6 +215,54 @@ def test_a_zone_that_holds_the_machine_is_hw_host_energy() -> None:
     assert [point.attributes["zone"] for point in pushed.points("hw.energy")] == ["package"]
 
 
+def joules_of(*counted: str, **zones: float) -> Snapshot:
+    """Joules by zone, and the zones that count."""
+    energy = Family(
+        *("kepler_node_cpu_joules_total", "h", "counter", ("node_name", "zone", "path")),
+        [("n1", zone, zone) for zone in zones],
+        list(zones.values()),
+    )
+    info = Family(
+        *("podjoule_energy_zone_info", "h", "gauge", ("node_name", "zone")),
+        [("n1", zone) for zone in counted],
+        [1.0] * len(counted),
+    )
+    return Snapshot([energy, info], SECOND)
+
+
+def hardware_of(mapper: Mapper, snapshot: Snapshot) -> dict[str, set[object]]:
+    """The zones by the metric's name."""
+    metrics = Pushed(mapper.requests(snapshot)).metrics
+    return {
+        name: {point.attributes["zone"] for point in points}
+        for name, points in metrics.items()
+        if name.startswith("hw.")
+    }
+
+
+def test_no_joule_is_pushed_under_two_names_as_it_becomes_known_which_zones_count() -> None:
+    """On the first page after a start none is known, though the energy of the process before is there."""
+    mapper = Mapper(entities.Node("n1", False))
+    joules = {"psys": 90.0, "package": 50.0}
+    assert hardware_of(mapper, joules_of(**joules)) == {"hw.energy": {"package"}}
+    known = {"hw.energy": {"package"}, "hw.host.energy": {"psys"}}
+    assert hardware_of(mapper, joules_of("psys", **joules)) == known
+    for counted in ((), ("package",), ("platform",), ("psys",)):
+        assert hardware_of(mapper, joules_of(*counted, **joules)) == known
+
+
+def test_a_platform_zone_is_the_machine_from_the_first_page_on() -> None:
+    mapper = Mapper(entities.Node("n1", False))
+    for counted in ((), ("platform",), ()):
+        assert hardware_of(mapper, joules_of(*counted, platform=9.0)) == {"hw.host.energy": {"platform"}}
+
+
+def test_a_psys_that_does_not_count_is_a_part_for_good() -> None:
+    mapper = Mapper(entities.Node("n1", False))
+    for counted in (("package",), ("psys",)):
+        assert hardware_of(mapper, joules_of(*counted, psys=9.0)) == {"hw.energy": {"psys"}}
+
+
 def test_a_process_has_the_conventions_attributes(told: Told) -> None:
     points = told.pushed().points("kepler.process.cpu.seconds")
     named = [p.attributes for p in points if p.attributes["process.executable.name"] == "app"]
