@@ -57,16 +57,17 @@ class Mapper:
         self._rows: dict[str, tuple[tuple[Labels, ...], bool, list[_Row | None]]] = {}
 
     def requests(self, snapshot: Snapshot) -> Iterator[MetricsData]:
-        """The snapshot in pieces of at most MAX_POINTS or one resource, the node's first."""
+        """The snapshot in pieces of at most MAX_POINTS, the node's first; a large resource is in several."""
         held: list[ResourceMetrics] = []
         n_held = 0
         for entity, metrics in self._by_entity(snapshot).items():
-            n_points = sum(len(series.points) for series in metrics.values())
-            if held and n_held + n_points > MAX_POINTS:
-                yield MetricsData(held)
-                held, n_held = [], 0
-            held.append(self._resource(entity, metrics))
-            n_held += n_points
+            for part in _parts(metrics):
+                n_points = sum(len(series.points) for series in part.values())
+                if held and n_held + n_points > MAX_POINTS:
+                    yield MetricsData(held)
+                    held, n_held = [], 0
+                held.append(self._resource(entity, part))
+                n_held += n_points
         if held:
             yield MetricsData(held)
 
@@ -120,6 +121,22 @@ class Mapper:
         resource = Resource(self._entities.attributes(entity))
         made = [_metric(naming, series) for naming, series in metrics.items()]
         return ResourceMetrics(resource, [ScopeMetrics(_SCOPE, made, "")], "")
+
+
+def _parts(metrics: Mapping[Naming, _Series]) -> Iterator[Mapping[Naming, _Series]]:
+    """One resource's points in pieces of at most MAX_POINTS."""
+    part: dict[Naming, _Series] = {}
+    n_free = MAX_POINTS
+    for name, series in metrics.items():
+        left = series.points
+        while len(left) > n_free:
+            if n_free:
+                part[name] = _Series(series.family, left[:n_free])
+            yield part
+            part, left, n_free = {}, left[n_free:], MAX_POINTS
+        part[name] = _Series(series.family, left)
+        n_free -= len(left)
+    yield part
 
 
 def _starts_ns(family: Family) -> Sequence[int]:
