@@ -309,6 +309,25 @@ def test_a_pods_resource_stays_as_it_was_first_told(told: Told) -> None:
     assert told.pushed().points("kepler.pod.cpu.joules")[0].resource == first
 
 
+def test_a_pod_and_a_container_are_resources_before_they_have_joules() -> None:
+    """As on the first page with a price: the cost that an earlier process counted, of two of each."""
+    pod = ("node_name", "pod_id", "pod_name", "pod_namespace", "state", "currency")
+    of_container = (
+        *("node_name", "container_id", "container_name", "runtime", "state", "pod_id"),
+        "currency",
+    )
+    pods = [("n1", uid, uid * 2, "shop", "running", "EUR") for uid in "ab"]
+    containers = [("n1", uid * 3, "app", "docker", "running", uid, "EUR") for uid in "ab"]
+    families = [
+        Family("podjoule_pod_cost_total", "h", "counter", pod, pods, [1.0, 2.0]),
+        Family("podjoule_container_cost_total", "h", "counter", of_container, containers, [1.0, 2.0]),
+    ]
+    pushed = Pushed(Mapper(entities.Node("n1", True)).requests(Snapshot(families, SECOND)))
+    assert pushed.one("podjoule.pod.cost", k8s_pod_uid="b", k8s_pod_name="bb").value == 2.0
+    container = pushed.one("podjoule.container.cost", container_id="bbb", k8s_pod_uid="b")
+    assert container.resource["service.instance.id"] == "n1/b/bbb"
+
+
 def test_what_is_gone_is_forgotten(told: Told) -> None:
     numbers = range(10, 30)
     told.node.pods.known += [
