@@ -266,6 +266,19 @@ def test_cost_in_another_currency_begins_anew(tmp_path: Path) -> None:
     assert of(after, "podjoule_node_co2e_grams_total") == of(before, "podjoule_node_co2e_grams_total")
 
 
+def test_cost_that_begins_anew_in_a_currency_of_before_has_a_start_of_its_own(tmp_path: Path) -> None:
+    life = Life(tmp_path, **OPTIONS)
+    first, before = begun(life)
+    life.end(first)
+    for currency in ("USD", "EUR"):
+        node = life.start(cost=Cost(price_per_kwh=0.3, currency=currency))
+        node.tick()
+        life.end(node)
+    assert of(before, "podjoule_node_cost_total", currency="EUR") > 0
+    assert of(starts(first), "podjoule_node_cost_total") == first.epoch
+    assert of(starts(node), "podjoule_node_cost_total") > EPOCH + 15.0
+
+
 def test_what_is_on_the_page_is_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     life = Life(tmp_path)
     node, _ = begun(life)
