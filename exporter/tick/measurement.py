@@ -29,6 +29,9 @@ from exporter.tariffs.tariffs import Tariffs
 from exporter.tick.components import Components
 from exporter.tick.power import Power
 
+# What a clock that is kept in step may be put back by; starts are no more exact.
+_CLOCK_SLACK_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Tick:
@@ -122,6 +125,7 @@ class Measurement:
         self.available: frozenset[str] = frozenset()
         self.used: dict[str, float] = {}
         self.starts: dict[tuple[str, tuple[str, ...]], float] = {}
+        self._newest_start = math.inf  # of those that were restored
         self._wall = wall
         self._config = config
         self._topology = topology
@@ -139,12 +143,14 @@ class Measurement:
         Where the energy cannot be had, what was used is booked all the same.
         """
         now = self._wall()
+        self._follow_clock(now)
         with self.components.timed("counters"):
             snapshot = self.source.read()
         self.available = snapshot.available
         n_online = self._follow_machine()
         usage = self.tracker.update(snapshot, n_online) or self._baseline(snapshot.available)
         self.count_from(now - usage.interval_seconds)
+        self._newest_start = max(self._newest_start, self.since_seconds)
         for name, amount in node_features(usage).items():
             self.used[name] = self.used.get(name, 0.0) + amount
         energies: Sequence[ZoneEnergy] = []
@@ -222,6 +228,17 @@ class Measurement:
         self.power.close()
         self.tariffs.close()
         self.keeper.close()
+
+    def _follow_clock(self, now: float) -> None:
+        """Where the clock was ahead, starts lie in the future: they were now at the latest."""
+        if self._newest_start - now <= _CLOCK_SLACK_SECONDS:
+            return
+        now = self._newest_start = round(now, 3)
+        self.start_seconds = min(self.start_seconds, now)
+        self.starts |= {series: min(start, now) for series, start in self.starts.items()}
+        self.ledger.begin_by(now)
+        if self.processes is not None:
+            self.processes.ledger.begin_by(now)
 
     def _follow_machine(self) -> int:
         """How many CPUs are online: they come and go by hotplug, SMT, more vCPUs.

@@ -147,6 +147,26 @@ def test_what_was_counted_before_it_was_shown_began_with_the_process() -> None:
     assert of(starts, "kepler_node_cpu_joules_total") == 1.8e9
 
 
+def test_none_lies_ahead_after_a_clock_that_was_ahead_is_put_back() -> None:
+    """As a board's without a battery, once it hears of the time."""
+    node = Node(epoch=1.8e9, levels=(*NODE, "process"))
+    for path in (container(1), in_pod(2)):
+        node.source.add(path)
+    for _ in range(3):
+        node.source.use(container(1), 1.0, tgid=7)
+        node.draw(10.0)
+        node.tick()
+    node.epoch -= 3600.0
+    node.tick()
+    capped = page(node)[1]
+    ours = {key for key in capped if not key[0].startswith(("process_", "python_"))}
+    assert {capped[key] for key in ours} == {node.epoch + node.seconds()}
+    for step in (0.0, -0.9):
+        node.epoch += step
+        node.tick()
+    assert {key: page(node)[1][key] for key in ours} == {key: capped[key] for key in ours}, "once"
+
+
 def test_the_text_format_says_nothing_of_it() -> None:
     node = Node()
     node.tick()

@@ -566,6 +566,18 @@ def test_what_the_process_before_counted_and_did_not_show_began_with_it(tmp_path
     assert of(found, "kepler_node_cpu_joules_total", zone="dram") == first.epoch
 
 
+def test_starts_of_a_clock_that_was_ahead_end_with_the_process(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+    first, _ = begun(life)
+    life.end(first)
+    second = life.start()
+    second.epoch -= 3600.0
+    second.tick()
+    now = second.epoch + second.seconds()
+    found = {key: at for key, at in starts(second).items() if not key[0].startswith(("process_", "python_"))}
+    assert set(found.values()) == {now}
+
+
 def test_a_file_that_keeps_no_starts_is_gone_on_from(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
