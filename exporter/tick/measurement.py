@@ -125,7 +125,7 @@ class Measurement:
         self.available: frozenset[str] = frozenset()
         self.used: dict[str, float] = {}
         self.starts: dict[tuple[str, tuple[str, ...]], float] = {}
-        self._newest_start = math.inf  # of those that were restored
+        self._newest_start = math.inf  # what is restored is looked at in the first tick
         self._wall = wall
         self._config = config
         self._topology = topology

@@ -360,6 +360,7 @@ SPOILT: dict[str, Spoil] = {
     "starts that are not": array("since", lambda a: np.full_like(a, np.nan)),
     "starts before 1970": array("process_since", lambda a: -a),
     "too few starts": array("since", lambda a: a[1:]),
+    "a beginning that is text": put(start_seconds="then"),
     "a start that is text": put(starts=[["podjoule_ticks_total", ["n1"], "then"]]),
     "the same zone twice": put(zones=["package", "package"]),
     "a zone that is a number": put(zones=[1, 2]),
