@@ -95,6 +95,10 @@ class Ledger:
         """Rows that are opened from now on were 0 at this time: when what is booked next began."""
         self._register.since_seconds = unix_seconds
 
+    def begin_by(self, unix_seconds: float) -> None:
+        """No row was 0 only after this time."""
+        self._register.begin_by(unix_seconds)
+
     def add(self, usage: Usage, shares: Sequence[ZoneShare], tariff: Tariff = FREE) -> None:
         """Book one tick: what each cgroup used, its share of every zone summed over the sockets, its charge.
 

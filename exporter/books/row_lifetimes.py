@@ -94,6 +94,10 @@ class Register:
         """Unix times at which these rows were 0: it never changes while a row is selected."""
         return np.fromiter(map(self._since.__getitem__, rows.tolist()), np.float64, len(rows))
 
+    def begin_by(self, unix_seconds: float) -> None:
+        """No row was 0 only after this: the clock that said so was ahead."""
+        self._since = {row: min(since, unix_seconds) for row, since in self._since.items()}
+
     def restore(
         self, accounts: Sequence[Account], ended_seconds: FloatArray, since_seconds: FloatArray
     ) -> IndexArray:

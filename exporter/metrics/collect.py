@@ -49,7 +49,7 @@ class Collector:
         self._measurement = measurement
         self._node = node_name
         self._others = others
-        self._own = OwnFamilies(procfs, measurement.start_seconds)
+        self._own = OwnFamilies(procfs, measurement.began_seconds)
         self._starts = Starts(measurement)
         self._processors: Sequence[Processor] = read_processors(procfs)
         self._labels = _LabelCache(node_name)

@@ -12,24 +12,25 @@ from exporter.tick.measurement import Measurement
 class Starts:
     """Gives every counter its start, and remembers it in the measurement, which outlives the process.
 
-    A series of the first page was 0 when the process began, or where counts go on from before it, when that
-    was. One that comes later was not there on the page before: it was 0 when its tick's interval began.
+    A series that comes to a family of the page before was 0 when its tick's interval began. One of a family
+    that was not on that page may have been counted and not shown: it was 0 when all counting began.
     """
 
     def __init__(self, measurement: Measurement) -> None:
         self._measurement = measurement
-        self._is_first = True
+        self._shown: frozenset[str] = frozenset()
 
     def dated(self, families: Iterable[Family]) -> list[Family]:
         """The families of a page, all counters with their starts; those of rows have them already."""
-        since = self._measurement.since_seconds
-        if self._is_first:
-            since = min(since, self._measurement.start_seconds)
-        self._is_first = False
-        return [self._dated(family, since) if _is_undated(family) else family for family in families]
+        page = list(families)
+        dated = [self._dated(family) if _is_undated(family) else family for family in page]
+        self._shown = frozenset(family.name for family in page)
+        return dated
 
-    def _dated(self, family: Family, since: float) -> Family:
-        starts = self._measurement.starts
+    def _dated(self, family: Family) -> Family:
+        starts, since = self._measurement.starts, self._measurement.since_seconds
+        if family.name not in self._shown:
+            since = min(since, self._measurement.start_seconds)
         created = [starts.setdefault((family.name, labels), since) for labels in family.labels]
         return replace(family, created=created)
 

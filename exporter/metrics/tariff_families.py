@@ -45,6 +45,7 @@ VM_COST = _cost("vm", "a virtual machine's active energy", VM)
 CGROUP_COST = _cost(
     "cgroup", "the active energy of what runs in no container, pod or virtual machine", _CGROUP
 )
+COSTS = frozenset(spec.name for spec in declare if spec.labels[-1:] == ("currency",))
 ENERGY_ZONE_INFO = declare.gauge(
     "podjoule_energy_zone_info",
     "Always 1: the zones that are the node's energy, each joule in one of them alone",

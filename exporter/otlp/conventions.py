@@ -15,7 +15,6 @@ from exporter.metrics import families as f
 # The units of the Unified Code for Units of Measure by how a family's name ends.
 _UNITS = {"joules": "J", "watts": "W", "seconds": "s", "grams": "g", "bytes": "By", "ratio": "1"}
 _HARDWARE_TYPES = {"package": "cpu", "core": "cpu", "uncore": "cpu", "dram": "memory", "gpu": "gpu"}
-_WHOLE_MACHINE = ("psys", "platform")
 _OF_PROCESSES = {
     "pid": "process.pid",
     "comm": "process.executable.name",
@@ -56,14 +55,14 @@ def is_hardware(family: str) -> bool:
     return family in _OF_COMPONENTS
 
 
-def hardware(family: str, zone: str, path: str, is_counted: bool) -> tuple[Naming, dict[str, str]]:
+def hardware(family: str, zone: str, path: str, is_host: bool) -> tuple[Naming, dict[str, str]]:
     """What a part of the machine draws, with the attributes that hw.* must have.
 
-    A zone that holds the machine is hw.host.*, where it is what counts as the node's energy: the conventions
-    keep it apart, so that no sum takes a joule twice. is_counted: whether it is.
+    is_host: whether it is the whole machine (see HostZones), which the conventions keep apart, so that no sum
+    takes a joule twice.
     """
     attributes = {"hw.id": f"{zone}:{path}", "hw.name": zone, "zone": zone, "path": path}
-    if zone in _WHOLE_MACHINE and is_counted:
+    if is_host:
         return _OF_HOSTS[family], attributes
     return _OF_COMPONENTS[family], {**attributes, "hw.type": _HARDWARE_TYPES.get(zone, zone)}
 

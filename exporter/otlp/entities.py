@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ebpf.version import VERSION
-from exporter.metrics import families as f
 from exporter.metrics.exposition import Family, Labels
 from exporter.metrics.specs import CONTAINER, POD
 
@@ -32,9 +31,9 @@ NODE = Entity("node", "")
 
 def entity_of(label_names: Sequence[str], labels: Labels) -> tuple[Entity, Sequence[str]]:
     """What a row is of, and the labels that are told by that; node_name is the first label."""
-    if tuple(label_names[1 : 1 + len(CONTAINER)]) == CONTAINER:
+    if _is_of_containers(label_names):
         return Entity("container", labels[1]), ("node_name", *CONTAINER)
-    if label_names[1:2] == POD[:1]:
+    if _is_of_pods(label_names):
         return Entity("pod", labels[1]), ("node_name", *POD)
     return NODE, ("node_name",)
 
@@ -89,14 +88,13 @@ class Entities:
 
     def follow(self, families: Sequence[Family]) -> None:
         """Take up the entities of a snapshot; those that are not in it are forgotten."""
-        by_name = {family.name: family for family in families}
-        pods = _pods(by_name.get(name) for name in (f.POD_JOULES.name, f.POD_INFO.name))
+        pods = _pods(families)
         kept: dict[Entity, Attributes] = {NODE: self._node}
         for uid, told in pods.items():
             entity = Entity("pod", uid)
             kept[entity] = self._kept.get(entity) or self._pod(uid, told)
-        for name in (f.CONTAINER_JOULES.name, f.CONTAINER_SECONDS.name):
-            for labels in by_name[name].labels if name in by_name else ():
+        for family in families:
+            for labels in family.labels if _is_of_containers(family.label_names) else ():
                 entity = Entity("container", labels[1])
                 if entity not in kept:
                     kept[entity] = self._kept.get(entity) or self._container(labels, pods)
@@ -122,11 +120,19 @@ class Entities:
         return {**pod, **instance, **_without_empty(known)}
 
 
-def _pods(families: Iterable[Family | None]) -> dict[str, dict[str, str]]:
+def _is_of_containers(label_names: Sequence[str]) -> bool:
+    return tuple(label_names[1 : 1 + len(CONTAINER)]) == CONTAINER
+
+
+def _is_of_pods(label_names: Sequence[str]) -> bool:
+    return tuple(label_names[1:2]) == POD[:1]
+
+
+def _pods(families: Sequence[Family]) -> dict[str, dict[str, str]]:
     """What is told of each pod, by UID."""
     told: dict[str, dict[str, str]] = {}
-    for family in filter(None, families):
-        for labels in family.labels:
+    for family in families:
+        for labels in family.labels if _is_of_pods(family.label_names) else ():
             row = dict(zip(family.label_names, labels, strict=True))
             known = {"k8s.pod.name": row["pod_name"], "k8s.namespace.name": row["pod_namespace"]}
             if workload := _WORKLOADS.get(row.get("workload_kind", "")):

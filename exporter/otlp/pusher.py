@@ -87,6 +87,8 @@ class Pusher:
         try:
             self._sender.push(self._requests(snapshot))
         except PushFailed as failed:
+            if failed.reason == "rejected":  # it has what it takes: by the protocol none is sent it again
+                self._pushed = snapshot
             self._count(failed.reason, str(failed))
         except Exception as error:
             # What nobody thought of must not end the thread; its text could hold what must not be logged.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 from collections.abc import Iterable
 from typing import Any
@@ -16,7 +15,7 @@ from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
 
 from exporter.configuration.otlp_options import Otlp
 from exporter.otlp.headers import read_headers
-from exporter.otlp.outcome import PushFailed, of_status
+from exporter.otlp.outcome import PushFailed, in_one_line, of_status
 
 _COMPRESSIONS = {"gzip": Compression.Gzip, "none": Compression.NoCompression}
 _PATH = "/v1/metrics"
@@ -42,15 +41,26 @@ class Sender:
         )
 
     def push(self, requests_: Iterable[MetricsData]) -> None:
-        """Send all of one snapshot. Raises PushFailed at the first request that is not taken whole."""
+        """Send all of one snapshot.
+
+        Raises PushFailed: where a request is not taken whole, once the others are sent; else at once.
+        """
         self._session.secret = read_headers(self._headers_file)
+        first: PushFailed | None = None
         for request in requests_:
-            self._session.failure = None
-            taken = self._exporter.export(request) is MetricExportResult.SUCCESS
-            if self._session.failure is not None:
-                raise self._session.failure
-            if not taken:
-                raise PushFailed("internal", "the request could not be packed")
+            failure = self._send(request)
+            if failure is not None and not failure.is_of_request:
+                raise failure
+            first = first or failure
+        if first is not None:
+            raise first
+
+    def _send(self, request: MetricsData) -> PushFailed | None:
+        self._session.failure = None
+        is_taken = self._exporter.export(request) is MetricExportResult.SUCCESS
+        if not is_taken and self._session.failure is None:
+            return PushFailed("internal", "the request could not be packed", is_of_request=True)
+        return self._session.failure
 
     def push_nothing(self) -> None:
         """Send a request without counters, to see whether it would be taken. Raises PushFailed."""
@@ -108,13 +118,13 @@ def _failed(error: Exception) -> PushFailed:
 
 
 def _told(error: BaseException) -> str:
-    """The innermost cause, as one printable line."""
+    """The innermost cause, in one line."""
     inner = error.__cause__ or next((arg for arg in error.args if isinstance(arg, Exception)), None)
     inner = getattr(error, "reason", None) if isinstance(getattr(error, "reason", None), Exception) else inner
     if inner is not None:
         return _told(inner)
     text = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error)
-    return json.dumps(text or type(error).__name__, ensure_ascii=False)[1:301].removesuffix('"')
+    return in_one_line(text or type(error).__name__)
 
 
 def _rejected(response: requests.Response) -> PushFailed | None:
@@ -123,7 +133,6 @@ def _rejected(response: requests.Response) -> PushFailed | None:
     with contextlib.suppress(Exception):  # what is no such message says nothing
         told.ParseFromString(response.content)
     if rejected := told.partial_success.rejected_data_points:
-        return PushFailed(
-            "rejected", f"refused {rejected} points: {told.partial_success.error_message[:300]}"
-        )
+        why = in_one_line(told.partial_success.error_message)
+        return PushFailed("rejected", f"refused {rejected} points: {why}", is_of_request=True)
     return None

@@ -23,7 +23,8 @@ from exporter.books.node_totals import KeptTotals, NodeCharges
 from exporter.books.row_table import KeptRows
 from exporter.configuration.config import Config
 from exporter.errors import StateInvalid
-from exporter.restarts.carried_counters import KERNELS_OWN, Carried
+from exporter.metrics.tariff_families import COSTS
+from exporter.restarts.carried_counters import KERNELS_OWN, Carried, Key
 from exporter.restarts.state_codec import BEFORE_PODJOULE, Encoder, Saved, decode
 from exporter.restarts.state_file import read_state, write_state
 from exporter.tick.measurement import KeepsNothing, Measurement
@@ -75,7 +76,8 @@ class Continuity:
         seconds = self._downtime_seconds(saved)
         if not why_not:  # what came meanwhile was counted from the last reading on
             measurement.count_from(self._clocks.wall() - seconds)
-        self._restore_books(self._in_currency(saved, measurement), measurement)
+        saved = self._in_currency(saved, measurement)
+        self._restore_books(saved, measurement)
         self._restore_starts(saved, measurement)
         self._carried.restore(saved.carried, () if why_not else KERNELS_OWN)
         self.downtime_seconds = {"true": 0.0 if why_not else seconds, "false": seconds if why_not else 0.0}
@@ -152,10 +154,12 @@ class Continuity:
             measurement.processes.restore(replace(saved.processes, rows=rows))
 
     def _restore_starts(self, saved: Saved, measurement: Measurement) -> None:
-        if saved.starts is None:
+        began = saved.start_seconds
+        if began is None:
+            began = BEFORE_PODJOULE
             log.info("%s is of a podjoule that did not keep since when it counted: 2023 is said", self._path)
-            measurement.start_seconds = BEFORE_PODJOULE
-        measurement.starts.update(saved.starts or {})
+        measurement.start_seconds = min(measurement.start_seconds, began)
+        measurement.starts.update(saved.starts)
 
     def _in_currency(self, saved: Saved, measurement: Measurement) -> Saved:
         """Without the cost, where it was in another currency than it is from now on."""
@@ -167,7 +171,8 @@ class Continuity:
         if processes is not None:
             processes = replace(processes, rows=without_cost(processes.rows))
         node = _node_without_cost(saved.node)
-        return replace(saved, rows=without_cost(saved.rows), processes=processes, node=node)
+        starts = _with_cost_since(saved.starts, now, measurement.since_seconds)
+        return replace(saved, rows=without_cost(saved.rows), processes=processes, node=node, starts=starts)
 
     def _downtime_seconds(self, saved: Saved) -> float:
         """By the kernel's clock, or by the wall clock where that began anew; never less than since the boot.
@@ -197,6 +202,7 @@ class Continuity:
             node=measurement.ledger.node.kept(),
             carried=self._carried.kept(),
             currency=_currency(measurement) or self._currency,
+            start_seconds=measurement.start_seconds,
             starts=measurement.starts,
         )
 
@@ -231,6 +237,13 @@ def _node_without_cost(node: KeptTotals) -> KeptTotals:
     charges = node.charges
     unattributed = {why: charged * grams for why, charged in charges.unattributed.items()}
     return replace(node, charges=NodeCharges(charges.total * grams, charges.idle * grams, unattributed))
+
+
+def _with_cost_since(starts: Mapping[Key, float], currency: str, unix_seconds: float) -> dict[Key, float]:
+    """The same but for the cost, which is in this currency from then on."""
+    kept = {key: at for key, at in starts.items() if key[0] not in COSTS}
+    anew = {(name, (*labels[:-1], currency)): unix_seconds for name, labels in starts if name in COSTS}
+    return kept | anew
 
 
 def _currency(measurement: Measurement) -> str:

@@ -48,8 +48,9 @@ class Saved:
     """One tick's end. wall_seconds: Unix time; monotonic_ns: CLOCK_MONOTONIC of the boot.
 
     source: what the counter source left. totals, readings: the last counters and meter readings, what was
-    booked up to. currency: of the cost, "" where there was none. carried: see Carried.kept. starts: see
-    Measurement; None where the file is of a version that kept none, and its rows began BEFORE_PODJOULE.
+    booked up to. currency: of the cost, "" where there was none. carried: see Carried.kept.
+    start_seconds, starts: see Measurement; None and none where the file is of a version that kept neither,
+    and its rows began BEFORE_PODJOULE.
     """
 
     node_name: str
@@ -64,7 +65,8 @@ class Saved:
     node: KeptTotals
     carried: Mapping[Key, tuple[float, float]]
     currency: str
-    starts: Mapping[Key, float] | None
+    start_seconds: float | None
+    starts: Mapping[Key, float]
 
 
 class Encoder:
@@ -91,7 +93,8 @@ class Encoder:
                 "node": _node_document(saved.node),
                 "readings": [_reading_document(reading) for reading in saved.readings.values()],
                 "carried": [[name, labels, *counts] for (name, labels), counts in saved.carried.items()],
-                "starts": [[*key, seconds] for key, seconds in (saved.starts or {}).items()],
+                "start_seconds": saved.start_seconds,
+                "starts": [[*key, seconds] for key, seconds in saved.starts.items()],
                 "totals_ns": saved.totals.monotonic_ns if saved.totals else None,
             },
             self._arrays(saved),
@@ -155,7 +158,8 @@ def _decoded(state: StoredState) -> Saved:
         node=_node(document["node"]),
         carried=dict(_sound("carried counters", _carried, document["carried"])),
         currency=_text(document["currency"]),
-        starts=dict(_sound("starts", _start, document["starts"])) if "starts" in document else None,
+        start_seconds=_amount(document["start_seconds"]) if "start_seconds" in document else None,
+        starts=dict(_sound("starts", _start, document.get("starts", []))),
     )
 
 

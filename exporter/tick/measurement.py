@@ -29,6 +29,9 @@ from exporter.tariffs.tariffs import Tariffs
 from exporter.tick.components import Components
 from exporter.tick.power import Power
 
+# What a clock that is kept in step may be put back by; starts are no more exact.
+_CLOCK_SLACK_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Tick:
@@ -94,9 +97,9 @@ class Measurement:
     """Counters and energy in, the ledger brought up to date. For one thread.
 
     used: by feature that is measured, how much of it the whole node used since the start.
-    start_seconds: the Unix time at which counters were 0 that are there from the first tick on, and
-    since_seconds that of those which came with the last one; starts: of each series that is no row of the
-    books, by family and labels. wall: Unix time.
+    began_seconds: the Unix time at which the process began to count, and start_seconds that of the first of
+    the processes that this one goes on from: all was 0 then. since_seconds: when what came with the last tick
+    was 0; starts: of each series that is no row of the books, by family and labels. wall: Unix time.
     """
 
     def __init__(
@@ -122,6 +125,7 @@ class Measurement:
         self.available: frozenset[str] = frozenset()
         self.used: dict[str, float] = {}
         self.starts: dict[tuple[str, tuple[str, ...]], float] = {}
+        self._newest_start = math.inf  # what is restored is looked at in the first tick
         self._wall = wall
         self._config = config
         self._topology = topology
@@ -129,7 +133,7 @@ class Measurement:
         self._backlog = UsageBacklog()
         self._resolver = resolver
         self.count_from(wall())
-        self.start_seconds = self.since_seconds
+        self.began_seconds = self.start_seconds = self.since_seconds
 
     def advance(self) -> Tick:
         """Measure everything since the last call and book it.
@@ -139,12 +143,14 @@ class Measurement:
         Where the energy cannot be had, what was used is booked all the same.
         """
         now = self._wall()
+        self._follow_clock(now)
         with self.components.timed("counters"):
             snapshot = self.source.read()
         self.available = snapshot.available
         n_online = self._follow_machine()
         usage = self.tracker.update(snapshot, n_online) or self._baseline(snapshot.available)
         self.count_from(now - usage.interval_seconds)
+        self._newest_start = max(self._newest_start, self.since_seconds)
         for name, amount in node_features(usage).items():
             self.used[name] = self.used.get(name, 0.0) + amount
         energies: Sequence[ZoneEnergy] = []
@@ -222,6 +228,17 @@ class Measurement:
         self.power.close()
         self.tariffs.close()
         self.keeper.close()
+
+    def _follow_clock(self, now: float) -> None:
+        """Where the clock was ahead, starts lie in the future: they were now at the latest."""
+        if self._newest_start - now <= _CLOCK_SLACK_SECONDS:
+            return
+        now = self._newest_start = round(now, 3)
+        self.start_seconds = min(self.start_seconds, now)
+        self.starts |= {series: min(start, now) for series, start in self.starts.items()}
+        self.ledger.begin_by(now)
+        if self.processes is not None:
+            self.processes.ledger.begin_by(now)
 
     def _follow_machine(self) -> int:
         """How many CPUs are online: they come and go by hotplug, SMT, more vCPUs.

@@ -44,10 +44,22 @@ def test_promtool_agrees(arguments: tuple[str, ...], require_command: Callable[[
     [
         ('unless on (cluster, node_name) kepler_node_cpu_joules_total{zone="package"}', ""),
         ("max by (cluster, node_name, zone, path)", "sum by (cluster, node_name, zone, path)"),
-        ("max by (cluster, node_name, zone) (podjoule_energy_zone_info)", "podjoule_energy_zone_info"),
+        (
+            "max by (cluster, node_name, zone) (last_over_time(podjoule_energy_zone_info[1h]))",
+            "last_over_time(podjoule_energy_zone_info[1h])",
+        ),
+        ("last_over_time(podjoule_energy_zone_info[1h])", "podjoule_energy_zone_info"),
+        ("or on (cluster, node_name)\n            topk", "or\n            topk"),
         ('"container_namespace", "system"', '"container_namespace", ""'),
     ],
-    ids=["a difference for other", "a node twice", "a zone twice", "no namespace for units"],
+    ids=[
+        "a difference for other",
+        "a node twice",
+        "a zone twice",
+        "a zone that falls silent",
+        "a node's sources apart",
+        "no namespace for units",
+    ],
 )
 def test_a_wrong_rule_would_be_found(
     right: str, wrong: str, tmp_path: Path, require_command: Callable[[str], str]

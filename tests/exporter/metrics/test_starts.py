@@ -13,7 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from exporter.metrics.exposition import Family
 from exporter.metrics.selfmetrics import OwnFamilies
 from tests.exporter.names.test_naming import CONTAINER_ID, POD_UID, WEB, FakePods
-from tests.exporter.nodes import NODE, Node, Samples, container, in_pod, of
+from tests.exporter.nodes import NODE, Node, Samples, container, in_pod, of, with_levels
 
 SECONDS = "kepler_container_cpu_seconds_total"
 
@@ -131,6 +131,40 @@ def test_the_nodes_and_its_own_began_with_the_process_and_what_comes_later_with_
     assert of(starts, "podjoule_ticks_total") == 1.8e9
     assert of(starts, "podjoule_component_errors_total", component="counters") == 1.8e9
     assert of(starts, "kepler_node_cpu_joules_total") == 1.8e9 + 5.0, "the zone is not on the first page"
+
+
+def test_what_was_counted_before_it_was_shown_began_with_the_process() -> None:
+    """As after a reload that adds a level."""
+    node = Node(epoch=1.8e9, levels=("pod",))
+    for _ in range(4):
+        node.draw(10.0)
+        node.tick()
+    node.ticker.config = with_levels(node.config, NODE)
+    node.draw(10.0)
+    node.tick()
+    counters, starts = page(node)
+    assert of(counters, "kepler_node_cpu_joules_total") == 40.0
+    assert of(starts, "kepler_node_cpu_joules_total") == 1.8e9
+
+
+def test_none_lies_ahead_after_a_clock_that_was_ahead_is_put_back() -> None:
+    """As a board's without a battery, once it hears of the time."""
+    node = Node(epoch=1.8e9, levels=(*NODE, "process"))
+    for path in (container(1), in_pod(2)):
+        node.source.add(path)
+    for _ in range(3):
+        node.source.use(container(1), 1.0, tgid=7)
+        node.draw(10.0)
+        node.tick()
+    node.epoch -= 3600.0
+    node.tick()
+    capped = page(node)[1]
+    ours = {key for key in capped if not key[0].startswith(("process_", "python_"))}
+    assert {capped[key] for key in ours} == {node.epoch + node.seconds()}
+    for step in (0.0, -0.9):
+        node.epoch += step
+        node.tick()
+    assert {key: page(node)[1][key] for key in ours} == {key: capped[key] for key in ours}, "once"
 
 
 def test_the_text_format_says_nothing_of_it() -> None:

@@ -18,12 +18,17 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 
 @dataclass
 class Receiver:
-    """status, headers, rejected: of its answers. silent: whether it answers only once `released`."""
+    """status, headers, rejected, why: of its answers. silent: whether it answers only once `released`.
+
+    first: statuses of the answers before those of `status`.
+    """
 
     url: str = ""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+    first: list[int] = field(default_factory=list)
     rejected: int = 0
+    why: str = ""
     silent: bool = False
     pushes: list[ExportMetricsServiceRequest] = field(default_factory=list)
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
@@ -37,12 +42,14 @@ class Receiver:
             body = gzip.decompress(body)
         if self.silent:
             self.released.wait(30)
-        if self.status == 200:
+        status = self.first.pop(0) if self.first else self.status
+        if status == 200:
             self.pushes.append(ExportMetricsServiceRequest.FromString(body))
         answer = ExportMetricsServiceResponse()
         answer.partial_success.rejected_data_points = self.rejected
+        answer.partial_success.error_message = self.why
         packed = answer.SerializeToString()
-        request.send_response(self.status)
+        request.send_response(status)
         for name, value in {"Content-Length": str(len(packed)), **self.headers}.items():
             request.send_header(name, value)
         request.end_headers()

@@ -215,6 +215,54 @@ def test_a_zone_that_holds_the_machine_is_hw_host_energy() -> None:
     assert [point.attributes["zone"] for point in pushed.points("hw.energy")] == ["package"]
 
 
+def joules_of(*counted: str, **zones: float) -> Snapshot:
+    """Joules by zone, and the zones that count."""
+    energy = Family(
+        *("kepler_node_cpu_joules_total", "h", "counter", ("node_name", "zone", "path")),
+        [("n1", zone, zone) for zone in zones],
+        list(zones.values()),
+    )
+    info = Family(
+        *("podjoule_energy_zone_info", "h", "gauge", ("node_name", "zone")),
+        [("n1", zone) for zone in counted],
+        [1.0] * len(counted),
+    )
+    return Snapshot([energy, info], SECOND)
+
+
+def hardware_of(mapper: Mapper, snapshot: Snapshot) -> dict[str, set[object]]:
+    """The zones by the metric's name."""
+    metrics = Pushed(mapper.requests(snapshot)).metrics
+    return {
+        name: {point.attributes["zone"] for point in points}
+        for name, points in metrics.items()
+        if name.startswith("hw.")
+    }
+
+
+def test_no_joule_is_pushed_under_two_names_as_it_becomes_known_which_zones_count() -> None:
+    """On the first page after a start none is known, though the energy of the process before is there."""
+    mapper = Mapper(entities.Node("n1", False))
+    joules = {"psys": 90.0, "package": 50.0}
+    assert hardware_of(mapper, joules_of(**joules)) == {"hw.energy": {"package"}}
+    known = {"hw.energy": {"package"}, "hw.host.energy": {"psys"}}
+    assert hardware_of(mapper, joules_of("psys", **joules)) == known
+    for counted in ((), ("package",), ("platform",), ("psys",)):
+        assert hardware_of(mapper, joules_of(*counted, **joules)) == known
+
+
+def test_a_platform_zone_is_the_machine_from_the_first_page_on() -> None:
+    mapper = Mapper(entities.Node("n1", False))
+    for counted in ((), ("platform",), ()):
+        assert hardware_of(mapper, joules_of(*counted, platform=9.0)) == {"hw.host.energy": {"platform"}}
+
+
+def test_a_psys_that_does_not_count_is_a_part_for_good() -> None:
+    mapper = Mapper(entities.Node("n1", False))
+    for counted in (("package",), ("psys",)):
+        assert hardware_of(mapper, joules_of(*counted, psys=9.0)) == {"hw.energy": {"psys"}}
+
+
 def test_a_process_has_the_conventions_attributes(told: Told) -> None:
     points = told.pushed().points("kepler.process.cpu.seconds")
     named = [p.attributes for p in points if p.attributes["process.executable.name"] == "app"]
@@ -261,6 +309,25 @@ def test_a_pods_resource_stays_as_it_was_first_told(told: Told) -> None:
     assert told.pushed().points("kepler.pod.cpu.joules")[0].resource == first
 
 
+def test_a_pod_and_a_container_are_resources_before_they_have_joules() -> None:
+    """As on the first page with a price: the cost that an earlier process counted, of two of each."""
+    pod = ("node_name", "pod_id", "pod_name", "pod_namespace", "state", "currency")
+    of_container = (
+        *("node_name", "container_id", "container_name", "runtime", "state", "pod_id"),
+        "currency",
+    )
+    pods = [("n1", uid, uid * 2, "shop", "running", "EUR") for uid in "ab"]
+    containers = [("n1", uid * 3, "app", "docker", "running", uid, "EUR") for uid in "ab"]
+    families = [
+        Family("podjoule_pod_cost_total", "h", "counter", pod, pods, [1.0, 2.0]),
+        Family("podjoule_container_cost_total", "h", "counter", of_container, containers, [1.0, 2.0]),
+    ]
+    pushed = Pushed(Mapper(entities.Node("n1", True)).requests(Snapshot(families, SECOND)))
+    assert pushed.one("podjoule.pod.cost", k8s_pod_uid="b", k8s_pod_name="bb").value == 2.0
+    container = pushed.one("podjoule.container.cost", container_id="bbb", k8s_pod_uid="b")
+    assert container.resource["service.instance.id"] == "n1/b/bbb"
+
+
 def test_what_is_gone_is_forgotten(told: Told) -> None:
     numbers = range(10, 30)
     told.node.pods.known += [
@@ -286,9 +353,17 @@ def test_a_large_node_is_pushed_in_pieces(told: Told, monkeypatch: pytest.Monkey
     pieces = told.pushed()
     sizes = [[_n_points(resource) for resource in request.resource_metrics] for request in pieces.requests]
     assert len(whole.requests) == 1 < len(pieces.requests)
-    assert all(sum(of_request) <= 20 or len(of_request) == 1 for of_request in sizes)
-    assert {name: len(points) for name, points in whole.metrics.items()} == {
-        name: len(points) for name, points in pieces.metrics.items()
+    assert max(map(sum, sizes)) == 20
+    resources = [resource for request in pieces.requests for resource in request.resource_metrics]
+    assert all(metric.data.data_points for each in resources for metric in each.scope_metrics[0].metrics)
+    assert _values(pieces) == _values(whole)
+
+
+def _values(pushed: Pushed) -> dict[str, list[tuple[str, float]]]:
+    return {
+        name: sorted((f"{point.resource}{point.attributes}", point.value) for point in points)
+        for name, points in pushed.metrics.items()
+        if pushed.units[name] != "W"  # NaN is like nothing
     }
 
 

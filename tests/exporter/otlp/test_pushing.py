@@ -17,12 +17,13 @@ from ebpf.errors import UsageError
 from exporter.configuration.config import Config
 from exporter.configuration.otlp_options import Otlp
 from exporter.metrics.exposition import Family
+from exporter.otlp import mapping
 from exporter.otlp import pusher as pushers
 from exporter.otlp.entities import Node
 from exporter.otlp.headers import read_headers
 from exporter.otlp.mapping import Mapper
 from exporter.otlp.opening import open_sender
-from exporter.otlp.outcome import PushFailed
+from exporter.otlp.outcome import PushFailed, of_status
 from exporter.otlp.pusher import Pusher
 from exporter.otlp.sending import Sender, full_url
 from tests.exporter.otlp.receiver import Receiver, receiving
@@ -64,6 +65,19 @@ def shown(value: float) -> list[Family]:
         ),
         Family("process_open_fds", "h", "gauge", (), [()], [7.0]),
     ]
+
+
+def of_pods(*uids: str) -> list[Family]:
+    labels = ("node_name", "pod_id", "pod_name", "pod_namespace", "state", "zone")
+    rows = [("n1", uid, f"pod-{uid}", "shop", "running", "dram") for uid in uids]
+    return [Family("kepler_pod_cpu_joules_total", "h", "counter", labels, rows, [1.0] * len(rows))]
+
+
+def pods_in(receiver: Receiver) -> set[str]:
+    attributes = (
+        each for push in receiver.pushes for of in push.resource_metrics for each in of.resource.attributes
+    )
+    return {each.value.string_value for each in attributes if each.key == "k8s.pod.uid"}
 
 
 def failed(pusher: Pusher) -> dict[str, int]:
@@ -146,6 +160,56 @@ def test_points_that_are_refused_are_no_success(make: Callable[..., Pusher], rec
     pusher.show(shown(1.0))
     pusher.push()
     assert (pusher.counts.pushed, failed(pusher)) == (0, {"rejected": 1})
+
+
+@pytest.mark.parametrize("status", [400, 413])
+def test_a_request_that_is_refused_holds_up_no_other(
+    make: Callable[..., Pusher], receiver: Receiver, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr(mapping, "MAX_POINTS", 1)
+    pusher = make()
+    receiver.first = [status]
+    pusher.show([*shown(1.0), *of_pods("a", "b")])
+    pusher.push()
+    assert (len(receiver.asked), pods_in(receiver)) == (3, {"a", "b"})
+    assert (pusher.counts.pushed, failed(pusher)) == (0, {"status": 1})
+
+
+def test_points_that_are_refused_hold_up_no_others_and_are_not_sent_again(
+    make: Callable[..., Pusher], receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mapping, "MAX_POINTS", 1)
+    pusher = make()
+    receiver.rejected = 1
+    pusher.show([*shown(1.0), *of_pods("a", "b")])
+    pusher.push()
+    pusher.push()
+    assert (len(receiver.asked), pods_in(receiver)) == (3, {"a", "b"})
+    assert (pusher.counts.pushed, failed(pusher)) == (0, {"rejected": 1})
+
+
+@pytest.mark.parametrize("status", [401, 302, 404])
+def test_an_endpoint_that_takes_nothing_is_asked_once(
+    make: Callable[..., Pusher], receiver: Receiver, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr(mapping, "MAX_POINTS", 1)
+    pusher = make()
+    receiver.status = status
+    pusher.show([*shown(1.0), *of_pods("a", "b")])
+    pusher.push()
+    assert len(receiver.asked) == sum(failed(pusher).values()) == 1
+
+
+def test_what_an_endpoint_says_forges_no_line_of_the_log(
+    make: Callable[..., Pusher], receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    pusher = make()
+    receiver.rejected, receiver.why = 1, "no\nlevel=error msg=forged\u2028\x1b[31m" + "x" * 1000
+    pusher.show(shown(1.0))
+    pusher.push()
+    assert r"refused 1 points: no\nlevel=error msg=forged\u2028\u001b[31mxxx" in caplog.text
+    assert max(map(len, caplog.messages)) < 450
+    assert str(of_status(400, "a\rb")) == r"answered 400 a\rb"
 
 
 @pytest.mark.parametrize(

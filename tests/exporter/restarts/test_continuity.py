@@ -266,6 +266,19 @@ def test_cost_in_another_currency_begins_anew(tmp_path: Path) -> None:
     assert of(after, "podjoule_node_co2e_grams_total") == of(before, "podjoule_node_co2e_grams_total")
 
 
+def test_cost_that_begins_anew_in_a_currency_of_before_has_a_start_of_its_own(tmp_path: Path) -> None:
+    life = Life(tmp_path, **OPTIONS)
+    first, before = begun(life)
+    life.end(first)
+    for currency in ("USD", "EUR"):
+        node = life.start(cost=Cost(price_per_kwh=0.3, currency=currency))
+        node.tick()
+        life.end(node)
+    assert of(before, "podjoule_node_cost_total", currency="EUR") > 0
+    assert of(starts(first), "podjoule_node_cost_total") == first.epoch
+    assert of(starts(node), "podjoule_node_cost_total") > EPOCH + 15.0
+
+
 def test_what_is_on_the_page_is_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     life = Life(tmp_path)
     node, _ = begun(life)
@@ -347,6 +360,7 @@ SPOILT: dict[str, Spoil] = {
     "starts that are not": array("since", lambda a: np.full_like(a, np.nan)),
     "starts before 1970": array("process_since", lambda a: -a),
     "too few starts": array("since", lambda a: a[1:]),
+    "a beginning that is text": put(start_seconds="then"),
     "a start that is text": put(starts=[["podjoule_ticks_total", ["n1"], "then"]]),
     "the same zone twice": put(zones=["package", "package"]),
     "a zone that is a number": put(zones=[1, 2]),
@@ -541,6 +555,28 @@ def test_what_came_while_nobody_was_there_began_with_the_gap_or_after_it(
     counted = of(second.tick(), "kepler_container_cpu_seconds_total", container_id=f"{9:064x}")
     began = of(starts(second), "kepler_container_cpu_seconds_total", container_id=f"{9:064x}")
     assert (counted, began) == ((2.0, EPOCH + 15.0) if pinned else (1.0, EPOCH + 75.0))
+
+
+def test_what_the_process_before_counted_and_did_not_show_began_with_it(tmp_path: Path) -> None:
+    life = Life(tmp_path, levels=("pod",))
+    first, _ = begun(life)
+    life.end(first)
+    second = life.start(levels=NODE)
+    samples, found = second.tick(), starts(second)
+    assert of(samples, "kepler_node_cpu_joules_total", zone="dram") == 10.0
+    assert of(found, "kepler_node_cpu_joules_total", zone="dram") == first.epoch
+
+
+def test_starts_of_a_clock_that_was_ahead_end_with_the_process(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+    first, _ = begun(life)
+    life.end(first)
+    second = life.start()
+    second.epoch -= 3600.0
+    second.tick()
+    now = second.epoch + second.seconds()
+    found = {key: at for key, at in starts(second).items() if not key[0].startswith(("process_", "python_"))}
+    assert set(found.values()) == {now}
 
 
 def test_a_file_that_keeps_no_starts_is_gone_on_from(
