@@ -324,3 +324,22 @@ def test_hours_that_are_not_over_are_left_out(
     monkeypatch.setattr("time.time", lambda: HOUR + 3600 + 600.0)
     assert main(arguments(api, tmp_path)) == 0
     assert len(files(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("since", "code", "written"), [(0.0, 0, 0), (3599.0, 0, 0), (4199.0, 0, 0), (4200.0, 0, 1), (-1.0, 2, 0)]
+)
+def test_up_to_now_there_may_be_no_hour_yet(
+    api: Api,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    since: float,
+    code: int,
+    written: int,
+) -> None:
+    """As on the first of a month; only a range that begins in a later hour is a mistake."""
+    monkeypatch.setattr("time.time", lambda: HOUR + since)
+    assert main(arguments(api, tmp_path, span=RANGE[:2])) == code
+    assert len(files(tmp_path)) == written
+    assert code or capsys.readouterr().out.startswith(f"{written} hours collected")
