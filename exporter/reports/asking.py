@@ -11,10 +11,8 @@ from exporter.reports.matrix import Series
 from exporter.reports.node_hour import Timeline, by_node, make_node_hour, make_timeline
 from exporter.reports.queries import NODE, Queries
 from exporter.reports.source import Source
-from exporter.reports.timeline import HOUR_SECONDS, LONGEST_STEP_SECONDS
+from exporter.reports.timeline import AROUND_SECONDS, HOUR_SECONDS, LONGEST_STEP_SECONDS
 
-AROUND_SECONDS: Final = 600.0
-"""So far around an hour scrapes are looked for; long before it, what was scraped last before a gap."""
 LONG_BEFORE_SECONDS: Final = 86_400.0
 _LAST_SECONDS = 60.0  # of what was before a gap
 
@@ -48,7 +46,7 @@ class HourOfNodes:
         if not timelines:
             return
         nodes = sorted(timelines)
-        last = self._end + max(timeline.longest_seconds for timeline in timelines.values())
+        last = self._end + max(timeline.longest(self._hour).at_end for timeline in timelines.values())
         counters = by_node(self._counters(nodes, frames, self._hour - LONGEST_STEP_SECONDS, last))
         pods = self._pods(nodes)
         for node in nodes:
@@ -68,8 +66,8 @@ class HourOfNodes:
         return found
 
     def _account(self, timeline: Timeline, series: list[Series], pods: Pods) -> Account:
-        longest = timeline.longest_seconds
-        near = timeline.between(self._hour - LONGEST_STEP_SECONDS, self._end + longest)
+        longest = timeline.longest(self._hour)
+        near = timeline.between(self._hour - LONGEST_STEP_SECONDS, self._end + longest.at_end)
         if near.times[0] > self._hour and (before := self._before(timeline, near)):
             earlier, more = before
             near, series = near.after(earlier), [*series, *more]

@@ -10,13 +10,13 @@ from typing import Final
 
 from ebpf.errors import UsageError
 from exporter.reports.accounting import Account
-from exporter.reports.asking import AROUND_SECONDS, HourOfNodes
+from exporter.reports.asking import HourOfNodes
 from exporter.reports.hour_store import HourStore
 from exporter.reports.hours import spelt
 from exporter.reports.merging import HourOfRows, NodeGroup, difference_ratio
 from exporter.reports.queries import NODE, Queries
 from exporter.reports.source import Source
-from exporter.reports.timeline import HOUR_SECONDS
+from exporter.reports.timeline import AROUND_SECONDS, HOUR_SECONDS
 
 log = logging.getLogger("exporter.reports")
 

@@ -14,7 +14,15 @@ from exporter.errors import CollectFailed
 from exporter.metrics.families import NODE_JOULES
 from exporter.reports.matrix import Series
 from exporter.reports.queries import NODE, OWN_LABELS, SCRAPES
-from exporter.reports.timeline import Steps, begun_anew, increments, longest_step, make_steps, on_scrapes
+from exporter.reports.timeline import (
+    Longest,
+    Steps,
+    begun_anew,
+    increments,
+    longest_of,
+    make_steps,
+    on_scrapes,
+)
 
 Labels = tuple[str, ...]
 Target = tuple[tuple[str, str], ...]
@@ -58,10 +66,9 @@ class Timeline:
     times: FloatArray
     beside: int = 0
 
-    @property
-    def longest_seconds(self) -> float:
+    def longest(self, hour: int) -> Longest:
         """Up to how long a step between its scrapes is covered."""
-        return longest_step(self.times)
+        return longest_of(self.times, hour)
 
     def between(self, begin: float, end: float) -> Timeline:
         """The same with the scrapes in (begin, end] alone."""
@@ -128,10 +135,8 @@ def make_timeline(node: str, series: Sequence[Series]) -> Timeline | None:
     return Timeline(node, names, spans, np.unique(np.concatenate(own)), beside)
 
 
-def make_node_hour(
-    timeline: Timeline, series: Iterable[Series], hour: int, longest_seconds: float
-) -> NodeHour:
-    """The families of a node on its scrapes. longest_seconds: up to which a step is covered."""
+def make_node_hour(timeline: Timeline, series: Iterable[Series], hour: int, longest: Longest) -> NodeHour:
+    """The families of a node on its scrapes. longest: up to which a step is covered."""
     spans: dict[Target, list[Span]] = defaultdict(list)
     for span in timeline.spans:
         spans[span.target].append(span)
@@ -143,9 +148,9 @@ def make_node_hour(
         if name in OWN_LABELS and (own_spans := spans.get(_target(timeline.names, each.labels))):
             labels = tuple(each.labels.get(label, "") for label in OWN_LABELS[name])
             pieces[name][labels] += [_inside(each, span) for span in own_spans]
-    slack = _SLACK * longest_seconds
+    slack = _SLACK * longest.within
     tables = {name: _table(timeline.times, rows, slack) for name, rows in pieces.items()}
-    return NodeHour(timeline.node, hour, make_steps(timeline.times, longest_seconds), tables)
+    return NodeHour(timeline.node, hour, make_steps(timeline.times, longest.of(timeline.times)), tables)
 
 
 def _table(

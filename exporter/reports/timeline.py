@@ -21,6 +21,8 @@ BoolArray = npt.NDArray[np.bool_]
 HOUR_SECONDS: Final = 3600
 LONGEST_STEP_SECONDS: Final = 300.0
 """However seldom a server scrapes, nobody knows what happened within more than this."""
+AROUND_SECONDS: Final = 600.0
+"""So far around an hour its scrapes are known, and those of the hours beside it."""
 _OF_MEDIAN = 2.5  # one scrape that failed is no gap, two are
 
 
@@ -41,6 +43,36 @@ class Steps:
         return self.end - self.begin
 
 
+@dataclass(frozen=True, slots=True)
+class Longest:
+    """Up to how many seconds two scrapes are consecutive: within an hour, and across its begin and its end.
+
+    Across these it is of what lies around them, which the hours beside know as well: no step is covered in
+    one of them and late in the other.
+    """
+
+    hour: float
+    within: float
+    at_begin: float
+    at_end: float
+
+    def of(self, times: FloatArray) -> FloatArray:
+        """That of each step between these times; shape (n - 1,)."""
+        begin, end = times[:-1], times[1:]
+        after = self.hour + HOUR_SECONDS
+        across_begin, across_end = (begin < self.hour) & (end > self.hour), (begin < after) & (end > after)
+        return np.where(across_begin, self.at_begin, np.where(across_end, self.at_end, self.within))
+
+
+def longest_of(times: FloatArray, hour: float) -> Longest:
+    """times: ascending, all of the hour's and those up to AROUND_SECONDS around it."""
+    around = (
+        times[(times > at - AROUND_SECONDS) & (times <= at + AROUND_SECONDS)]
+        for at in (hour, hour + HOUR_SECONDS)
+    )
+    return Longest(hour, longest_step(times), *map(longest_step, around))
+
+
 def longest_step(times: FloatArray) -> float:
     """Up to how many seconds two scrapes are consecutive.
 
@@ -51,8 +83,11 @@ def longest_step(times: FloatArray) -> float:
     return min(LONGEST_STEP_SECONDS, _OF_MEDIAN * float(np.median(np.diff(times))))
 
 
-def make_steps(times: FloatArray, longest_seconds: float) -> Steps:
-    """The steps between scrapes, one fewer than times. times: ascending."""
+def make_steps(times: FloatArray, longest_seconds: float | FloatArray) -> Steps:
+    """The steps between scrapes, one fewer than times.
+
+    times: ascending. longest_seconds: of all of them, or of each.
+    """
     begin, end = times[:-1], times[1:]
     return Steps(begin, end, end - begin <= longest_seconds)
 

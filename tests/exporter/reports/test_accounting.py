@@ -223,7 +223,7 @@ def _rows_of_series(node: Node, series: list[Series]) -> list[Row]:
     timeline = make_timeline(node.name, series)
     assert timeline is not None
     added = HourOfRows(HOUR)
-    added.add(account(make_node_hour(timeline, series, HOUR, timeline.longest_seconds), pods_of(node)))
+    added.add(account(make_node_hour(timeline, series, HOUR, timeline.longest(HOUR)), pods_of(node)))
     return added.rows()
 
 

@@ -251,6 +251,23 @@ def test_a_gap_that_began_long_before_the_hour_is_booked_when_it_ends(tmp_path: 
     assert idle["covered_seconds"] == pytest.approx(1800, abs=60)
 
 
+@pytest.mark.parametrize(("before", "after"), [(60.0, 15.0), (15.0, 40.0)])
+def test_an_interval_that_changes_at_a_full_hour_loses_and_doubles_nothing(
+    tmp_path: Path, before: float, after: float
+) -> None:
+    begun = HOUR - 9_000.0
+    node = Node("n1", (LONG,), begin=begun, resets=[begun], step=before, end=HOUR + 3590.0, offset=4.0)
+    last = list(node.times())[-1]
+    later = replace(node, begin=last + max(before, after) - 4, step=after, end=HOUR + 9000.0)
+    first, second = samples_of([node]), samples_of([later])
+    span = ("--from", "2026-10-01T08:00", "--to", "2026-10-01T10:00")
+    with Api({labels: [*points, *second[labels]] for labels, points in first.items()}) as api:
+        assert main(arguments(api, tmp_path, span=span)) == 0
+    found = [row for hour in (HOUR, HOUR + 3600) for row in rows(tmp_path, hour) if row["kind"] != "overhead"]
+    joules = sum(float(str(row["joules"])) for row in found)
+    assert joules == pytest.approx((node.watts() + 10) * 7200 * sum(ZONES.values()), rel=1e-9)
+
+
 def test_two_jobs_that_scrape_one_exporter_count_once_and_are_told_once(
     api: Api, collected: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
