@@ -251,6 +251,24 @@ def test_a_gap_that_began_long_before_the_hour_is_booked_when_it_ends(tmp_path: 
     assert idle["covered_seconds"] == pytest.approx(1800, abs=60)
 
 
+@pytest.mark.parametrize(("days", "found"), [(0.5, True), (3, True), (20, True), (40, False)])
+def test_a_node_that_is_back_after_days_has_what_it_drew_and_one_that_is_new_does_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, days: float, found: bool
+) -> None:
+    gone = HOUR - days * 86_400.0
+    back = (gone, HOUR + 1800.0)
+    pod = replace(LONG, begin=gone - 900.0)
+    node = Node("n1", (pod,), begin=gone - 600.0, end=HOUR + 4300.0, step=60.0, outages=[back])
+    span = ("--from", "2026-10-01T08:00", "--to", "2026-10-01T09:00")
+    with Api(samples_of([node])) as api:
+        assert main(arguments(api, tmp_path, span=span)) == 0
+    late = [row for row in rows(tmp_path) if row["late"] and row["kind"] != "overhead"]
+    whole = (node.watts() + 10) * (back[1] - back[0] + 60) * sum(ZONES.values())
+    assert sum(float(str(row["joules"])) for row in late) == pytest.approx(whole if found else 0.0, rel=1e-3)
+    told = f"node_name n1: not scraped for {days:.1f} days before 2026-10-01T08:00Z; what its counters"
+    assert (told in caplog.text) == (found and days > 1)
+
+
 @pytest.mark.parametrize(("before", "after"), [(60.0, 15.0), (15.0, 40.0)])
 def test_an_interval_that_changes_at_a_full_hour_loses_and_doubles_nothing(
     tmp_path: Path, before: float, after: float
