@@ -132,6 +132,14 @@ class Collector:
                     " podjoule an old one, or are its metrics filtered?",
                     node,
                 )
+        for node in added.lacking["begin"]:
+            if self._told.first("begin", node):
+                log.warning(
+                    "node_name %s: counters came onto its page with more than was used since the scrape"
+                    " before, and count from then on; was --metrics.level changed, or a rule of"
+                    " relabel_configs?",
+                    node,
+                )
         for what in ("grams", "cost"):
             lacking = added.lacking[what]
             if len(lacking) < added.nodes and lacking and self._told.first(what, lacking[0]):

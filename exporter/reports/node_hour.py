@@ -15,6 +15,7 @@ from exporter.metrics.families import NODE_JOULES
 from exporter.reports.matrix import Series
 from exporter.reports.queries import NODE, OWN_LABELS, SCRAPES
 from exporter.reports.timeline import (
+    BoolArray,
     Longest,
     Steps,
     begun_anew,
@@ -86,12 +87,17 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class NodeHour:
-    """One node: the steps between its scrapes, and its families on them."""
+    """One node: the steps between its scrapes, and its families on them.
+
+    late: the steps in which series that are new do not count from 0 (see baselines), None where there are
+    none.
+    """
 
     node: str
     hour: int
     steps: Steps
     tables: Mapping[str, Table]
+    late: BoolArray | None = None
 
     def table(self, name: str) -> Table:
         """A family's series; none where the node has none."""
@@ -100,7 +106,7 @@ class NodeHour:
     def grown(self, values: FloatArray) -> FloatArray:
         """What counters of this node grew by in each step."""
         anew = begun_anew(self.table(SCRAPES).values, self.table(NODE_JOULES.name).values)
-        return increments(values, anew)
+        return increments(values, anew, self.late)
 
 
 def by_node(series: Iterable[Series]) -> dict[str, list[Series]]:

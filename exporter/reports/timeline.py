@@ -151,20 +151,28 @@ def begun_anew(*tables: FloatArray) -> BoolArray:
     return np.asarray(np.logical_and.reduce(fell), dtype=np.bool_)
 
 
-def increments(values: FloatArray, anew: BoolArray | None = None) -> FloatArray:
+def are_new(values: FloatArray) -> BoolArray:
+    """Which series come onto the page in which step: shape (n, scrapes - 1). values: (n, scrapes)."""
+    return np.isnan(last_known(values)[:, :-1]) & np.isfinite(values[:, 1:])
+
+
+def increments(
+    values: FloatArray, anew: BoolArray | None = None, late: BoolArray | None = None
+) -> FloatArray:
     """What each counter grew by from scrape to scrape: shape (n, scrapes - 1), never negative, never NaN.
 
     values: (n, scrapes), NaN where a series is not on the page. A series that is new counts from 0; one that
     is back from its last known value; one that is lower than before was reset, and counts from 0. What a
     series had counted at the first scrape is not counted. anew: (scrapes - 1,), the steps in which all began
-    at 0 again: by then a young series may be higher than it was.
+    at 0 again: by then a young series may be higher than it was. late: those in which new ones count nothing.
     """
     before = last_known(values)[:, :-1]
     if anew is not None and anew.any():
         spell = np.concatenate(([0], np.cumsum(anew)))
         before = np.where(spell[_last_scrape(values)[:, :-1]] == spell[1:], before, 0.0)
     grown = values[:, 1:] - np.nan_to_num(before)
-    return np.nan_to_num(np.where(grown < 0, values[:, 1:], grown))
+    grown = np.nan_to_num(np.where(grown < 0, values[:, 1:], grown))
+    return grown if late is None else np.where(are_new(values) & late, 0.0, grown)
 
 
 def present_weights(values: FloatArray, grown: FloatArray) -> FloatArray:

@@ -286,6 +286,17 @@ def test_an_interval_that_changes_at_a_full_hour_loses_and_doubles_nothing(
     assert joules == pytest.approx((node.watts() + 10) * 7200 * sum(ZONES.values()), rel=1e-9)
 
 
+def test_counters_that_come_late_are_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    late = {
+        labels: [each for each in points if each[0] > HOUR + 1800 or "kepler_pod" not in str(labels)]
+        for labels, points in samples_of(NODES[:1]).items()
+    }
+    with Api(late) as api:
+        main(arguments(api, tmp_path))
+    told = "node_name n1: counters came onto its page with more than was used since the scrape before"
+    assert [told in record.getMessage() for record in caplog.records].count(True) == 1
+
+
 def test_two_jobs_that_scrape_one_exporter_count_once_and_are_told_once(
     api: Api, collected: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
