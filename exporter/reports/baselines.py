@@ -22,18 +22,22 @@ _PARTS: Final = (
     (f.NODE_IDLE_JOULES, (f.POD_IDLE_JOULES, f.CONTAINER_IDLE_JOULES)),
 )
 """A whole, and families whose series are parts of it: they cannot grow by more together."""
-_SECONDS: Final = ((f.CONTAINER_SECONDS, f.POD_JOULES), (f.CGROUP_SECONDS, f.CGROUP_JOULES))
-"""CPU time, and the energy that is on a page as soon as it is."""
+_BESIDE: Final = (
+    (f.CONTAINER_SECONDS, f.POD_JOULES),
+    (f.CGROUP_SECONDS, f.CGROUP_JOULES),
+    (f.NODE_JOULES, f.POD_JOULES),
+)
+"""A family, and another that is on no page before it is."""
 _SLACK = 1e-6
 
 
 def with_baselines(node: NodeHour) -> NodeHour:
     """The node with the steps in which what is new does not count from 0.
 
-    Those in which new series claim more than their whole grew by, and those in which a family of CPU time
-    comes onto a page that has had its energy.
+    Those in which new series claim more than their whole grew by, and those in which a family comes onto a
+    page that has had what is never there without it.
     """
-    late = [*(_is_claimed(node, *each) for each in _PARTS), *(_is_behind(node, *each) for each in _SECONDS)]
+    late = [*(_is_claimed(node, *each) for each in _PARTS), *(_is_behind(node, *each) for each in _BESIDE)]
     return replace(node, late=np.asarray(np.any(late, axis=0), dtype=np.bool_))
 
 
@@ -54,11 +58,11 @@ def _claimed(values: FloatArray) -> FloatArray:
     return claimed
 
 
-def _is_behind(node: NodeHour, seconds: Spec, energy: Spec) -> BoolArray:
-    """Of each step, whether the first CPU time comes in it, and some of the energy came before."""
+def _is_behind(node: NodeHour, family: Spec, other: Spec) -> BoolArray:
+    """Of each step, whether the first series of a family comes in it, and one of the other came before."""
     new, there = (
         np.logical_or.accumulate(np.isfinite(node.table(spec.name).values).any(axis=0))
-        for spec in (seconds, energy)
+        for spec in (family, other)
     )
     return np.asarray(new[1:] & ~new[:-1] & there[:-1], dtype=np.bool_)
 

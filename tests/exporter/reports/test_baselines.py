@@ -70,6 +70,14 @@ def test_cpu_time_that_is_seen_later_than_the_energy_counts_from_then_on() -> No
     assert "begin" in found.lacks
 
 
+def test_a_node_whose_own_counters_are_seen_late_counts_from_then_on() -> None:
+    found = seen_from(SEEN, "node_cpu|unattributed")
+    watts = NODE.watts() + 10.0
+    since = watts * (HOUR + 3600 - SEEN) + 4.0 * (SHORT.end - SEEN)
+    whole = sum(float(charges[Columns.JOULES]) for charges in found.whole.values())
+    assert whole == pytest.approx(since * ALL_ZONES, rel=1e-9)
+
+
 def test_a_pod_that_is_new_counts_from_0() -> None:
     assert "begin" not in account_of(NODE).lacks
     rows = rows_of(account_of(NODE))
