@@ -136,7 +136,7 @@ def reason(error: Exception) -> RequestFailed | None:
     if isinstance(error, u.ProxyError) and isinstance(error.original_error, Exception):
         return reason(error.original_error)
     for kind, types in (
-        ("unreachable", u.NewConnectionError),
+        ("unreachable", u.NewConnectionError | u.ConnectTimeoutError),
         ("tls", u.SSLError | ssl.SSLError),
         ("timeout", u.TimeoutError | TimeoutError),
         ("unusable", u.LocationParseError | u.InvalidHeader | ValueError),

@@ -39,7 +39,7 @@ def collect(arguments: Namespace, _config: Config) -> int:
         store = HourStore(arguments.store, arguments.cluster)
     begin = parse_hour(arguments.begin, "--from")
     now = time.time()
-    end = parse_hour(arguments.end, "--to") if arguments.end else int(now // 3600) * 3600
+    end = parse_hour(arguments.end, "--to") if arguments.end else int(now // 3600 + 1) * 3600
     hours, not_over = hours_of(begin, end, now)
     if not_over:
         log.info("%d hours up to %s are not over, or not for ten minutes yet: left out", not_over, spelt(end))

@@ -15,12 +15,14 @@ import numpy as np
 from estimator.energy import FloatArray
 from exporter.metrics import families as f
 from exporter.metrics.specs import Spec
+from exporter.reports.baselines import with_baselines
 from exporter.reports.charges import Columns, Share, charges_of, grown_in, label
 from exporter.reports.node_hour import Labels, NodeHour
 from exporter.reports.rows import Kind
 from exporter.reports.timeline import covered_weights, present_weights
 
 UNKNOWN_KIND: Final = "unknown"
+_ROOT: Final = "/"  # the kernel's threads, and tasks that sit in the root cgroup: their kind is their name
 
 
 class Workload(NamedTuple):
@@ -73,7 +75,7 @@ class Account:
 
     whole: what its meters counted, by late and source, as of Part.charges; overhead: the PUE's part on top of
     it. covered_seconds: of the hour. currency: "" without a price. lacks: what the node does not tell: see
-    Charges.
+    Charges, and the begin of counters that came late.
     """
 
     node: str
@@ -94,8 +96,8 @@ class _Accountant:
     """Adds up the parts of one node, zone by zone."""
 
     def __init__(self, node: NodeHour, pods: Pods) -> None:
-        self._node, self._pods = node, pods
-        self._charges = charges_of(node)
+        self._node, self._pods = with_baselines(node), pods
+        self._charges = charges_of(self._node)
         self._parts: dict[Key, Part] = defaultdict(Part)
         self._whole: dict[tuple[bool, str], FloatArray] = defaultdict(lambda: np.zeros(len(Columns)))
         self._overhead: dict[tuple[bool, str], FloatArray] = defaultdict(lambda: np.zeros(len(Columns)))
@@ -115,7 +117,7 @@ class _Accountant:
             dict(self._overhead),
             float(covered_weights(self._node.steps, self._node.hour) @ self._node.steps.seconds),
             self._charges.currency,
-            self._charges.lacks,
+            self._charges.lacks | ({"begin"} if np.any(self._node.late) else set()),
         )
 
     def _add_whole(self, zone: str, shares: Iterable[Share]) -> None:
@@ -189,19 +191,23 @@ class _Accountant:
         return Workload(label(spec, labels, "pod_namespace"), UNKNOWN_KIND, name)
 
     def _add_containers(self) -> None:
-        """CPU time of pods, which is that of their containers, and of containers in none."""
+        """CPU time of pods, which is that of their containers, and of containers in none.
+
+        A pod lived as long as its energy tells: at a level of metrics without containers there is no other.
+        """
         table = self._node.table(f.CONTAINER_SECONDS.name)
-        rows: dict[str, list[int]] = defaultdict(list)
-        for row, labels in enumerate(table.labels):
-            rows[label(f.CONTAINER_SECONDS, labels, "pod_id")].append(row)
-        grown = self._node.grown(table.values)
+        rows, grown = _by_pod(f.CONTAINER_SECONDS, table.labels), self._node.grown(table.values)
         for row in rows.pop("", ()):
             self._add_cpu(_container(f.CONTAINER_SECONDS, table.labels[row]), grown[row])
-        for labels in _one_a_pod(self._node.table(f.POD_JOULES.name).labels):
-            mine = rows.get(label(f.POD_JOULES, labels, "pod_id"), [])
-            lived = present_weights(table.values[mine], grown[mine])
+        joules = self._node.table(f.POD_JOULES.name)
+        used = self._node.grown(joules.values)
+        for pod, own in _by_pod(f.POD_JOULES, joules.labels).items():
+            labels = joules.labels[own[-1]]
             who = self._workload(f.POD_JOULES, labels)
-            self._add_cpu(who, grown[mine].sum(axis=0), self._requested(labels), lived)
+            if pod in rows:
+                self._add_cpu(who, grown[rows[pod]].sum(axis=0))
+            if (cpus := self._requested(labels)) is not None:
+                self._add_requested(who, cpus * present_weights(joules.values[own], used[own]))
 
     def _add_cgroups(self) -> None:
         table = self._node.table(f.CGROUP_SECONDS.name)
@@ -214,16 +220,19 @@ class _Accountant:
         )
         return self._pods.requested.get(pod, self._pods.requested.get(f"{namespace}/{name}"))
 
-    def _add_cpu(
-        self, who: Workload, grown: FloatArray, cpus: float | None = None, lived: FloatArray | None = None
-    ) -> None:
+    def _add_cpu(self, who: Workload, grown: FloatArray) -> None:
         """To the rows of the zone that draws most, so that CPU time is in one row alone."""
         for share in self._charges.main:
             part = self._parts[_key(who, share)]
             part.cpu_seconds = (part.cpu_seconds or 0.0) + float(grown @ share.weight)
-            if cpus is not None and lived is not None and not share.late:
-                seconds = float((lived * self._node.steps.seconds) @ share.weight)
-                part.requested_cpu_seconds = (part.requested_cpu_seconds or 0.0) + cpus * seconds
+
+    def _add_requested(self, who: Workload, cpus: FloatArray) -> None:
+        """cpus: reserved in each step."""
+        for share in self._charges.main:
+            if not share.late:
+                part = self._parts[_key(who, share)]
+                seconds = float((cpus * self._node.steps.seconds) @ share.weight)
+                part.requested_cpu_seconds = (part.requested_cpu_seconds or 0.0) + seconds
 
     def _add(self, key: Key, charges: FloatArray) -> None:
         self._parts[key].charges += charges
@@ -251,9 +260,13 @@ def _container(spec: Spec, labels: Labels) -> Workload:
 
 
 def _cgroup(spec: Spec, labels: Labels) -> Workload:
-    return Workload("", label(spec, labels, "kind"), label(spec, labels, "cgroup"))
+    kind, cgroup = label(spec, labels, "kind"), label(spec, labels, "cgroup")
+    return Workload("", kind, kind if cgroup == _ROOT else cgroup)
 
 
-def _one_a_pod(series: Iterable[Labels]) -> list[Labels]:
-    """The labels of each pod once, of whichever zone."""
-    return list({label(f.POD_JOULES, labels, "pod_id"): labels for labels in series}.values())
+def _by_pod(spec: Spec, series: Iterable[Labels]) -> dict[str, list[int]]:
+    """The rows of each pod's series by its id."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for row, labels in enumerate(series):
+        found[label(spec, labels, "pod_id")].append(row)
+    return found

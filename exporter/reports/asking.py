@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from exporter.metrics import tariff_families as c
 from exporter.reports.accounting import Account, Pods, Workload, account
+from exporter.reports.hours import spelt
 from exporter.reports.matrix import Series
 from exporter.reports.node_hour import Timeline, by_node, make_node_hour, make_timeline
 from exporter.reports.queries import NODE, Queries
 from exporter.reports.source import Source
-from exporter.reports.timeline import HOUR_SECONDS, LONGEST_STEP_SECONDS
+from exporter.reports.timeline import AROUND_SECONDS, HOUR_SECONDS, LONGEST_STEP_SECONDS
 
-AROUND_SECONDS: Final = 600.0
-"""So far around an hour scrapes are looked for; long before it, what was scraped last before a gap."""
-LONG_BEFORE_SECONDS: Final = 86_400.0
+log = logging.getLogger("exporter.reports")
+
+DAY_SECONDS: Final = 86_400.0
+LOOK_BACK_DAYS: Final = (1, 7, 31)
+"""So far back it is looked for what a node's counters were before a gap, as far as that takes; a node without
+a sample in all of that is new."""
 _LAST_SECONDS = 60.0  # of what was before a gap
 
 
@@ -48,7 +53,7 @@ class HourOfNodes:
         if not timelines:
             return
         nodes = sorted(timelines)
-        last = self._end + max(timeline.longest_seconds for timeline in timelines.values())
+        last = self._end + max(timeline.longest(self._hour).at_end for timeline in timelines.values())
         counters = by_node(self._counters(nodes, frames, self._hour - LONGEST_STEP_SECONDS, last))
         pods = self._pods(nodes)
         for node in nodes:
@@ -68,8 +73,8 @@ class HourOfNodes:
         return found
 
     def _account(self, timeline: Timeline, series: list[Series], pods: Pods) -> Account:
-        longest = timeline.longest_seconds
-        near = timeline.between(self._hour - LONGEST_STEP_SECONDS, self._end + longest)
+        longest = timeline.longest(self._hour)
+        near = timeline.between(self._hour - LONGEST_STEP_SECONDS, self._end + longest.at_end)
         if near.times[0] > self._hour and (before := self._before(timeline, near)):
             earlier, more = before
             near, series = near.after(earlier), [*series, *more]
@@ -79,11 +84,7 @@ class HourOfNodes:
         """The last scrapes before the first of the hour's, however long before, and the counters then."""
         earlier = timeline.between(self._hour - AROUND_SECONDS, near.times[0] - 1e-3)
         if not len(earlier.times):
-            begin = self._hour - AROUND_SECONDS
-            ticks = self._source.samples(
-                self._queries.scraped, [timeline.node], begin - LONG_BEFORE_SECONDS, begin
-            )
-            found = make_timeline(timeline.node, ticks)
+            found = self._long_before(timeline.node)
             if found is None:
                 return None
             earlier = found
@@ -92,6 +93,28 @@ class HourOfNodes:
         zones = {timeline.node: frame}
         counters = self._counters([timeline.node], zones, last - _LAST_SECONDS, last)
         return earlier.between(last - _LAST_SECONDS, last), [*frame, *counters]
+
+    def _long_before(self, node: str) -> Timeline | None:
+        """The scrapes of the shortest time back in which there are any."""
+        end = self._hour - AROUND_SECONDS
+        latest = end
+        for begin in (end - days * DAY_SECONDS for days in LOOK_BACK_DAYS):
+            ticks = self._source.samples(self._queries.scraped, [node], begin, latest)
+            if (found := make_timeline(node, ticks)) is not None:
+                self._tell_gap(node, (self._hour - float(found.times[-1])) / DAY_SECONDS)
+                return found
+            latest = begin
+        return None
+
+    def _tell_gap(self, node: str, days: float) -> None:
+        if days > LOOK_BACK_DAYS[0]:
+            log.warning(
+                "node_name %s: not scraped for %.1f days before %s; what its counters grew by meanwhile is"
+                " late energy of that hour, what they had counted before a restart is not known",
+                node,
+                days,
+                spelt(self._hour),
+            )
 
     def _counters(
         self, nodes: Sequence[str], frames: Mapping[str, Sequence[Series]], begin: float, end: float

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from exporter.reports.summary import Amount, Change
 
-_IDLE = ("idle", "idle_share")
+_WORK, _IDLE = ("active",), ("idle", "idle_share")
 
 
 def change_between(
-    kinds_before: Mapping[str, Amount], kinds: Mapping[str, Amount], before: Amount, now: Amount
+    sums_before: Sequence[Mapping[str, Any]], sums: Sequence[Mapping[str, Any]], before: Amount, now: Amount
 ) -> Change:
-    """The change of the whole. kinds: amounts by kind of row, now and before; what has no CPU time is
-    `other`.
+    """The change of the whole; work whose CPU time is not known is `other`. sums: of expressions.amounts.
 
     Work at the watts of before, then the change of these at today's work: (C1 - C0) w0 + (w1 - w0) C1. Grams
     the same way: energy at the intensity of before, and the rest.
     """
     joules = now.joules - before.joules
-    work = _joules(kinds, "active") - _joules(kinds_before, "active")
-    more = _more_work(kinds_before.get("active"), kinds.get("active"))
-    idle = sum(_joules(kinds, kind) - _joules(kinds_before, kind) for kind in _IDLE)
+    work = _sum(sums, "worked_joules", _WORK) - _sum(sums_before, "worked_joules", _WORK)
+    more = _more_work(sums_before, sums)
+    idle = _sum(sums, "joules", _IDLE) - _sum(sums_before, "joules", _IDLE)
     grams = energy_grams = None
     if now.grams is not None and before.grams is not None and before.joules:
         grams = now.grams - before.grams
@@ -38,13 +39,14 @@ def change_between(
     )
 
 
-def _more_work(before: Amount | None, now: Amount | None) -> float:
+def _more_work(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> float:
     """What the change of CPU time explains; where there was none before, all of it is more work."""
-    seconds = (now.cpu_seconds if now else 0.0) - (before.cpu_seconds if before else 0.0)
-    if before is None or not before.cpu_seconds:
-        return now.joules if now and seconds else 0.0
-    return seconds * before.joules / before.cpu_seconds
+    seconds_before, seconds = (_sum(rows, "cpu_seconds", _WORK) for rows in (before, now))
+    joules_before, joules = (_sum(rows, "worked_joules", _WORK) for rows in (before, now))
+    if not seconds_before:
+        return joules if seconds else 0.0
+    return (seconds - seconds_before) * joules_before / seconds_before
 
 
-def _joules(kinds: Mapping[str, Amount], kind: str) -> float:
-    return kinds[kind].joules if kind in kinds else 0.0
+def _sum(rows: Sequence[Mapping[str, Any]], name: str, kinds: Sequence[str]) -> float:
+    return math.fsum(row[name] or 0.0 for row in rows if row["kind"] in kinds)

@@ -10,14 +10,14 @@ from typing import Final
 
 from ebpf.errors import UsageError
 from exporter.reports.accounting import Account
-from exporter.reports.asking import AROUND_SECONDS, HourOfNodes
+from exporter.reports.asking import HourOfNodes
 from exporter.reports.hour_store import HourStore
 from exporter.reports.hours import spelt
 from exporter.reports.merging import HourOfRows, NodeGroup, difference_ratio
 from exporter.reports.options import Options
 from exporter.reports.queries import NODE, Queries
 from exporter.reports.source import Source
-from exporter.reports.timeline import HOUR_SECONDS
+from exporter.reports.timeline import AROUND_SECONDS, HOUR_SECONDS
 
 log = logging.getLogger("exporter.reports")
 
@@ -137,6 +137,14 @@ class Collector:
                 log.warning(
                     "node_name %s: no podjoule_energy_zone_info, so none of its energy counts; is its"
                     " podjoule an old one, or are its metrics filtered?",
+                    node,
+                )
+        for node in added.lacking["begin"]:
+            if self._told.first("begin", node):
+                log.warning(
+                    "node_name %s: counters came onto its page with more than was used since the scrape"
+                    " before, and count from then on; was --metrics.level changed, or a rule of"
+                    " relabel_configs?",
                     node,
                 )
         for what in ("grams", "cost"):

@@ -44,6 +44,7 @@ def of_namespaces(rows: Table, names: Sequence[str]) -> Table:
 def amounts(rows: Table, by: Sequence[str], since_seconds: int) -> Table:
     """Sums by `by` (key_0, key_1, …), kind, source and is_now: whether hours are of `since_seconds` or later.
 
+    worked_joules: of rows whose CPU time is known.
     n_rows: how many rows there are; n_grams and so on: how many of them have such a value. covered_seconds
     and n_hours: of the rows that were counted while somebody asked.
     """
@@ -51,6 +52,7 @@ def amounts(rows: Table, by: Sequence[str], since_seconds: int) -> Table:
     keys = {f"key_{i}": _key(rows, name) for i, name in enumerate(by)}
     same = {name: rows[name] for name in ("kind", "source", "currency")}
     return rows.group_by(**keys, **same, is_now=rows.hour_seconds >= since_seconds).aggregate(
+        worked_joules=rows.joules.sum(where=rows.cpu_seconds.notnull()),
         **{name: rows[name].sum() for name in SUMMED},
         **{f"n_{name}": rows[name].count() for name in OPTIONAL},
         n_rows=rows.count(),

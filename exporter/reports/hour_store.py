@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ebpf.directory_lock import lock_directory
 from ebpf.errors import UsageError
 from exporter.errors import CollectFailed
-from exporter.reports.months import CLOSED, MANIFEST, hour_name, month_folder
+from exporter.reports.months import MANIFEST, hour_name, month_folder
 from exporter.reports.options import Options
 from exporter.reports.place import is_local, open_root, shown, told
 from exporter.reports.rows import Row, schema
@@ -79,7 +79,7 @@ class HourStore:
             month = month_folder(hour)
             if month not in names:
                 names[month] = self._names(month)
-            if not names[month] & {hour_name(hour), CLOSED, MANIFEST}:
+            if not names[month] & {hour_name(hour), MANIFEST}:
                 found.append(hour)
         return found
 

@@ -14,7 +14,16 @@ from exporter.errors import CollectFailed
 from exporter.metrics.families import NODE_JOULES
 from exporter.reports.matrix import Series
 from exporter.reports.queries import NODE, OWN_LABELS, SCRAPES
-from exporter.reports.timeline import Steps, begun_anew, increments, longest_step, make_steps, on_scrapes
+from exporter.reports.timeline import (
+    BoolArray,
+    Longest,
+    Steps,
+    begun_anew,
+    increments,
+    longest_of,
+    make_steps,
+    on_scrapes,
+)
 
 Labels = tuple[str, ...]
 Target = tuple[tuple[str, str], ...]
@@ -58,10 +67,9 @@ class Timeline:
     times: FloatArray
     beside: int = 0
 
-    @property
-    def longest_seconds(self) -> float:
+    def longest(self, hour: int) -> Longest:
         """Up to how long a step between its scrapes is covered."""
-        return longest_step(self.times)
+        return longest_of(self.times, hour)
 
     def between(self, begin: float, end: float) -> Timeline:
         """The same with the scrapes in (begin, end] alone."""
@@ -79,12 +87,17 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class NodeHour:
-    """One node: the steps between its scrapes, and its families on them."""
+    """One node: the steps between its scrapes, and its families on them.
+
+    late: the steps in which series that are new do not count from 0 (see baselines), None where there are
+    none.
+    """
 
     node: str
     hour: int
     steps: Steps
     tables: Mapping[str, Table]
+    late: BoolArray | None = None
 
     def table(self, name: str) -> Table:
         """A family's series; none where the node has none."""
@@ -93,7 +106,7 @@ class NodeHour:
     def grown(self, values: FloatArray) -> FloatArray:
         """What counters of this node grew by in each step."""
         anew = begun_anew(self.table(SCRAPES).values, self.table(NODE_JOULES.name).values)
-        return increments(values, anew)
+        return increments(values, anew, self.late)
 
 
 def by_node(series: Iterable[Series]) -> dict[str, list[Series]]:
@@ -128,10 +141,8 @@ def make_timeline(node: str, series: Sequence[Series]) -> Timeline | None:
     return Timeline(node, names, spans, np.unique(np.concatenate(own)), beside)
 
 
-def make_node_hour(
-    timeline: Timeline, series: Iterable[Series], hour: int, longest_seconds: float
-) -> NodeHour:
-    """The families of a node on its scrapes. longest_seconds: up to which a step is covered."""
+def make_node_hour(timeline: Timeline, series: Iterable[Series], hour: int, longest: Longest) -> NodeHour:
+    """The families of a node on its scrapes. longest: up to which a step is covered."""
     spans: dict[Target, list[Span]] = defaultdict(list)
     for span in timeline.spans:
         spans[span.target].append(span)
@@ -143,9 +154,9 @@ def make_node_hour(
         if name in OWN_LABELS and (own_spans := spans.get(_target(timeline.names, each.labels))):
             labels = tuple(each.labels.get(label, "") for label in OWN_LABELS[name])
             pieces[name][labels] += [_inside(each, span) for span in own_spans]
-    slack = _SLACK * longest_seconds
+    slack = _SLACK * longest.within
     tables = {name: _table(timeline.times, rows, slack) for name, rows in pieces.items()}
-    return NodeHour(timeline.node, hour, make_steps(timeline.times, longest_seconds), tables)
+    return NodeHour(timeline.node, hour, make_steps(timeline.times, longest.of(timeline.times)), tables)
 
 
 def _table(

@@ -29,12 +29,8 @@ MAX_ANSWER_BYTES: Final = 48 * 1024 * 1024
 _LIMITS = Limits(connect=10.0, read=120.0, whole=180.0, max_bytes=MAX_ANSWER_BYTES)
 _LONGEST_WAIT_SECONDS = 60.0
 _AGAIN = ("unreachable", "cut")
-_TOO_MUCH = (
-    413,
-    414,
-    422,
-    504,
-)  # Prometheus, Mimir and VictoriaMetrics answer 422 where a query is over a limit
+_TOO_MUCH = (413, 414, 422)  # Prometheus, Mimir and VictoriaMetrics answer 422 where a query is over a limit
+_TOO_SLOW = 504
 _SHORTEST_SECONDS = 60.0
 
 
@@ -81,7 +77,7 @@ class Source:
         """
         seconds = -int(-(end - begin) // 1)
         try:
-            found = self.query(expression(nodes, seconds), end)
+            found = self.query(expression(nodes, seconds), end, len(nodes) > 1)
         except TooMuch:
             if len(nodes) > 1:
                 halves = nodes[: len(nodes) // 2], nodes[len(nodes) // 2 :]
@@ -100,17 +96,20 @@ class Source:
     ) -> list[Series]:
         """An expression at one time, asked for by fewer nodes where it is too much. Raises CollectFailed."""
         try:
-            return self.query(expression(nodes), at)
+            return self.query(expression(nodes), at, len(nodes) > 1)
         except TooMuch:
             if len(nodes) < 2:
                 raise
             halves = nodes[: len(nodes) // 2], nodes[len(nodes) // 2 :]
             return [each for half in halves for each in self.by_nodes(expression, half, at)]
 
-    def query(self, expression: str, at: float) -> list[Series]:
-        """An instant query. Raises CollectFailed; TooMuch where a smaller one may do."""
+    def query(self, expression: str, at: float, is_of_many: bool = False) -> list[Series]:
+        """An instant query. Raises CollectFailed; TooMuch where a smaller one may do.
+
+        is_of_many: if it is too slow, whoever asks does so for fewer nodes; else it is tried again before.
+        """
         parameters = {"query": expression, "time": f"{at:.3f}", "partial_response": "false"}
-        found: list[Series] = self._ask("query", parameters, read_matrix)
+        found: list[Series] = self._ask("query", parameters, read_matrix, is_of_many)
         return found
 
     def label_values(self, label: str, match: str, begin: float, end: float) -> list[str]:
@@ -127,7 +126,13 @@ class Source:
         """Try nothing again from now on: whoever waits for a server that is busy waits no more."""
         self._stopped.set()
 
-    def _ask(self, path: str, parameters: Mapping[str, str], read: Callable[[bytes], Any]) -> Any:
+    def _ask(
+        self,
+        path: str,
+        parameters: Mapping[str, str],
+        read: Callable[[bytes], Any],
+        is_of_many: bool = False,
+    ) -> Any:
         """What `read` makes of the answer. Whatever may be otherwise in a while is tried again."""
         wait = self._retry.first_wait_seconds
         for left in reversed(range(self._retry.tries)):
@@ -135,7 +140,7 @@ class Source:
                 return read(self._get(f"{self.url}/api/v1/{path}?{urlencode(parameters)}"))
             except (RequestFailed, AnswerInvalid) as error:
                 failed = error
-            if not left or self._stopped.is_set() or not _may_pass(failed):
+            if not left or self._stopped.is_set() or not _may_pass(failed, is_of_many):
                 break
             again = getattr(failed, "retry_after", "")
             sleep = self._retry.sleep or self._stopped.wait
@@ -176,15 +181,20 @@ def _within(series: Series, begin: float, end: float) -> Series | None:
 def _is_too_much(failed: RequestFailed | AnswerInvalid) -> bool:
     if isinstance(failed, AnswerInvalid):
         return False
-    slow = failed.status == 503 and b"timeout" in failed.body[:200]
-    return failed.kind in ("size", "timeout") or failed.status in _TOO_MUCH or slow
+    return failed.kind == "size" or failed.status in _TOO_MUCH or _is_too_slow(failed)
 
 
-def _may_pass(failed: RequestFailed | AnswerInvalid) -> bool:
+def _is_too_slow(failed: RequestFailed) -> bool:
+    gave_up = failed.status == 503 and b"timeout" in failed.body[:200]
+    return failed.kind == "timeout" or failed.status == _TOO_SLOW or gave_up
+
+
+def _may_pass(failed: RequestFailed | AnswerInvalid, is_of_many: bool) -> bool:
     if isinstance(failed, AnswerInvalid):
         return True
-    busy = failed.status == 429 or failed.status >= 500
-    return (busy or failed.kind in _AGAIN) and not _is_too_much(failed)
+    if _is_too_slow(failed):
+        return not is_of_many
+    return failed.status == 429 or failed.status >= 500 or failed.kind in _AGAIN
 
 
 def _failure(url: str, failed: RequestFailed | AnswerInvalid) -> CollectFailed:
@@ -192,6 +202,8 @@ def _failure(url: str, failed: RequestFailed | AnswerInvalid) -> CollectFailed:
     if isinstance(failed, AnswerInvalid):
         return CollectFailed(f"{url}: {failed}; is it a server of Prometheus' API?")
     words = f": {text}" if (text := said(failed.body)) else ""
+    if _is_too_slow(failed):
+        return TooMuch(f"{url} does not answer in time: {failed}{words}; is it busy, or its disk slow?")
     if _is_too_much(failed):
         return TooMuch(f"{url}: one node's part of an hour is too much for the server: {failed}{words}")
     if failed.status in (401, 403):

@@ -67,7 +67,7 @@ def summarize(engine: Engine, rows: Table, asked: Asked) -> Summary:
         *(engine.run(of(now)).to_pylist() for of in (expressions.reserved, expressions.nobodys_idle))
     )
     return replace(
-        _compared(summary, asked, [each for each in sums if not each["is_now"]]),
+        _compared(summary, asked, sums),
         total=replace(summary.total, covered_ratio=covered),
         nodes=replace(summary.nodes, covered_ratio=covered),
         difference_ratio=_difference_ratio(of_nodes),
@@ -138,15 +138,15 @@ def _group(key: tuple[str, ...], rows: Sequence[Sums]) -> Group:
     return Group(key, amount(rows), active, share)
 
 
-def _compared(summary: Summary, asked: Asked, before: Sequence[Sums]) -> Summary:
+def _compared(summary: Summary, asked: Asked, sums: Sequence[Sums]) -> Summary:
     """With the span before: groups that are no longer there stand last, with nothing."""
+    now, before = ([row for row in sums if row["is_now"] is is_now] for is_now in (True, False))
     if not before:
         return summary
     found = {key: amount(rows) for key, rows in _grouped(before, lambda row: key_of(row, asked.by)).items()}
     groups = [replace(group, before=found.pop(group.key, None)) for group in summary.groups]
     gone = [Group(key, amount(()), 0.0, 0.0, past) for key, past in sorted(found.items())]
-    kinds = {kind: amount(rows) for kind, rows in _grouped(before, lambda row: str(row["kind"])).items()}
-    change = change_between(kinds, summary.kinds, amount(before), summary.total)
+    change = change_between(before, now, amount(before), summary.total)
     return replace(summary, groups=(*groups, *gone), change=change)
 
 

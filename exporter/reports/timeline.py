@@ -21,6 +21,8 @@ BoolArray = npt.NDArray[np.bool_]
 HOUR_SECONDS: Final = 3600
 LONGEST_STEP_SECONDS: Final = 300.0
 """However seldom a server scrapes, nobody knows what happened within more than this."""
+AROUND_SECONDS: Final = 600.0
+"""So far around an hour its scrapes are known, and those of the hours beside it."""
 _OF_MEDIAN = 2.5  # one scrape that failed is no gap, two are
 
 
@@ -41,6 +43,36 @@ class Steps:
         return self.end - self.begin
 
 
+@dataclass(frozen=True, slots=True)
+class Longest:
+    """Up to how many seconds two scrapes are consecutive: within an hour, and across its begin and its end.
+
+    Across these it is of what lies around them, which the hours beside know as well: no step is covered in
+    one of them and late in the other.
+    """
+
+    hour: float
+    within: float
+    at_begin: float
+    at_end: float
+
+    def of(self, times: FloatArray) -> FloatArray:
+        """That of each step between these times; shape (n - 1,)."""
+        begin, end = times[:-1], times[1:]
+        after = self.hour + HOUR_SECONDS
+        across_begin, across_end = (begin < self.hour) & (end > self.hour), (begin < after) & (end > after)
+        return np.where(across_begin, self.at_begin, np.where(across_end, self.at_end, self.within))
+
+
+def longest_of(times: FloatArray, hour: float) -> Longest:
+    """times: ascending, all of the hour's and those up to AROUND_SECONDS around it."""
+    around = (
+        times[(times > at - AROUND_SECONDS) & (times <= at + AROUND_SECONDS)]
+        for at in (hour, hour + HOUR_SECONDS)
+    )
+    return Longest(hour, longest_step(times), *map(longest_step, around))
+
+
 def longest_step(times: FloatArray) -> float:
     """Up to how many seconds two scrapes are consecutive.
 
@@ -51,8 +83,11 @@ def longest_step(times: FloatArray) -> float:
     return min(LONGEST_STEP_SECONDS, _OF_MEDIAN * float(np.median(np.diff(times))))
 
 
-def make_steps(times: FloatArray, longest_seconds: float) -> Steps:
-    """The steps between scrapes, one fewer than times. times: ascending."""
+def make_steps(times: FloatArray, longest_seconds: float | FloatArray) -> Steps:
+    """The steps between scrapes, one fewer than times.
+
+    times: ascending. longest_seconds: of all of them, or of each.
+    """
     begin, end = times[:-1], times[1:]
     return Steps(begin, end, end - begin <= longest_seconds)
 
@@ -116,20 +151,28 @@ def begun_anew(*tables: FloatArray) -> BoolArray:
     return np.asarray(np.logical_and.reduce(fell), dtype=np.bool_)
 
 
-def increments(values: FloatArray, anew: BoolArray | None = None) -> FloatArray:
+def are_new(values: FloatArray) -> BoolArray:
+    """Which series come onto the page in which step: shape (n, scrapes - 1). values: (n, scrapes)."""
+    return np.isnan(last_known(values)[:, :-1]) & np.isfinite(values[:, 1:])
+
+
+def increments(
+    values: FloatArray, anew: BoolArray | None = None, late: BoolArray | None = None
+) -> FloatArray:
     """What each counter grew by from scrape to scrape: shape (n, scrapes - 1), never negative, never NaN.
 
     values: (n, scrapes), NaN where a series is not on the page. A series that is new counts from 0; one that
     is back from its last known value; one that is lower than before was reset, and counts from 0. What a
     series had counted at the first scrape is not counted. anew: (scrapes - 1,), the steps in which all began
-    at 0 again: by then a young series may be higher than it was.
+    at 0 again: by then a young series may be higher than it was. late: those in which new ones count nothing.
     """
     before = last_known(values)[:, :-1]
     if anew is not None and anew.any():
         spell = np.concatenate(([0], np.cumsum(anew)))
         before = np.where(spell[_last_scrape(values)[:, :-1]] == spell[1:], before, 0.0)
     grown = values[:, 1:] - np.nan_to_num(before)
-    return np.nan_to_num(np.where(grown < 0, values[:, 1:], grown))
+    grown = np.nan_to_num(np.where(grown < 0, values[:, 1:], grown))
+    return grown if late is None else np.where(are_new(values) & late, 0.0, grown)
 
 
 def present_weights(values: FloatArray, grown: FloatArray) -> FloatArray:

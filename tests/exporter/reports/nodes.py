@@ -25,7 +25,7 @@ def node_hour(node: Node, hour: int = HOUR) -> NodeHour:
     series = series_of(node)
     timeline = make_timeline(node.name, series)
     assert timeline is not None
-    return make_node_hour(timeline, series, hour, timeline.longest_seconds)
+    return make_node_hour(timeline, series, hour, timeline.longest(hour))
 
 
 def pods_of(node: Node, **requested: float) -> Pods:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.errors import CollectFailed
-from exporter.reports.accounting import account
+from exporter.reports.accounting import Pods, account
 from exporter.reports.matrix import Series
 from exporter.reports.merging import HourOfRows, NodeGroup, difference_ratio
 from exporter.reports.node_hour import make_timeline
@@ -93,6 +93,7 @@ def test_energy_that_is_nobodys_has_rows_of_its_own() -> None:
     rows = rows_of([Node("n1", (LONG,), shared_idle_watts=3.0)])
     assert only(rows, kind="unattributed").joules == pytest.approx(0.5 * 3600 * ALL_ZONES)
     assert only(rows, kind="unattributed").detail == "no_usage"
+    assert only(rows, workload_kind="kernel").workload == "kernel"
     assert only(rows, workload_kind="kernel").joules == pytest.approx(1.5 * 3600 * ALL_ZONES)
     assert only(rows, kind="idle_share").detail == "requests"
     assert only(rows, kind="idle_share").joules == pytest.approx(3.0 * 3600 * ALL_ZONES)
@@ -208,6 +209,19 @@ def test_a_pod_that_kubernetes_does_not_tell_of_has_its_own_name() -> None:
     assert (row.workload_kind, row.workload) == ("unknown", "web-1")
 
 
+def test_without_a_level_of_containers_cpu_time_is_not_known_and_what_was_reserved_is() -> None:
+    """What is reserved is of the time that the pods' energy was counted."""
+    node = Node("n1", (LONG, OTHER))
+    series = [each for each in series_of(node) if "container" not in each.labels["__name__"]]
+    pods = pods_of(node, u1=2.0, u3=0.5)
+    row, other = (
+        only(_rows_of_series(node, series, pods), kind="active", workload=name) for name in ("web", "db")
+    )
+    assert (row.cpu_seconds, other.cpu_seconds) == (None, None)
+    assert row.requested_cpu_seconds == pytest.approx(2.0 * 3600)
+    assert other.requested_cpu_seconds == pytest.approx(0.5 * 1800, abs=15)
+
+
 def test_a_difference_is_a_row_and_a_ratio() -> None:
     """A level of metrics is switched off: the pods' energy is on nobody's row."""
     node = Node("n1", (LONG,))
@@ -217,13 +231,13 @@ def test_a_difference_is_a_row_and_a_ratio() -> None:
     assert difference_ratio(rows) == pytest.approx(10 / (10 + node.watts()))
 
 
-def _rows_of_series(node: Node, series: list[Series]) -> list[Row]:
+def _rows_of_series(node: Node, series: list[Series], pods: Pods | None = None) -> list[Row]:
     from exporter.reports.node_hour import make_node_hour
 
     timeline = make_timeline(node.name, series)
     assert timeline is not None
     added = HourOfRows(HOUR)
-    added.add(account(make_node_hour(timeline, series, HOUR, timeline.longest_seconds), pods_of(node)))
+    added.add(account(make_node_hour(timeline, series, HOUR, timeline.longest(HOUR)), pods or pods_of(node)))
     return added.rows()
 
 

@@ -117,6 +117,16 @@ def test_a_close_that_was_broken_off_is_done_to_its_end(store: Path, tmp_path: P
     assert not list(month(store).glob("hour=*"))
 
 
+def test_a_close_that_was_broken_off_before_its_manifest_is_done_again(store: Path, tmp_path: Path) -> None:
+    shutil.copytree(store, tmp_path / "twin")
+    (month(tmp_path / "twin") / "closed.parquet").write_bytes(b"of a close that was killed")
+    assert closed(tmp_path / "twin") == closed(store)
+    assert sorted(path.name for path in month(tmp_path / "twin").iterdir()) == [
+        "closed.parquet",
+        "manifest.json",
+    ]
+
+
 def test_hours_that_are_not_what_was_closed_are_left_where_they_are(store: Path) -> None:
     closed(store)
     write_hours(store, [work(HOUR, "a/new", 5.0, 1.0)])

@@ -262,6 +262,52 @@ def test_a_gap_that_began_long_before_the_hour_is_booked_when_it_ends(tmp_path: 
     assert idle["covered_seconds"] == pytest.approx(1800, abs=60)
 
 
+@pytest.mark.parametrize(("days", "found"), [(0.5, True), (3, True), (20, True), (40, False)])
+def test_a_node_that_is_back_after_days_has_what_it_drew_and_one_that_is_new_does_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, days: float, found: bool
+) -> None:
+    gone = HOUR - days * 86_400.0
+    back = (gone, HOUR + 1800.0)
+    pod = replace(LONG, begin=gone - 900.0)
+    node = Node("n1", (pod,), begin=gone - 600.0, end=HOUR + 4300.0, step=60.0, outages=[back])
+    span = ("--from", "2026-10-01T08:00", "--to", "2026-10-01T09:00")
+    with Api(samples_of([node])) as api:
+        assert main(arguments(api, tmp_path, span=span)) == 0
+    late = [row for row in rows(tmp_path) if row["late"] and row["kind"] != "overhead"]
+    whole = (node.watts() + 10) * (back[1] - back[0] + 60) * sum(ZONES.values())
+    assert sum(float(str(row["joules"])) for row in late) == pytest.approx(whole if found else 0.0, rel=1e-3)
+    told = f"node_name n1: not scraped for {days:.1f} days before 2026-10-01T08:00Z; what its counters"
+    assert (told in caplog.text) == (found and days > 1)
+
+
+@pytest.mark.parametrize(("before", "after"), [(60.0, 15.0), (15.0, 40.0)])
+def test_an_interval_that_changes_at_a_full_hour_loses_and_doubles_nothing(
+    tmp_path: Path, before: float, after: float
+) -> None:
+    begun = HOUR - 9_000.0
+    node = Node("n1", (LONG,), begin=begun, resets=[begun], step=before, end=HOUR + 3590.0, offset=4.0)
+    last = list(node.times())[-1]
+    later = replace(node, begin=last + max(before, after) - 4, step=after, end=HOUR + 9000.0)
+    first, second = samples_of([node]), samples_of([later])
+    span = ("--from", "2026-10-01T08:00", "--to", "2026-10-01T10:00")
+    with Api({labels: [*points, *second[labels]] for labels, points in first.items()}) as api:
+        assert main(arguments(api, tmp_path, span=span)) == 0
+    found = [row for hour in (HOUR, HOUR + 3600) for row in rows(tmp_path, hour) if row["kind"] != "overhead"]
+    joules = sum(float(str(row["joules"])) for row in found)
+    assert joules == pytest.approx((node.watts() + 10) * 7200 * sum(ZONES.values()), rel=1e-9)
+
+
+def test_counters_that_come_late_are_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    late = {
+        labels: [each for each in points if each[0] > HOUR + 1800 or "kepler_pod" not in str(labels)]
+        for labels, points in samples_of(NODES[:1]).items()
+    }
+    with Api(late) as api:
+        main(arguments(api, tmp_path))
+    told = "node_name n1: counters came onto its page with more than was used since the scrape before"
+    assert [told in record.getMessage() for record in caplog.records].count(True) == 1
+
+
 def test_two_jobs_that_scrape_one_exporter_count_once_and_are_told_once(
     api: Api, collected: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -335,3 +381,22 @@ def test_hours_that_are_not_over_are_left_out(
     monkeypatch.setattr("time.time", lambda: HOUR + 3600 + 600.0)
     assert main(arguments(api, tmp_path)) == 0
     assert len(files(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("since", "code", "written"), [(0.0, 0, 0), (3599.0, 0, 0), (4199.0, 0, 0), (4200.0, 0, 1), (-1.0, 2, 0)]
+)
+def test_up_to_now_there_may_be_no_hour_yet(
+    api: Api,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    since: float,
+    code: int,
+    written: int,
+) -> None:
+    """As on the first of a month; only a range that begins in a later hour is a mistake."""
+    monkeypatch.setattr("time.time", lambda: HOUR + since)
+    assert main(arguments(api, tmp_path, span=RANGE[:2])) == code
+    assert len(files(tmp_path)) == written
+    assert code or capsys.readouterr().out.startswith(f"{written} hours collected")

@@ -50,11 +50,13 @@ def test_hours_that_are_there_are_not_missing(tmp_path: Path, rows: list[Row]) -
     assert HourStore(str(tmp_path), "other").missing(hours) == hours
 
 
-@pytest.mark.parametrize("name", ["closed.parquet", "manifest.json"])
-def test_a_closed_month_lacks_nothing(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "lacking"), [("manifest.json", []), ("closed.parquet", [HOUR])])
+def test_a_month_with_a_manifest_lacks_nothing(tmp_path: Path, name: str, lacking: list[int]) -> None:
+    """The other file without it is of a close that was broken off."""
     (tmp_path / "cluster=c/month=2026-10").mkdir(parents=True)
     (tmp_path / "cluster=c/month=2026-10" / name).touch()
-    assert HourStore(str(tmp_path), "c").missing([HOUR, HOUR + 31 * 86_400]) == [HOUR + 31 * 86_400]
+    later = HOUR + 31 * 86_400
+    assert HourStore(str(tmp_path), "c").missing([HOUR, later]) == [*lacking, later]
 
 
 def test_what_was_half_written_is_missing_and_written_again(

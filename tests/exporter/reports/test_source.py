@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -80,6 +83,7 @@ def test_a_server_that_says_when_is_asked_then(api: Api) -> None:
     [
         failure(422, "execution", "query processing would load too many samples into memory"),
         failure(503, "timeout", "query timed out in expression evaluation"),
+        (504, b"<html>Gateway Timeout", {}),
         failure(413, "too_large", "the response is larger than the maximum"),
     ],
 )
@@ -91,6 +95,51 @@ def test_what_is_too_much_is_asked_for_in_halves(api: Api, refusal: Answer) -> N
     assert samples(source_of(api, waits)) == whole
     assert len(api.asked) == 5  # all, the first half, each of its nodes, and the second half
     assert not waits
+
+
+@pytest.mark.parametrize(
+    "refusal", [failure(503, "timeout", "query timed out"), (504, b"<html>Gateway Timeout", {})]
+)
+def test_what_is_too_slow_for_one_node_is_tried_again_before_it_is_asked_for_in_parts(
+    api: Api, refusal: Answer
+) -> None:
+    answers = [refusal] * 2
+    api.trouble = lambda path, query: answers.pop() if answers else None
+    waits: list[float] = []
+    assert samples(source_of(api, waits), ("n1",))
+    assert len(waits) == 2
+    assert {re.findall(r"\[\d+s\]", query)[0] for query in api.asked} == {"[1800s]"}
+
+
+def test_a_server_that_does_not_answer_in_time_is_asked_again(api: Api) -> None:
+    late = [0.4]
+    api.trouble = lambda path, query: time.sleep(late.pop()) if late else None
+    source = Source(Access(api.url), Retry(2, 0.0), Limits(read=0.15))
+    assert source.label_values("node_name", "podjoule_ticks_total{}", HOUR, HOUR + 60.0) == list(NODES)
+    assert len(api.asked) == 2
+
+
+def test_names_that_never_come_in_time_are_an_error_of_that(api: Api) -> None:
+    api.trouble = lambda path, query: (504, b"", {})
+    with pytest.raises(CollectFailed, match=r"does not answer in time: answered 504"):
+        source_of(api).label_values("node_name", "podjoule_ticks_total{}", HOUR, HOUR + 60.0)
+    assert len(api.asked) == 4
+
+
+def test_a_connection_that_is_not_taken_in_time_is_tried_again() -> None:
+    """A listener whose queue is full leaves them waiting, as a firewall does."""
+    waits: list[float] = []
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(3):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        source = Source(Access(url), Retry(2, 0.0, waits.append), Limits(connect=0.2))
+        with pytest.raises(CollectFailed, match="cannot be reached"):
+            source.query("up{}[60s]", HOUR, is_of_many=True)
+    assert len(waits) == 1
 
 
 def test_an_answer_above_our_own_limit_is_asked_for_in_halves_down_to_parts_of_the_hour(api: Api) -> None:

@@ -133,6 +133,22 @@ def test_a_dimension_that_rows_do_not_have_is_refused(by: str) -> None:
         dimensions(by)
 
 
+def test_work_without_a_known_cpu_time_explains_nothing_of_the_rest(tmp_path: Path) -> None:
+    """As of virtual machines, or of a level of metrics without containers."""
+    rows = [
+        work(BEFORE, "a/x", 100.0, 10.0),
+        work(BEFORE, "a/vm", 1000.0, None),
+        work(HOUR, "a/x", 180.0, 15.0),
+        work(HOUR, "a/vm", 1300.0, None),
+    ]
+    change = summary_of(tmp_path, rows, against=Span("2026-09")).change
+    assert change is not None
+    assert change.cpu_seconds_joules == pytest.approx(50.0)
+    assert change.watts_per_cpu_second_joules == pytest.approx(30.0)
+    assert change.other_joules == pytest.approx(300.0)
+    assert explained(change) == pytest.approx(change.joules, rel=1e-12)
+
+
 def test_the_change_is_more_work_other_watts_idle_and_the_rest_to_the_last_joule(tmp_path: Path) -> None:
     """By hand: 10 s at 10 J/s became 15 s at 12 J/s: 50 J of more work, 30 J of other watts."""
     rows = [

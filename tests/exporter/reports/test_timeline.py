@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from estimator.energy import FloatArray
 from exporter.reports.timeline import (
+    AROUND_SECONDS,
     HOUR_SECONDS,
     LONGEST_STEP_SECONDS,
     covered_weights,
     increments,
     late_weights,
+    longest_of,
     longest_step,
     make_steps,
     nearest_known,
@@ -39,6 +41,43 @@ def test_over_all_hours_a_counter_grew_by_its_last_value_less_its_first(
     each = increments(values)[0]
     booked = sum(each @ (covered_weights(steps, hour) + late_weights(steps, hour)) for hour in hours)
     assert booked == pytest.approx(values[0, -1] - values[0, 0], rel=1e-9, abs=1e-6)
+
+
+INTERVALS = st.tuples(st.floats(5, 120), st.integers(1, 150))
+
+
+@settings(max_examples=200)
+@given(st.lists(INTERVALS | st.tuples(st.floats(120, 9000), st.just(1)), min_size=2, max_size=6), growth)
+def test_hours_that_each_know_what_is_around_them_book_it_once(
+    some: list[tuple[float, int]], grown: list[float]
+) -> None:
+    """However often the interval of scrapes changes, and however long nobody scraped."""
+    times = times_of([seconds for seconds, n in some for _ in range(n)])
+    values = np.cumsum(np.resize(grown, len(times)))
+    hours = np.arange(-1, times[-1] // HOUR_SECONDS + 2) * HOUR_SECONDS
+    booked = sum(_booked(times, values, hour) for hour in hours)
+    assert booked == pytest.approx(values[-1] - values[0], rel=1e-9, abs=1e-6)
+
+
+@pytest.mark.parametrize(("before", "after"), [(64.0, 15.0), (17.0, 45.0)])
+def test_where_the_interval_changes_at_a_full_hour_both_hours_judge_the_step_across_it_alike(
+    before: float, after: float
+) -> None:
+    first = np.arange(0.0, HOUR_SECONDS - 5, before)
+    times = np.concatenate((first, first[-1] + max(before, after) + np.arange(0.0, HOUR_SECONDS, after)))
+    assert times[len(first)] > HOUR_SECONDS + 5
+    assert sum(_booked(times, times, hour) for hour in (0, 3600, 7200)) == pytest.approx(times[-1])
+
+
+def _booked(times: FloatArray, values: FloatArray, hour: float) -> float:
+    """What an hour books that asks for no more than is near it, and for what came before a gap."""
+    end = hour + HOUR_SECONDS
+    known = times[(times > hour - AROUND_SECONDS) & (times <= end + AROUND_SECONDS)]
+    longest = longest_of(known, hour)
+    near = (times > hour - LONGEST_STEP_SECONDS) & (times <= end + longest.at_end)
+    near[:-1] |= near[1:]
+    steps = make_steps(times[near], longest.of(times[near]))
+    return float(np.diff(values[near]) @ (covered_weights(steps, hour) + late_weights(steps, hour)))
 
 
 @given(gaps, st.floats(0, HOUR_SECONDS))

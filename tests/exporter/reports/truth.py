@@ -203,7 +203,8 @@ def _who(load: Load) -> tuple[str, ...]:
         return load.node.group, "", "", "", "idle", ""
     if load.kind == "unattributed":
         return load.node.group, "", "", "", "unattributed", load.workload
-    return load.node.group, load.namespace, load.kind, load.workload, "active", ""
+    name = load.kind if load.workload == "/" else load.workload
+    return load.node.group, load.namespace, load.kind, name, "active", ""
 
 
 def _has_seconds(load: Load) -> bool:
