@@ -29,6 +29,8 @@ _BESIDE: Final = (
 )
 """A family, and another that is on no page before it is."""
 _SLACK = 1e-6
+# What a pod used before its names were known is in its first sample: 30 s of it while Kubernetes answers.
+_NAMELESS_SECONDS: Final = 60.0
 
 
 def with_baselines(node: NodeHour) -> NodeHour:
@@ -42,14 +44,22 @@ def with_baselines(node: NodeHour) -> NodeHour:
 
 
 def _is_claimed(node: NodeHour, whole: Spec, parts: tuple[Spec, ...]) -> BoolArray:
-    """Of each step, whether what is new in some zone claims more than its whole grew by."""
+    """Of each step, whether what is new in some zone claims more than its whole grew by meanwhile."""
     found = np.zeros(len(node.steps.end), dtype=np.bool_)
     for zone in {labels[whole.labels.index("zone")] for labels in node.table(whole.name).labels}:
         values = _in_zone(node, whole, zone)
-        grown = node.grown(values).sum(axis=0)
+        grown = _lately(node, node.grown(values).sum(axis=0))
         claimed = np.sum([_claimed(_in_zone(node, part, zone)) for part in parts], axis=0)
         found |= np.isfinite(values[:, 1:]).any(axis=0) & (claimed > grown * (1 + _SLACK))
     return found
+
+
+def _lately(node: NodeHour, grown: FloatArray) -> FloatArray:
+    """Of each step, what it and those that end within _NAMELESS_SECONDS before it grew by together."""
+    until = np.concatenate(([0.0], np.cumsum(grown)))
+    first = np.searchsorted(node.steps.end, node.steps.begin - _NAMELESS_SECONDS, side="right")
+    together: FloatArray = until[1:] - until[np.minimum(first, np.arange(len(grown)))]
+    return together
 
 
 def _claimed(values: FloatArray) -> FloatArray:
