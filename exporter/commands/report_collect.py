@@ -64,11 +64,12 @@ def collect(arguments: Namespace, _config: Config) -> int:
 def _report(collected: Iterable[Collected], were_there: int, arguments: Namespace) -> int:
     """What was done, on stdout; 1 where an hour does not add up."""
     from exporter.reports.hours import spelt_all
+    from exporter.tariffs.tariffs import JOULES_PER_KWH
 
     done = list(collected)
     empty = [each.hour for each in done if not each.rows]
     apart = [each for each in done if each.difference_ratio > arguments.difference_bound]
-    kwh, rows = sum(each.joules for each in done) / 3.6e6, sum(each.rows for each in done)
+    kwh, rows = sum(each.joules for each in done) / JOULES_PER_KWH, sum(each.rows for each in done)
     sys.stdout.write(
         f"{len(done) - len(empty)} hours collected, {rows} rows, {kwh:.3f} kWh; {were_there} were there\n"
     )

@@ -8,12 +8,12 @@ from typing import Final
 
 from exporter.metrics import tariff_families as c
 from exporter.reports.accounting import Account, Pods, Workload, account
-from exporter.reports.hours import spelt
+from exporter.reports.hours import HOUR_SECONDS, spelt
 from exporter.reports.matrix import Series
 from exporter.reports.node_hour import Timeline, by_node, make_node_hour, make_timeline
 from exporter.reports.queries import NODE, Queries
 from exporter.reports.source import Source
-from exporter.reports.timeline import AROUND_SECONDS, HOUR_SECONDS, LONGEST_STEP_SECONDS
+from exporter.reports.timeline import AROUND_SECONDS, LONGEST_STEP_SECONDS
 
 log = logging.getLogger("exporter.reports")
 

@@ -16,8 +16,8 @@ from exporter.metrics.specs import Spec
 from exporter.reports.node_hour import Labels, NodeHour
 from exporter.reports.rows import MEASURED
 from exporter.reports.timeline import BoolArray, covered_weights, late_weights, nearest_known
+from exporter.tariffs.tariffs import JOULES_PER_KWH
 
-JOULES_PER_KWH: Final = 3.6e6
 UNKNOWN: Final = "unknown"
 _MODEL = "model"
 

@@ -6,10 +6,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ebpf.errors import UsageError
 from exporter.errors import AccountInvalid
+from exporter.reports.hours import SETTLED_SECONDS
 from exporter.reports.manifest import FileEntry, Manifest, read_manifest, sha256_of, verify
 from exporter.reports.months import CLOSED, MANIFEST, Folder, Span, Store, hour_text
 from exporter.reports.options import Options, of_metadata, only_ones
@@ -18,8 +19,6 @@ from exporter.reports.rows import schema
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LATE_SECONDS: Final = 600
-"""How long after its end an hour can be collected."""
 _ROW_GROUP = 122_880  # what one thread of DuckDB reads at a time
 _SHOWN = 5
 
@@ -136,7 +135,7 @@ def _remove_hours(store: Store, folder: Folder) -> None:
 
 
 def _refuse_early(store: Store, folder: Folder, span: Span, now: float) -> None:
-    over = span.to_seconds + LATE_SECONDS
+    over = span.to_seconds + SETTLED_SECONDS
     if now < over:
         when = datetime.fromtimestamp(over, UTC).isoformat(timespec="minutes").replace("+00:00", "Z")
         raise UsageError(f"{span.name} is not over: it can be closed from {when} on")

@@ -12,12 +12,12 @@ from ebpf.errors import UsageError
 from exporter.reports.accounting import Account
 from exporter.reports.asking import HourOfNodes
 from exporter.reports.hour_store import HourStore
-from exporter.reports.hours import spelt
+from exporter.reports.hours import HOUR_SECONDS, spelt
 from exporter.reports.merging import HourOfRows, NodeGroup, difference_ratio
 from exporter.reports.options import Options
 from exporter.reports.queries import NODE, Queries
 from exporter.reports.source import Source
-from exporter.reports.timeline import AROUND_SECONDS, HOUR_SECONDS
+from exporter.reports.timeline import AROUND_SECONDS
 
 log = logging.getLogger("exporter.reports")
 

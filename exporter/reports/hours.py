@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from ebpf.errors import UsageError
-from exporter.reports.timeline import HOUR_SECONDS
 
+HOUR_SECONDS: Final = 3600
 SETTLED_SECONDS: Final = 600
 """So long after its end an hour's samples have all come in: until then it is not collected."""
 
@@ -31,6 +31,11 @@ def parse_hour(text: str, flag: str) -> int:
     return int(seconds)
 
 
+def is_over(hour: int, now: float) -> bool:
+    """Whether it can be collected."""
+    return hour + HOUR_SECONDS + SETTLED_SECONDS <= now
+
+
 def hours_of(begin: int, end: int, now: float) -> tuple[list[int], int]:
     """The hours from begin to end that are over, and how many are not yet.
 
@@ -40,7 +45,7 @@ def hours_of(begin: int, end: int, now: float) -> tuple[list[int], int]:
         raise UsageError(
             f"--from {spelt(begin)} is not before --to {spelt(end)}; --to is the first hour that is left out"
         )
-    over = [hour for hour in range(begin, end, HOUR_SECONDS) if hour + HOUR_SECONDS + SETTLED_SECONDS <= now]
+    over = [hour for hour in range(begin, end, HOUR_SECONDS) if is_over(hour, now)]
     return over, (end - begin) // HOUR_SECONDS - len(over)
 
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from estimator.energy import FloatArray
 from exporter.reports.accounting import NOBODY, Account, Key, Part
-from exporter.reports.charges import JOULES_PER_KWH, Columns
+from exporter.reports.charges import Columns
 from exporter.reports.rows import KEY, Kind, Row
+from exporter.tariffs.tariffs import JOULES_PER_KWH
 
 
 @dataclass(frozen=True, slots=True)

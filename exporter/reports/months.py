@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from ebpf.directory_lock import lock_directory
 from ebpf.errors import UsageError
+from exporter.reports.hours import HOUR_SECONDS
 from exporter.reports.place import open_root, shown
 
-HOUR_SECONDS: Final = 3600
 MANIFEST, CLOSED = "manifest.json", "closed.parquet"
 _HOUR = re.compile(r"hour=(\d{8}T\d{2}Z)\.parquet")
 _SPAN = re.compile(r"(\d{4})(?:-(0[1-9]|1[0-2]))?")

@@ -13,10 +13,10 @@ from ebpf.errors import UsageError
 from exporter.http_access import Access
 from exporter.http_client import Limits, RequestFailed, get
 from exporter.reports.summary import Sci, Summary
+from exporter.tariffs.tariffs import JOULES_PER_KWH
 
 RANGE: Final = "$range"
 """In a query: the span of the report, as PromQL writes a duration."""
-_JOULES_PER_KWH = 3.6e6
 _LIMITS = Limits(read=60.0, whole=60.0)
 
 
@@ -29,7 +29,7 @@ def sci_of(summary: Summary, query: str, unit: str, units: float) -> Sci:
         query=query,
         unit=unit,
         units=units,
-        energy_kwh=summary.total.joules / _JOULES_PER_KWH,
+        energy_kwh=summary.total.joules / JOULES_PER_KWH,
         operational_grams=summary.total.grams,
         embodied_grams=summary.embodied_grams or 0.0,
     )

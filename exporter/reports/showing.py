@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ebpf.errors import UsageError
-from exporter.reports.closing import LATE_SECONDS
 from exporter.reports.engine import Engine, Part
+from exporter.reports.hours import is_over
 from exporter.reports.manifest import read_manifest, verify
-from exporter.reports.months import HOUR_SECONDS, Folder, Span, Store, hour_of, span_named
+from exporter.reports.months import Folder, Span, Store, hour_of, span_named
 from exporter.reports.summary import Summary
 from exporter.reports.summing import Asked, summarize
 
@@ -85,7 +85,7 @@ def _holdings(store: Store, span: Span, clusters: Sequence[str], now: float) -> 
 def _holding(store: Store, folder: Folder, span: Span, now: float) -> Holding:
     if not folder.is_closed:
         paths = tuple(f"{folder.path}/{name}" for name in folder.hours.values())
-        over = [hour for hour in span.hours if hour + HOUR_SECONDS + LATE_SECONDS <= now]
+        over = [hour for hour in span.hours if is_over(hour, now)]
         part = Part(folder.cluster, paths)
         return Holding((part,) if paths else (), len(set(over) - folder.hours.keys()), "")
     manifest = read_manifest(store, folder)

@@ -12,7 +12,8 @@ from ebpf.errors import UsageError
 from exporter.reports import expressions
 from exporter.reports.change import change_between
 from exporter.reports.expressions import LABEL, OF_NODES, OPTIONAL, WORK
-from exporter.reports.months import HOUR_SECONDS, Span
+from exporter.reports.hours import HOUR_SECONDS
+from exporter.reports.months import Span
 from exporter.reports.rows import MEASURED
 from exporter.reports.summary import Amount, Group, Summary, Waster
 

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from estimator.energy import FloatArray
+from exporter.reports.hours import HOUR_SECONDS
 
 BoolArray = npt.NDArray[np.bool_]
 
-HOUR_SECONDS: Final = 3600
 LONGEST_STEP_SECONDS: Final = 300.0
 """However seldom a server scrapes, nobody knows what happened within more than this."""
 AROUND_SECONDS: Final = 600.0

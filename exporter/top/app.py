@@ -16,6 +16,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Footer, Input, Static
 
+from exporter.plain_text import printable
 from exporter.top import header
 from exporter.top.chosen_rows import SORTS, Choice, refusal
 from exporter.top.frame import Key, Source
@@ -25,7 +26,7 @@ from exporter.top.model import Model, make_model
 from exporter.top.refresh import Feed, Read
 from exporter.top.table import Table
 from exporter.top.terminal import StdoutDriver, set_up_environment
-from exporter.top.text import BAD, KEY, Line, printable
+from exporter.top.text import BAD, KEY, Line
 from exporter.top.warning_line import LastWarning, last_warning
 
 _BY_SIGNAL = 128  # as a shell reports signals

@@ -6,12 +6,13 @@ import sys
 import time
 from itertools import count
 
+from exporter.plain_text import printable
 from exporter.top.chosen_rows import Choice
 from exporter.top.columns import Column
 from exporter.top.frame import Frame, Source, Unanswered
 from exporter.top.header import Seen, node_line, shown_line, title, zone_line
 from exporter.top.model import Model, make_model
-from exporter.top.text import plain, printable
+from exporter.top.text import plain
 
 _DONE, _FAILED = 0, 1
 

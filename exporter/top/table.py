@@ -16,9 +16,9 @@ from textual.binding import Binding
 from textual.strip import Strip
 from textual.widget import Widget
 
+from exporter.plain_text import printable
 from exporter.top.frame import Key, Row
 from exporter.top.model import Model
-from exporter.top.text import printable
 
 ELLIPSIS = "…"
 _NO_WIDTH = 80  # before it is laid out

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from exporter.plain_text import printable
+
 # Pieces with their styles, in textual's words. They may hold anything, also what a terminal would obey.
 Line = tuple[tuple[str, str], ...]
 
 TITLE, DIM, KEY, FIGURE = "bold", "dim", "bold $secondary", "$secondary"
 GOOD, WARN, BAD = "$success", "bold $warning", "bold $error"
-
-
-def printable(text: str) -> str:
-    """The text without what a terminal would obey: a cgroup may be called anything."""
-    return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
 
 
 def plain(line: Line) -> str:

@@ -14,8 +14,8 @@ from ebpf.errors import UsageError
 from exporter.reports.formats.document import utc
 from exporter.reports.formats.flat import csv_of
 from exporter.reports.summary import Group, Summary
+from exporter.tariffs.tariffs import JOULES_PER_KWH
 
-_JOULES_PER_KWH = 3.6e6
 _PROVIDER: Final = "podjoule"
 _KWH: Final = "kWh"
 # Nobody commits to energy here.
@@ -36,7 +36,7 @@ def focus_text(summary: Summary) -> str:
 
 
 def _charge(summary: Summary, group: Group) -> dict[str, Any]:
-    amount, kwh = group.amount, group.amount.joules / _JOULES_PER_KWH
+    amount, kwh = group.amount, group.amount.joules / JOULES_PER_KWH
     cluster, name = ", ".join(summary.clusters), " / ".join(group.key)
     begin, end = utc(summary.from_seconds), utc(summary.to_seconds)
     costs = ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from exporter.plain_text import aligned, printable, shortened
 from exporter.reports.expressions import LABEL
 from exporter.reports.summary import Amount, Change, Group, Sci, Summary
+from exporter.tariffs.tariffs import JOULES_PER_KWH
 
-_JOULES_PER_KWH = 3.6e6
 _ROOM = 48
 _MOST_WASTERS = 5
 _NONE = "-"
@@ -111,4 +111,4 @@ def _sci(summary: Summary) -> str:
 
 
 def _kwh(joules: float, sign: str = "") -> str:
-    return f"{joules / _JOULES_PER_KWH:{sign}.3f}"
+    return f"{joules / JOULES_PER_KWH:{sign}.3f}"

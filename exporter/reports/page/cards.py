@@ -10,7 +10,6 @@ from exporter.reports.page.charts.groups import SHOWN, groups_chart
 from exporter.reports.page.charts.sources import sources_chart
 from exporter.reports.page.charts.wasters import wasters_chart
 from exporter.reports.page.figures import (
-    JOULES_PER_KWH,
     change,
     kilograms,
     kwh,
@@ -25,6 +24,7 @@ from exporter.reports.page.kinds import in_order, kind_name
 from exporter.reports.page.markup import Markup, element, joined
 from exporter.reports.page.tables import known, numbers, scrolling, spelt, table, texts
 from exporter.reports.summary import Sci, Summary
+from exporter.tariffs.tariffs import JOULES_PER_KWH
 
 
 def card(title: str, *inside: str, name: str, note: str = "") -> Markup:

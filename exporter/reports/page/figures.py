@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-JOULES_PER_KWH = 3_600_000.0
+from exporter.tariffs.tariffs import JOULES_PER_KWH
+
 DASH = "\u2013"
 MINUS = "\u2212"
 THIN = "\u202f"

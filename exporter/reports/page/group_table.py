@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from exporter.reports.page.figures import DASH, JOULES_PER_KWH, change, decimal, decimals_for, percent
+from exporter.reports.page.figures import DASH, change, decimal, decimals_for, percent
 from exporter.reports.page.kinds import nobodys
 from exporter.reports.page.markup import Markup
 from exporter.reports.page.tables import Column, known, numbers, spelt, table, texts
 from exporter.reports.summary import Amount, Group, Summary
+from exporter.tariffs.tariffs import JOULES_PER_KWH
 
 _HOUR_SECONDS = 3600.0
 _TITLES = {"node_group": "Node group"}

@@ -14,10 +14,10 @@ from rich.cells import cell_len
 from textual.events import Key
 from textual.pilot import Pilot
 
+from exporter.plain_text import printable
 from exporter.top.app import Top
 from exporter.top.chosen_rows import Choice
 from exporter.top.frame import Frame, Unanswered
-from exporter.top.text import printable
 from exporter.top.warning_line import LastWarning
 from tests.exporter.top.test_top import APP, DB, FRAME, NODE, ROWS, WEB
 

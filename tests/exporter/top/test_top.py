@@ -20,6 +20,7 @@ from rich.cells import cell_len
 from ebpf.errors import UsageError
 from exporter.commands import cli
 from exporter.http_access import Access
+from exporter.plain_text import printable
 from exporter.serving.api.query import WorkloadsQuery
 from exporter.serving.api.routes import Api
 from exporter.serving.api.status import status
@@ -34,7 +35,7 @@ from exporter.top.plain import table_text
 from exporter.top.source_local import LocalSource, for_top
 from exporter.top.source_url import UrlSource, base_url
 from exporter.top.table import padded, shortened
-from exporter.top.text import plain, printable
+from exporter.top.text import plain
 from exporter.top.units import GRAMS, JOULES, WATTS, money, scaled
 from tests.exporter import nodes
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from exporter.reports.page.charts.drawing import at, bar, drawing, line, standing_whisker
-from exporter.reports.page.figures import JOULES_PER_KWH, day, decimal, kwh, kwh_between
+from exporter.reports.page.figures import day, decimal, kwh, kwh_between
 from exporter.reports.page.kinds import in_order, kind_name
 from exporter.reports.page.markup import Markup, element, joined
 from exporter.reports.page.scales import Scale, decimals_of, ticks
 from exporter.reports.summary import Summary
+from exporter.tariffs.tariffs import JOULES_PER_KWH
 
 HEIGHT, TOP, BOTTOM = 260.0, 12.0, 26.0
 _FILLED = 0.72
