@@ -8,8 +8,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.exporter.loopback import serving_requests
 
 
 @dataclass
@@ -63,35 +65,9 @@ class GridServer:
 def serving(context: ssl.SSLContext | None = None) -> Iterator[GridServer]:
     """A server on a port of its own, with TLS where a context is given."""
     grid = GridServer()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            try:
-                grid.handle(self)
-            except (BrokenPipeError, ConnectionResetError):
-                self.close_connection = True
-
-        def log_message(self, *_: object) -> None:
-            """Silence."""
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: object) -> None:
-            """A client that went away is what is tested."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    scheme = "http"
-    if context:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        scheme = "https"
-    grid.url = f"{scheme}://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield grid
-    finally:
-        grid.released.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    # Tests put another `handle` in its place meanwhile: it is looked up at each request.
+    with serving_requests(lambda request: grid.handle(request), context) as grid.url:  # noqa: PLW0108
+        try:
+            yield grid
+        finally:
+            grid.released.set()
