@@ -65,6 +65,10 @@ class Answering:
             )
             return BROKEN
 
+    def makes_document(self, environ: Environ) -> bool:
+        """Whether the answer is one that is made for whoever asks."""
+        return self._application.effort(environ) is Effort.DOCUMENT
+
     async def _ask(self, environ: Environ) -> Response:
         effort = self._application.effort(environ)
         lane = self._documents if effort is Effort.DOCUMENT else self._scrapes

@@ -34,6 +34,7 @@ class Client(IOStream):
 
     deadline: when the client has had its time, monotonic. since: when it last got anywhere, which a byte of a
     head is not. served: answers with what was asked for. is_answering: we work for it. body: being sent.
+    fetches_document: what it asked for last was made for it, and is no scrape.
     """
 
     def __init__(self, sock: socket.socket, address: str, limits: Limits, **options: Any) -> None:
@@ -43,6 +44,7 @@ class Client(IOStream):
         self.served = 0
         self.is_answering = False
         self.body = b""
+        self.fetches_document = False
         self._limits = limits
         self._received = bytearray()
         super().__init__(sock, read_chunk_size=_READ_BYTES, **options)

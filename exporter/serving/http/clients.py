@@ -90,8 +90,14 @@ class Clients(HTTPServerConnectionDelegate):
             self._security.look()
 
     def _let_go_of_answers(self) -> None:
-        """Cut those who fetch their answers most slowly, until what is left fits; one page serves many."""
-        sending = sorted((each for each in self._clients if each.body), key=lambda client: -client.since)
+        """Cut those who fetch their answers most slowly, until what is left fits; one page serves many.
+
+        A scrape is cut for other scrapes alone: documents go first, each being another's.
+        """
+        sending = sorted(
+            (each for each in self._clients if each.body),
+            key=lambda client: (client.fetches_document, -client.since),
+        )
         while sum({id(each.body): len(each.body) for each in sending}.values()) > self._limits.unsent_bytes:
             sending.pop().close()
 

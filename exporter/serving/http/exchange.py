@@ -61,6 +61,7 @@ class Exchange(HTTPMessageDelegate):
 
     async def _respond(self, request: Request) -> None:
         self._client.is_answering = True
+        self._client.fetches_document = self._answering.makes_document(request.environ)
         try:
             response = await self._answering.answer(request.environ)
         finally:

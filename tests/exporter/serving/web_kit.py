@@ -7,6 +7,7 @@ import http.client
 import ipaddress
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -195,6 +196,18 @@ def ask_tls(
         return response.status, response.read()
     finally:
         connection.close()
+
+
+@contextmanager
+def ended_by(stop: threading.Event) -> Iterator[None]:
+    """Threads that go on until `stop` end with the block, however that ends.
+
+    Where they did not, they would take the machine from every test that comes after.
+    """
+    try:
+        yield
+    finally:
+        stop.set()
 
 
 def n_open() -> int:

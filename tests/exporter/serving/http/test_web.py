@@ -17,7 +17,7 @@ from exporter.configuration.addresses import parse_address
 from exporter.serving.http.server import Limits, Server
 from exporter.serving.page.application import Application
 from tests.exporter.reference import reference
-from tests.exporter.serving.web_kit import FAMILIES, Client, Tick, serving
+from tests.exporter.serving.web_kit import FAMILIES, Client, Tick, ended_by, serving
 
 LIMITS = Limits(threads=2, request_seconds=0.4, idle_seconds=5.0, grace_seconds=0.5)
 
@@ -171,9 +171,9 @@ def test_slow_clients_are_dropped_and_block_nobody(client: Client) -> None:
         stop = threading.Event()
         drip = threading.Thread(target=_drip, args=(slow, stop))
         drip.start()
-        assert client.ask("/metrics")[0].status == 200
-        assert all(_ended(sock) for sock in slow)
-        stop.set()
+        with ended_by(stop):
+            assert client.ask("/metrics")[0].status == 200
+            assert all(_ended(sock) for sock in slow)
         drip.join()
 
 

@@ -20,7 +20,7 @@ from exporter.configuration.addresses import parse_address
 from exporter.serving.security.guard import credentials
 from exporter.serving.security.passwords import Passwords, Verdict, neighbourhood
 from tests.exporter.serving.server_process import server_process
-from tests.exporter.serving.web_kit import Client, Tick, hashed, serving_securely
+from tests.exporter.serving.web_kit import Client, Tick, ended_by, hashed, serving_securely
 
 USERS = {"prometheus": hashed("right").encode(), "second": hashed("other", cost=5).encode()}
 
@@ -313,12 +313,12 @@ def test_a_flood_of_wrong_passwords_does_not_stop_a_scrape(tmp_path: Path) -> No
         client.ask("/metrics", Authorization=basic("prometheus:right"))
         floods = [pool.submit(flood, number) for number in range(8)]
         slowest = 0.0
-        for _ in range(20):
-            start = time.monotonic()
-            assert client.ask("/metrics", Authorization=basic("prometheus:right"))[0].status == 200
-            slowest = max(slowest, time.monotonic() - start)
-            time.sleep(0.05)
-        stop.set()
+        with ended_by(stop):
+            for _ in range(20):
+                start = time.monotonic()
+                assert client.ask("/metrics", Authorization=basic("prometheus:right"))[0].status == 200
+                slowest = max(slowest, time.monotonic() - start)
+                time.sleep(0.05)
         found = sum((each.result() for each in floods), Counter())
     assert slowest < 1.0
     assert set(found) <= {401, 429}
@@ -399,12 +399,12 @@ def test_a_right_password_gets_in_while_forty_eight_addresses_guess(tmp_path: Pa
 
     with server_process("--config", str(config)) as server, ThreadPoolExecutor(48) as pool:
         floods = [pool.submit(guess, number) for number in range(48)]
-        time.sleep(1.0)
-        began, status = time.monotonic(), 0
-        while status != 200 and time.monotonic() < began + 20.0:
-            status = ask_from("127.0.2.1", server.address, basic("prometheus:right"))
-        seconds = time.monotonic() - began
-        stop.set()
+        with ended_by(stop):
+            time.sleep(1.0)
+            began, status = time.monotonic(), 0
+            while status != 200 and time.monotonic() < began + 20.0:
+                status = ask_from("127.0.2.1", server.address, basic("prometheus:right"))
+            seconds = time.monotonic() - began
         assert sum(each.result() for each in floods) > 48
     assert status == 200
     assert seconds < 3.0
