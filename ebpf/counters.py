@@ -9,8 +9,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-FIELDS = ("cpu_ns", "cycles", "instructions", "cache_misses", "switches")
-CPU_NS, CYCLES, INSTRUCTIONS, CACHE_MISSES, SWITCHES = range(len(FIELDS))
+# shared_ns: what of cpu_ns the core's other hardware thread was busy in; shared_cycles: the cycles' part of it.
+FIELDS = ("cpu_ns", "cycles", "instructions", "cache_misses", "switches", "shared_ns", "shared_cycles")
+CPU_NS, CYCLES, INSTRUCTIONS, CACHE_MISSES, SWITCHES, SHARED_NS, SHARED_CYCLES = range(len(FIELDS))
 
 CounterArray = npt.NDArray[np.uint64]
 
@@ -23,7 +24,8 @@ class CounterSnapshot:
     values: shape (n, n_cpu, n_fields) in the order of FIELDS; the CPU axis has length 1
     where the source cannot tell CPUs apart. dropped: shape (n_cpu, n_fields), what the kernel's
     map could not hold. available: the fields that are measured; the others hold zeros that mean nothing.
-    The idle task is counted in nothing. monotonic_ns: CLOCK_MONOTONIC at the reading.
+    The idle task is counted in nothing. monotonic_ns: CLOCK_MONOTONIC at the reading. awake_ns: by physical
+    socket, how long some CPU of it was busy; empty where nobody counts it.
     """
 
     cgroup_id: npt.NDArray[np.uint64]
@@ -32,6 +34,7 @@ class CounterSnapshot:
     dropped: CounterArray
     available: frozenset[str]
     monotonic_ns: int
+    awake_ns: Mapping[int, int] = field(default_factory=dict)
 
 
 class CgroupDirectory(Protocol):

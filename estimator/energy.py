@@ -18,7 +18,8 @@ class Usage:
 
     cgroup_id, tgid: shape (n,). used: shape (n, n_sockets, n_fields) in the order of ebpf.counters.FIELDS,
     cpu_ns still in nanoseconds. dropped: shape (n_sockets, n_fields), used by cgroups the map could not hold.
-    available: fields that are measured. n_cpu: online CPUs.
+    available: fields that are measured. n_cpu: online CPUs. awake_seconds: shape (n_sockets,), how long some
+    CPU of each socket was busy; None where it is not known.
     """
 
     cgroup_id: npt.NDArray[np.uint64]
@@ -28,6 +29,7 @@ class Usage:
     available: frozenset[str]
     interval_seconds: float
     n_cpu: int
+    awake_seconds: FloatArray | None = None
 
     @property
     def totals(self) -> FloatArray:
