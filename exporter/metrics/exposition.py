@@ -7,6 +7,7 @@ both are kept from one rendering to the next, for the series that are still ther
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -55,10 +56,11 @@ class Block:
 
 
 class Renderer:
-    """Renders families; remembers the lines of the last call's series, and only those. For one thread."""
+    """Renders families; remembers the lines of the last call's series, and only those. From any thread."""
 
     def __init__(self) -> None:
         self._lines: dict[str, _Lines] = {}
+        self._lock = threading.Lock()
 
     def render(self, families: Sequence[Family], openmetrics: bool = False) -> bytes:
         """The whole page in the text format 0.0.4, or in OpenMetrics 1.0. Raises as `blocks` does."""
@@ -70,6 +72,10 @@ class Renderer:
         Raises ValueError for a name that Prometheus does not allow, a counter not called _total, a family
         that comes twice, and labels that do not match label_names or values in number.
         """
+        with self._lock:
+            return self._blocks(families)
+
+    def _blocks(self, families: Sequence[Family]) -> list[Block]:
         before, self._lines = self._lines, {}  # after an error nothing is taken for rendered
         kept = {family.name: _kept(before.get(family.name), family) for family in families}
         if len(kept) != len(families):

@@ -95,7 +95,7 @@ class Ticked:
     """A tick that has been done once."""
 
     def __init__(self) -> None:
-        self.page = RenderedPage(Renderer().blocks(families()))
+        self.page = RenderedPage(partial(Renderer().blocks, families()))
 
     def healthy(self) -> str | None:
         return None
