@@ -15,7 +15,7 @@ from ebpf.descriptors import raise_descriptor_limit
 from exporter.commands.declaration import RUNNING, Command
 from exporter.configuration.config import Config, config_file, load_config
 from exporter.otlp.opening import open_pusher, open_sender
-from exporter.restarts.continuity import open_keeper
+from exporter.restarts.opening import open_keeper
 from exporter.serving.http.opening import build_server
 from exporter.serving.page.application import Application
 from exporter.serving.publisher import PagePublisher, Stage

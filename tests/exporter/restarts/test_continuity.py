@@ -26,7 +26,8 @@ from exporter.configuration.tariff_options import Carbon, Cost
 from exporter.metrics.exposition import Family
 from exporter.metrics.families import SPECS
 from exporter.restarts.carried_counters import BOOKED, Carried
-from exporter.restarts.continuity import FILE, Clocks, Continuity, open_keeper
+from exporter.restarts.continuity import FILE, Clocks, Continuity
+from exporter.restarts.opening import open_keeper
 from exporter.restarts.state_codec import BEFORE_PODJOULE
 from exporter.restarts.state_file import StoredState, read_state, write_state
 from tests.exporter.nodes import FIXTURES, NODE, Node, Samples, container, in_pod, of, series, write_process
