@@ -87,6 +87,8 @@ def _run(arguments: list[str]) -> tuple[Counter[str], list[str]]:
     """One pytest: its counts, and which failed; one that does not come to its end is a failure."""
     with tempfile.NamedTemporaryFile(prefix="podjoule-tally-") as tally:
         environment = {**os.environ, TALLY: tally.name}
+        # Hundreds of tests start a podjoule: compiled once, as where it is installed, not by each of them.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         command = [sys.executable, "-m", "pytest", "--durations=12", *arguments]
         code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
         text = Path(tally.name).read_text()
