@@ -5,18 +5,13 @@ from __future__ import annotations
 import gzip
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Generic, TypeVar
-
-from exporter.metrics.exposition import Block, join
 
 TEXT_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 TEXT_1_0_CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 OPENMETRICS_CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
-
-T = TypeVar("T")
 
 _WEIGHT = re.compile(r"[0-9]+\.?[0-9]*|\.[0-9]+")
 # Level 1 takes a third of level 9's time for a tenth more bytes; the page lives for one tick.
@@ -35,14 +30,13 @@ class Form:
 class RenderedPage:
     """One immutable snapshot of all families, rendered when it is first asked for. From any thread.
 
-    render: asked at most once, for one block a family; what it raises, whoever asks is told.
+    render: the page as text, or where it is given True in OpenMetrics; asked at most once for each. What it
+    raises, whoever asks is told.
     """
 
-    def __init__(self, render: Callable[[], Sequence[Block]]) -> None:
+    def __init__(self, render: Callable[[bool], bytes]) -> None:
         # Locals, not self, in the lambdas: a page in a reference cycle would outlive its tick by many.
-        blocks = _Once(render)
-        text = _Once(lambda: join(blocks.get()))
-        openmetrics = _Once(lambda: join(blocks.get(), openmetrics=True))
+        text, openmetrics = _Once(lambda: render(False)), _Once(lambda: render(True))
         self._forms = {
             (False, False): text,
             (False, True): _Once(lambda: _compress(text.get())),
@@ -59,21 +53,21 @@ class RenderedPage:
         return self._forms[openmetrics, gzip].get()
 
 
-class _Once(Generic[T]):
+class _Once:
     """A value computed by whoever needs it first; the others wait for that one."""
 
     __slots__ = ("_compute", "_lock", "_value")
 
-    def __init__(self, compute: Callable[[], T]) -> None:
-        self._compute: Callable[[], T] | None = compute
+    def __init__(self, compute: Callable[[], bytes]) -> None:
+        self._compute: Callable[[], bytes] | None = compute
         self._lock = threading.Lock()
-        self._value: T
+        self._value: bytes
 
     @property
     def is_there(self) -> bool:
         return self._compute is None
 
-    def get(self) -> T:
+    def get(self) -> bytes:
         if self._compute is not None:
             with self._lock:
                 compute = self._compute

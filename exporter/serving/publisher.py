@@ -10,7 +10,7 @@ from typing import Protocol
 
 from exporter.configuration.config import Config
 from exporter.metrics.collect import Collector
-from exporter.metrics.exposition import Block, Family, Renderer
+from exporter.metrics.exposition import Family, Renderer
 from exporter.metrics.negotiation import RenderedPage
 from exporter.serving.api.observer import Observer
 from exporter.serving.api.view import View
@@ -21,7 +21,7 @@ from exporter.tick.ticker import Round, Ticker
 class TickPage(RenderedPage):
     """One immutable snapshot, so that one assignment publishes all of a tick. view: None if it failed."""
 
-    def __init__(self, render: Callable[[], Sequence[Block]], view: View | None) -> None:
+    def __init__(self, render: Callable[[bool], bytes], view: View | None) -> None:
         super().__init__(render)
         self.view = view
 
@@ -76,7 +76,7 @@ class PagePublisher:
                 view = self._observer.observe(tick, when())
         finally:  # whatever ails the page, Prometheus gets its metrics, and never more than is kept
             self._measurement.keeper.keep(self._measurement)
-            self.page = TickPage(partial(self._renderer.blocks, families), view)
+            self.page = TickPage(partial(self._renderer.render, families), view)
             if self._outlet:
                 self._outlet.show(families)
 

@@ -95,7 +95,7 @@ class Ticked:
     """A tick that has been done once."""
 
     def __init__(self) -> None:
-        self.page = RenderedPage(partial(Renderer().blocks, families()))
+        self.page = RenderedPage(partial(Renderer().render, families()))
 
     def healthy(self) -> str | None:
         return None

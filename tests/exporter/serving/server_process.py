@@ -59,7 +59,7 @@ def _page(n_series: int) -> Tick:
     labels = [(f"zone-{n}",) for n in range(n_series)]
     family = Family("watts", "Watts", "gauge", ("zone",), labels, [1.5] * n_series)
     tick = Tick()
-    tick.page = RenderedPage(partial(Renderer().blocks, [family]))
+    tick.page = RenderedPage(partial(Renderer().render, [family]))
     return tick
 
 

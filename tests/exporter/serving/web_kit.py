@@ -39,7 +39,7 @@ class Tick:
     """A tick whose state the test sets."""
 
     def __init__(self) -> None:
-        self.page: RenderedPage | None = RenderedPage(partial(Renderer().blocks, FAMILIES))
+        self.page: RenderedPage | None = RenderedPage(partial(Renderer().render, FAMILIES))
         self.reason: str | None = None
         self.on_healthy: Callable[[], object] = lambda: None
 
