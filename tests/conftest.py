@@ -27,7 +27,7 @@ ALONE = [
     Path(__file__).parent / "exporter" / room
     for room in (
         *("serving/http", "serving/security", "restarts", "names/kube/test_pod_poll.py"),
-        *("names/kube/test_pod_watch.py", "tariffs/test_carbon.py", "tariffs/test_carbon_feed.py"),
+        *("names/kube/test_pod_watch.py", "tariffs/test_carbon_feed.py"),
     )
 ]
 HARDWARE = "hardware: "
