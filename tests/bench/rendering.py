@@ -134,7 +134,7 @@ def serving(tick_seconds: float = math.inf) -> Iterator[int]:
 
 
 def bench_scrape() -> list[Row]:
-    """Scrapes by one scraper and by eight, compressed as Prometheus asks for them, and the first of a tick."""
+    """Scrapes by one scraper and by eight, compressed as Prometheus asks, and the first of a tick."""
     with serving() as port:
         rows = [
             _row("one scraper, identity", scrape_together(1, port, 200)),
