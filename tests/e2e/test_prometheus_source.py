@@ -19,6 +19,7 @@ from tests.estimator.meters.rapl_tree import RaplTree
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.alone,
     # dateparser, of prometheus-api-client, at its import
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
