@@ -20,14 +20,16 @@ from tests.conftest import TALLY, left_out
 
 ROOT = Path(__file__).resolve().parents[1]
 # What measures time, CPU or the kernel's counts has the machine for itself. Machines that are emulated or set
-# up wait as much as they work, so they go side by side. Each of a part's runs is a process of its own: what a
-# test that failed leaves running in it ends with it, and takes no time from those that come after.
+# up wait as much as they work, so they go side by side; so do servers and browsers of which is asked what
+# they answer, and not how soon. Each of a part's runs is a process of its own: what a test that failed leaves
+# running in it ends with it, and takes no time from those that come after.
 PARTS = {
     "pure": [["-n", "auto", "--dist", "worksteal", "-m", "not (live or e2e or alone or kernels or fresh)"]],
     "alone": [
         ["-m", "alone and not (live or e2e or kernels or fresh)"],
         ["-m", "live and not (e2e or kernels or fresh)"],
-        ["-m", "e2e and not (kubernetes or kernels or fresh)"],
+        ["-m", "e2e and alone and not (kubernetes or kernels or fresh)"],
+        ["-n", "2", "--dist", "loadfile", "-m", "e2e and not (alone or kubernetes or kernels or fresh)"],
         ["-m", "e2e and kubernetes and not (kernels or fresh)"],
     ],
     "machines": [["-n", "2", "--dist", "loadfile", "-m", "kernels or fresh"]],
@@ -87,6 +89,8 @@ def _run(arguments: list[str]) -> tuple[Counter[str], list[str]]:
     """One pytest: its counts, and which failed; one that does not come to its end is a failure."""
     with tempfile.NamedTemporaryFile(prefix="podjoule-tally-") as tally:
         environment = {**os.environ, TALLY: tally.name}
+        # Hundreds of tests start a podjoule: compiled once, as where it is installed, not by each of them.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         command = [sys.executable, "-m", "pytest", "--durations=12", *arguments]
         code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
         text = Path(tally.name).read_text()

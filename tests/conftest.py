@@ -7,6 +7,7 @@ is missing makes a skip of whatever asked for it.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Callable, Generator, Iterator
@@ -26,7 +27,7 @@ ALONE = [
     Path(__file__).parent / "exporter" / room
     for room in (
         *("serving/http", "serving/security", "restarts", "names/kube/test_pod_poll.py"),
-        *("names/kube/test_pod_watch.py", "tariffs/test_carbon.py", "tariffs/test_carbon_feed.py"),
+        *("names/kube/test_pod_watch.py", "tariffs/test_carbon_feed.py"),
     )
 ]
 HARDWARE = "hardware: "
@@ -128,6 +129,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if any(item.path.is_relative_to(room) for room in ALONE):
             item.add_marker("alone")
     items.sort(key=lambda item: "cluster" in getattr(item, "fixturenames", ()))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What was collected stays to the end: no collection of garbage need look at thousands of tests."""
+    gc.freeze()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

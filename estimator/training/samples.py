@@ -70,7 +70,7 @@ def read_samples(paths: Sequence[Path]) -> Samples:
     """
     files = [file for path in paths for file in files_of(path)]
     frame = pd.concat([read_table(file) for file in files], ignore_index=True)
-    return _checked(frame, ", ".join(map(str, paths)), _sha256(files))
+    return _checked(frame, ", ".join(map(str, paths)), sha256_of(files))
 
 
 def clean_samples(frame: pd.DataFrame, source: str = "frame", sha256: str = "") -> Samples:
@@ -98,6 +98,7 @@ def _sizes(n_cpu: pd.Series) -> Sizes:
     return Sizes(rows, int((told.diff().fillna(0) != 0).sum()))
 
 
-def _sha256(files: Sequence[Path]) -> str:
+def sha256_of(files: Sequence[Path]) -> str:
+    """Of a file, or of the hashes of several."""
     hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()

@@ -151,7 +151,7 @@ class Ledger:
             cache_misses=cache_misses,
             grams=block[:, _GRAMS],
             cost=block[:, _COST],
-            running=np.fromiter(map(self._register.is_running, rows.tolist()), np.bool_, len(rows)),
+            running=self._register.running(rows),
             since_seconds=self._register.since(rows),
         )
 

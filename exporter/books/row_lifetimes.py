@@ -58,7 +58,7 @@ class Register:
         self._row_of: dict[tuple[Kind, str], int] = {}
         self._account_of: dict[int, Account] = {}
         self._live: dict[int, int] = {}
-        self._since: dict[int, float] = {}
+        self._since: FloatArray = np.zeros(table.capacity)
         self._ended: dict[int, float] = {}
         self._opened_unsettled: dict[int, float] = {}
         self._last_silent: dict[int, float] = {}
@@ -71,11 +71,10 @@ class Register:
 
     def ensure(self, cgroup_ids: Iterable[int], kinds: Sequence[Kind]) -> None:
         """Bind those of the cgroups that are of these kinds, and those that have a row already."""
-        for cgroup_id in cgroup_ids:
-            if cgroup_id not in self._bound:
-                accounts = self._resolve(cgroup_id)
-                if accounts[0].workload.kind in kinds or accounts[0].key in self._row_of:
-                    self._bind(cgroup_id, accounts)
+        for cgroup_id in [each for each in cgroup_ids if each not in self._bound]:
+            accounts = self._resolve(cgroup_id)
+            if accounts[0].workload.kind in kinds or accounts[0].key in self._row_of:
+                self._bind(cgroup_id, accounts)
 
     def everything(self) -> tuple[tuple[Account, ...], IndexArray, FloatArray]:
         """All rows, shown or not: accounts, rows, and the seconds since the end, -1 for what has not ended.
@@ -92,11 +91,11 @@ class Register:
 
     def since(self, rows: IndexArray) -> FloatArray:
         """Unix times at which these rows were 0: it never changes while a row is selected."""
-        return np.fromiter(map(self._since.__getitem__, rows.tolist()), np.float64, len(rows))
+        return self._since[rows]
 
     def begin_by(self, unix_seconds: float) -> None:
         """No row was 0 only after this: the clock that said so was ahead."""
-        self._since = {row: min(since, unix_seconds) for row, since in self._since.items()}
+        np.minimum(self._since, unix_seconds, out=self._since)
 
     def restore(
         self, accounts: Sequence[Account], ended_seconds: FloatArray, since_seconds: FloatArray
@@ -106,7 +105,7 @@ class Register:
         One whose workload has not ended counts as ended just now, until a cgroup of it is seen.
         """
         rows = np.fromiter(map(self._open, accounts), np.intp, len(accounts))
-        self._since.update(zip(rows.tolist(), since_seconds.tolist(), strict=True))
+        self._since[rows] = since_seconds
         seconds, now = np.maximum(ended_seconds, 0.0), self.lifetimes.clock()
         for i in np.argsort(-seconds, kind="stable").tolist():
             if int(rows[i]) not in self._opened_unsettled:
@@ -126,9 +125,11 @@ class Register:
         """The rows whose workload has ended, the one that ended first in front."""
         return list(self._ended)
 
-    def is_running(self, row: int) -> bool:
-        """Whether a row's workload has a cgroup that is alive."""
-        return row not in self._ended
+    def running(self, rows: IndexArray) -> npt.NDArray[np.bool_]:
+        """Whether the workload of each of these rows has a cgroup that is alive."""
+        alive = np.ones(self._table.capacity, np.bool_)
+        alive[self.ended] = False
+        return alive[rows]
 
     def settle(self) -> bool:
         """Show the rows whose names are known by now, or that have waited for them long enough.
@@ -186,11 +187,16 @@ class Register:
             row = self._row_of[account.key] = self._table.take()
             self._account_of[row] = account
             self._live[row] = 0
-            self._since[row] = self.since_seconds
+            self._begin(row)
             if not account.is_settled:
                 self._opened_unsettled[row] = self.lifetimes.clock()
             self._unselect(account)
         return row
+
+    def _begin(self, row: int) -> None:
+        if len(self._since) < self._table.capacity:
+            self._since = np.concatenate([self._since, np.zeros(self._table.capacity - len(self._since))])
+        self._since[row] = self.since_seconds
 
     def _show(self, row: int, account: Account, now: float) -> None:
         del self._opened_unsettled[row]
@@ -219,7 +225,7 @@ class Register:
 
     def _drop(self, row: int) -> None:
         account = self._account_of.pop(row)
-        del self._ended[row], self._live[row], self._since[row], self._row_of[account.key]
+        del self._ended[row], self._live[row], self._row_of[account.key]
         self._table.release(row)
         self._unselect(account)
 

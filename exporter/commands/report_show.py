@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ebpf.errors import UsageError
 from exporter.commands.declaration import Command
+from exporter.commands.engine_options import add_engine
 from exporter.commands.report_server import access_of, add_server
 from exporter.configuration.config import Config
 from exporter.errors import AccountInvalid
@@ -160,10 +161,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--format", choices=_FORMATS, default="table", help="default %(default)s")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default stdout")
-    parser.add_argument("--engine", choices=("duckdb", "spark"), default="duckdb", help="default %(default)s")
-    parser.add_argument(
-        "--spark-master", default="", metavar="URL", help="default SPARK_MASTER, else this machine"
-    )
+    add_engine(parser)
     parser.add_argument(
         "--difference-bound",
         type=float,

@@ -15,12 +15,12 @@ from ebpf.descriptors import raise_descriptor_limit
 from exporter.commands.declaration import RUNNING, Command
 from exporter.configuration.config import Config, config_file, load_config
 from exporter.otlp.opening import open_pusher, open_sender
-from exporter.restarts.continuity import open_keeper
+from exporter.restarts.opening import open_keeper
 from exporter.serving.http.opening import build_server
 from exporter.serving.page.application import Application
 from exporter.serving.publisher import PagePublisher, Stage
 from exporter.tick.assembly import assemble
-from exporter.tick.heap import keep_heap_small
+from exporter.tick.heap import keep_heap_small, spare_what_stays
 from exporter.tick.privileges import give_up, still_needed
 from exporter.tick.reload import Reload
 from exporter.tick.ticker import Ticker
@@ -61,6 +61,7 @@ def run(config: Config, load: Callable[[], Config], file: Path | None = None) ->
         reload = Reload(ticker, load, file)
         _on_signals(ticker, reload)
         stage.ticker, stage.publisher = ticker, publisher
+        spare_what_stays()
         ticker.run(before_tick=reload)
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         log.info("stopping")

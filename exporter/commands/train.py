@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from estimator.errors import ArgumentInvalid
 from exporter.commands.declaration import CONFIGURED, Command
+from exporter.commands.fleet_input import add_reduction, read_fleet
 from exporter.commands.model_tables import advice_text, scores_table
 from exporter.commands.samples_input import add_input, read_input, training_installed
 from exporter.configuration.config import Config
@@ -24,7 +25,7 @@ def train(arguments: Namespace, config: Config) -> int:
         from estimator.library.regressor import PowerModel
         from estimator.training.zone_fit import LEAST_ROWS
 
-    samples = read_input(arguments, LEAST_ROWS)
+    samples = read_fleet(arguments) if arguments.reduce else read_input(arguments, LEAST_ROWS)
     model = PowerModel(
         arguments.zones,
         arguments.features,
@@ -52,6 +53,7 @@ def _machine(samples: Samples, arguments: Namespace, config: Config) -> dict[str
 
 def _add_arguments(parser: ArgumentParser) -> None:
     add_input(parser)
+    add_reduction(parser)
     parser.add_argument(
         "--zones", metavar="LIST", help="such as package,dram (default all that were measured)"
     )

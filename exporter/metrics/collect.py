@@ -8,6 +8,7 @@ from itertools import compress
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from ebpf.version import VERSION
 from estimator.energy import ZoneShare
@@ -53,6 +54,7 @@ class Collector:
         self._starts = Starts(measurement)
         self._processors: Sequence[Processor] = read_processors(procfs)
         self._labels = _LabelCache(node_name)
+        self._nameless = _Nameless()
         self._pod_families = PodFamilies(measurement.pods, node_name, pod_labels)
         self._carbon = CarbonFamilies(measurement.tariffs, node_name)
 
@@ -116,8 +118,7 @@ class Collector:
             ("instructions", f.CONTAINER_INSTRUCTIONS, balances.instructions),
             ("cache_misses", f.CONTAINER_CACHE_MISSES, balances.cache_misses),
         )
-        running = compress(balances.accounts, balances.running)
-        nameless = sum(not (account.name or account.namespace) for account in running)
+        nameless = int(np.count_nonzero(self._nameless.of(balances.accounts) & balances.running))
         return [
             f.NAMELESS_CONTAINERS.family([self._row()], [float(nameless)]),
             f.CONTAINER_JOULES.family(zoned, balances.joules.ravel(), _zoned_starts(balances)),
@@ -288,6 +289,21 @@ class _LabelCache:
             zoned = [(*label, zone) for label in labels for zone in balances.zones]
             kept = self._kept[kind] = (balances.accounts, balances.zones, labels, zoned)
         return kept[2], kept[3]
+
+
+class _Nameless:
+    """Which accounts have neither a name nor a pod's namespace; looked at when the ledger's are others."""
+
+    def __init__(self) -> None:
+        self._accounts: tuple[Account, ...] = ()
+        self._found: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
+
+    def of(self, accounts: tuple[Account, ...]) -> npt.NDArray[np.bool_]:
+        """Shape (n,)."""
+        if accounts is not self._accounts:
+            self._found = np.array([not (each.name or each.namespace) for each in accounts], np.bool_)
+            self._accounts = accounts
+        return self._found
 
 
 def _known(spec: Spec, labels: Sequence[Labels], values: Sequence[float] | Floats) -> Family:

@@ -15,35 +15,26 @@ class CreatedLines:
     """One line a series of a counter, made anew for those alone that came or have another start."""
 
     def __init__(self, name: str) -> None:
-        self._stem = f"{name.removesuffix('_total')}_created".encode()
+        self._stem = f"\n{name.removesuffix('_total')}_created".encode()
         self._skip = len(name) + 1
         self._labels: tuple[Labels, ...] = ()
         self._created: Floats = np.empty(0)
-        self.lines: tuple[bytes, ...] = ()
+        self._lines: tuple[bytes, ...] = ()
 
-    def update(self, labels: tuple[Labels, ...], prefixes: Sequence[bytes], created: Floats) -> None:
-        """Have the lines of these series, without newlines.
+    def of(self, labels: tuple[Labels, ...], prefixes: Sequence[bytes], created: Floats) -> tuple[bytes, ...]:
+        """The lines of these series, each behind a newline.
 
         prefixes: newline, name, labels and space of each series. created: shape (n,), kept.
         """
         # By their bits, so that NaN equals itself and 0 does not equal -0.
         bits = created.view(np.int64)
         if labels is self._labels and np.array_equal(bits, self._created.view(np.int64)):
-            return
+            return self._lines
         before = zip(self._labels, self._created.view(np.int64).tolist(), strict=True)
-        known = dict(zip(before, self.lines, strict=True))
+        known = dict(zip(before, self._lines, strict=True))
         lines = [known.get(key, b"") for key in zip(labels, bits.tolist(), strict=True)]
         fresh = [index for index, line in enumerate(lines) if not line]
         for index, text in zip(fresh, format_floats(created[fresh]), strict=True):
             lines[index] = self._stem + prefixes[index][self._skip :] + text
-        self._labels, self._created, self.lines = labels, created, tuple(lines)
-
-
-def with_created(body: bytes, lines: Sequence[bytes]) -> bytes:
-    """The body of a family, each of its lines with its own of these behind it. No label holds a newline."""
-    if not lines:
-        return body
-    _, *samples, _ = body.split(b"\n")
-    both = [b""] * (2 * len(lines) + 2)
-    both[1:-1:2], both[2:-1:2] = samples, lines
-    return b"\n".join(both)
+        self._labels, self._created, self._lines = labels, created, tuple(lines)
+        return self._lines

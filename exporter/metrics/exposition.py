@@ -7,15 +7,16 @@ both are kept from one rendering to the next, for the series that are still ther
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
 
-from exporter.metrics.created_lines import CreatedLines, with_created
+from exporter.metrics.created_lines import CreatedLines
 from exporter.metrics.floats import Floats, format_floats
 
 Labels = tuple[str, ...]
@@ -44,52 +45,35 @@ class Family:
     created: Sequence[float] | Floats | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A family rendered, in UTF-8. created: OpenMetrics' line behind each of the body's, or none."""
-
-    text_header: bytes
-    openmetrics_header: bytes
-    body: bytes
-    created: tuple[bytes, ...] = ()
-
-
 class Renderer:
-    """Renders families; remembers the lines of the last call's series, and only those. For one thread."""
+    """Renders families; remembers the lines of the last call's series, and only those. From any thread."""
 
     def __init__(self) -> None:
         self._lines: dict[str, _Lines] = {}
+        self._lock = threading.Lock()
 
     def render(self, families: Sequence[Family], openmetrics: bool = False) -> bytes:
-        """The whole page in the text format 0.0.4, or in OpenMetrics 1.0. Raises as `blocks` does."""
-        return join(self.blocks(families), openmetrics)
-
-    def blocks(self, families: Sequence[Family]) -> list[Block]:
-        """One block a family, in their order.
+        """The whole page in the text format 0.0.4, or in OpenMetrics 1.0: the families in their order.
 
         Raises ValueError for a name that Prometheus does not allow, a counter not called _total, a family
         that comes twice, and labels that do not match label_names or values in number.
         """
+        with self._lock:
+            kept = self._update(families)
+            parts = [part for lines in kept for part in lines.parts(openmetrics)]
+        return b"".join([*parts, b"# EOF\n"] if openmetrics else parts)
+
+    def _update(self, families: Sequence[Family]) -> Iterable[_Lines]:
         before, self._lines = self._lines, {}  # after an error nothing is taken for rendered
         kept = {family.name: _kept(before.get(family.name), family) for family in families}
         if len(kept) != len(families):
             raise ValueError(f"a family comes twice among {[family.name for family in families]!r}")
         changes = [kept[family.name].changes(family) for family in families]
         texts = iter(_format_changes(kept.values(), changes))
-        blocks = [
-            lines.block(changed, list(islice(texts, len(changed))))
-            for lines, changed in zip(kept.values(), changes, strict=True)
-        ]
+        for lines, changed in zip(kept.values(), changes, strict=True):
+            lines.change(changed, list(islice(texts, len(changed))))
         self._lines = kept
-        return blocks
-
-
-def join(blocks: Iterable[Block], openmetrics: bool = False) -> bytes:
-    """The page that the blocks make up in one of the two formats."""
-    if not openmetrics:
-        return b"".join([part for block in blocks for part in (block.text_header, block.body)])
-    bodies = ((block.openmetrics_header, with_created(block.body, block.created)) for block in blocks)
-    return b"".join([*(part for block in bodies for part in block), b"# EOF\n"])
+        return kept.values()
 
 
 def _kept(lines: _Lines | None, family: Family) -> _Lines:
@@ -114,11 +98,11 @@ class _Lines:
         self._prefix = _Prefix(family.name, family.label_names)
         self._labels: tuple[Labels, ...] = ()
         self._pieces = [b"\n"]
-        self._body = b"\n"
-        self._created: CreatedLines | None = None
+        self._created: Floats | None = None
+        self._created_lines = CreatedLines(family.name)
 
     def changes(self, family: Family) -> Indices:
-        """Take over labels and values; the indices of the values that `block` must be given anew."""
+        """Take over labels and values; the indices of the values that `change` must be given anew."""
         # Copied, and labels compared rather than told by identity: a caller may go on using what it passed.
         values, labels = np.array(family.values, dtype=np.float64), tuple(family.labels)
         if values.shape != (len(labels),):
@@ -130,18 +114,8 @@ class _Lines:
             self._relabel(labels)
             changed = np.arange(len(labels))
         self.values = values
-        self._date(family)
+        self._created = _starts(family)
         return changed
-
-    def _date(self, family: Family) -> None:
-        if family.created is None:
-            self._created = None
-            return
-        created = np.array(family.created, dtype=np.float64)
-        if created.shape != self.values.shape:
-            raise ValueError(f"{family.name}: starts of shape {created.shape} for {len(self.values)} values")
-        self._created = self._created or CreatedLines(family.name)
-        self._created.update(self._labels, self._pieces[0:-1:2], created)
 
     def _relabel(self, labels: tuple[Labels, ...]) -> None:
         known = dict(zip(self._labels, self._pieces[0::2], strict=False))
@@ -149,18 +123,34 @@ class _Lines:
         self._pieces = [b""] * (2 * len(labels)) + [b"\n"]
         self._pieces[0:-1:2] = prefixes
         self._labels = labels
-        self._body = b"\n"
 
-    def block(self, changed: Indices, texts: list[bytes]) -> Block:
-        """The family with these new texts for the values at these indices."""
+    def change(self, changed: Indices, texts: list[bytes]) -> None:
+        """Take new texts for the values at these indices."""
         if len(changed) == len(self._labels):
             self._pieces[1::2] = texts
         else:
             for index, text in zip(changed.tolist(), texts, strict=True):
                 self._pieces[2 * index + 1] = text
-        if texts:
-            self._body = b"".join(self._pieces)
-        return Block(*self._headers, self._body, self._created.lines if self._created else ())
+
+    def parts(self, openmetrics: bool) -> Iterable[bytes]:
+        """The family's text; OpenMetrics has a line of its start behind each series that has one."""
+        text, other = self._headers
+        if not openmetrics:
+            return text, *self._pieces
+        if self._created is None:
+            return other, *self._pieces
+        prefixes, texts = self._pieces[0:-1:2], self._pieces[1::2]
+        starts = self._created_lines.of(self._labels, prefixes, self._created)
+        return other, *chain.from_iterable(zip(prefixes, texts, starts, strict=True)), b"\n"
+
+
+def _starts(family: Family) -> Floats | None:
+    if family.created is None:
+        return None
+    created = np.array(family.created, dtype=np.float64)
+    if created.shape != (len(family.labels),):
+        raise ValueError(f"{family.name}: starts of shape {created.shape} for {len(family.labels)} values")
+    return created
 
 
 class _Prefix:

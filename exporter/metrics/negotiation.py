@@ -5,11 +5,9 @@ from __future__ import annotations
 import gzip
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-
-from exporter.metrics.exposition import Block, join
 
 TEXT_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 TEXT_1_0_CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
@@ -30,29 +28,29 @@ class Form:
 
 
 class RenderedPage:
-    """One immutable snapshot of all families. May be asked from any thread."""
+    """One immutable snapshot of all families, rendered when it is first asked for. From any thread.
 
-    def __init__(self, blocks: Sequence[Block]) -> None:
-        kept = tuple(blocks)
+    render: the page as text, or where it is given True in OpenMetrics; asked at most once for each. What it
+    raises, whoever asks is told.
+    """
+
+    def __init__(self, render: Callable[[bool], bytes]) -> None:
         # Locals, not self, in the lambdas: a page in a reference cycle would outlive its tick by many.
-        text = join(kept)
-        openmetrics = _Once(lambda: join(kept, openmetrics=True))
-        self._text = text
-        self._text_gzip = _Once(lambda: _compress(text))
-        self._openmetrics = openmetrics
-        self._openmetrics_gzip = _Once(lambda: _compress(openmetrics.get()))
+        text, openmetrics = _Once(lambda: render(False)), _Once(lambda: render(True))
+        self._forms = {
+            (False, False): text,
+            (False, True): _Once(lambda: _compress(text.get())),
+            (True, False): openmetrics,
+            (True, True): _Once(lambda: _compress(openmetrics.get())),
+        }
 
     def has(self, form: Form) -> bool:
         """Whether the page is there in that form, so that it costs nothing."""
-        if form.openmetrics:
-            return (self._openmetrics_gzip if form.gzip else self._openmetrics).is_there
-        return self._text_gzip.is_there if form.gzip else True
+        return self._forms[form.openmetrics, form.gzip].is_there
 
     def body(self, openmetrics: bool = False, gzip: bool = False) -> bytes:
-        """The page in one of its four forms; the text as it is was there from the start."""
-        if openmetrics:
-            return (self._openmetrics_gzip if gzip else self._openmetrics).get()
-        return self._text_gzip.get() if gzip else self._text
+        """The page in one of its four forms."""
+        return self._forms[openmetrics, gzip].get()
 
 
 class _Once:
@@ -61,22 +59,22 @@ class _Once:
     __slots__ = ("_compute", "_lock", "_value")
 
     def __init__(self, compute: Callable[[], bytes]) -> None:
-        self._compute = compute
+        self._compute: Callable[[], bytes] | None = compute
         self._lock = threading.Lock()
-        self._value: bytes | None = None
+        self._value: bytes
 
     @property
     def is_there(self) -> bool:
-        return self._value is not None
+        return self._compute is None
 
     def get(self) -> bytes:
-        value = self._value
-        if value is not None:
-            return value
-        with self._lock:
-            if self._value is None:
-                self._value = self._compute()
-            return self._value
+        if self._compute is not None:
+            with self._lock:
+                compute = self._compute
+                if compute is not None:
+                    self._value = compute()
+                    self._compute = None  # what it was made from is held no longer
+        return self._value
 
 
 @lru_cache(16)  # those who scrape ask the same each time

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -77,8 +76,13 @@ class ContainerStores:
         yield from self._glob(self._root, "home/*")
 
     def _storage(self, conf: Path) -> object:
+        text = self._text(conf)
+        if not text:
+            return None
+        import tomllib  # most machines have no such file, and need not wait for it
+
         with suppress(tomllib.TOMLDecodeError):
-            return tomllib.loads(self._text(conf)).get("storage")
+            return tomllib.loads(text).get("storage")
         return None
 
     def _named(self, table: object, keys: tuple[str, ...], home: Path | None = None) -> Iterator[Path]:

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 from ebpf.errors import UsageError
 from exporter.configuration.config import Config
-from exporter.names.container_names import host_root
-from exporter.otlp.entities import Node, host_id
-from exporter.otlp.pusher import Pusher
 
 if TYPE_CHECKING:
+    from exporter.otlp.pusher import Pusher
     from exporter.otlp.sending import Sender
 
 _PACKAGES = ("opentelemetry", "google", "requests")
@@ -40,7 +38,10 @@ def open_sender(config: Config) -> Sender | None:
 
 def open_pusher(config: Config, sender: Sender, *, is_kubernetes: bool) -> Pusher:
     """What shows ticks to an endpoint; not started. is_kubernetes: whether Kubernetes names pods here."""
+    from exporter.names.container_names import host_root
+    from exporter.otlp.entities import Node, host_id
     from exporter.otlp.mapping import Mapper
+    from exporter.otlp.pusher import Pusher
 
     root = host_root(config.host.procfs, os.environ)
     node = Node(config.kube.node_name, is_kubernetes, host_id(root), dict(config.otlp.attributes))

@@ -39,6 +39,9 @@ class Part:
 class Engine(Protocol):
     """Runs expressions over the rows of files."""
 
+    def tables(self, parts: Sequence[Part]) -> list[Table]:
+        """The rows of each part as its files hold them. A further call ends what came of the one before."""
+
     def rows(self, parts: Sequence[Part]) -> Table:
         """The rows of all parts as one table, each with its `cluster`."""
 
@@ -56,9 +59,13 @@ class DuckDb:
         self._backend = ibis.duckdb.connect()
         self._files = files
 
+    def tables(self, parts: Sequence[Part]) -> list[Table]:
+        """See Engine."""
+        return [self._read(part, f"{_ROWS}_{i}") for i, part in enumerate(parts)]
+
     def rows(self, parts: Sequence[Part]) -> Table:
         """See Engine."""
-        return _united([(part, self._read(part, f"{_ROWS}_{i}")) for i, part in enumerate(parts)])
+        return _united(list(zip(parts, self.tables(parts), strict=True)))
 
     def run(self, expression: Table) -> pa.Table:
         """See Engine."""
@@ -103,9 +110,13 @@ class Spark:
         self._backend = ibis.pyspark.connect(self.session)
         self._scheme = scheme
 
+    def tables(self, parts: Sequence[Part]) -> list[Table]:
+        """See Engine."""
+        return [self._read(part, f"{_ROWS}_{i}") for i, part in enumerate(parts)]
+
     def rows(self, parts: Sequence[Part]) -> Table:
         """See Engine."""
-        return _united([(part, self._read(part, f"{_ROWS}_{i}")) for i, part in enumerate(parts)])
+        return _united(list(zip(parts, self.tables(parts), strict=True)))
 
     def run(self, expression: Table) -> pa.Table:
         """See Engine."""

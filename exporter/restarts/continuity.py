@@ -13,21 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from ebpf.boot import boot_id
 from ebpf.counters import NOTHING_KEPT, Kept
-from ebpf.directory_lock import WAIT_SECONDS, lock_directory
 from ebpf.state_log import StateLog
 from estimator.model.whole_file import set_aside
 from exporter.books.ledger import without_cost
 from exporter.books.node_totals import KeptTotals, NodeCharges
 from exporter.books.row_table import KeptRows
-from exporter.configuration.config import Config
 from exporter.errors import StateInvalid
 from exporter.metrics.tariff_families import COSTS
 from exporter.restarts.carried_counters import KERNELS_OWN, Carried, Key
 from exporter.restarts.state_codec import BEFORE_PODJOULE, Encoder, Saved, decode
 from exporter.restarts.state_file import read_state, write_state
-from exporter.tick.measurement import KeepsNothing, Measurement
+from exporter.tick.measurement import Measurement
 
 log = logging.getLogger("exporter.continuity")
 
@@ -205,25 +202,6 @@ class Continuity:
             start_seconds=measurement.start_seconds,
             starts=measurement.starts,
         )
-
-
-def open_keeper(config: Config, wait_seconds: float = WAIT_SECONDS) -> Continuity | KeepsNothing:
-    """What --state.dir asks for; where it cannot be had, a line says why and nothing is kept."""
-    directory = config.state.dir
-    if directory is None:
-        if config.ebpf.pin is not None:
-            log.warning("--ebpf.pin without --state.dir: the kernel counts on, but nobody knows up to where")
-        return KeepsNothing()
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        lock = lock_directory(directory, wait_seconds)
-    except OSError as error:
-        log.error("counters are not kept for the next start: %s: %s", directory, error.strerror or error)
-        return KeepsNothing()
-    if lock is None:
-        log.error("counters are not kept for the next start: another process keeps its own in %s", directory)
-        return KeepsNothing()
-    return Continuity(directory / FILE, config.kube.node_name, boot_id(config.host.procfs), lock)
 
 
 def _aged(rows: KeptRows, seconds: float) -> KeptRows:

@@ -1,15 +1,16 @@
-"""What one tick publishes: the metrics as rendered, and the view that the API and the page answer from."""
+"""What one tick publishes: metrics, rendered when asked for, and the view of the API and the page."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from exporter.configuration.config import Config
 from exporter.metrics.collect import Collector
-from exporter.metrics.exposition import Block, Family, Renderer
+from exporter.metrics.exposition import Family, Renderer
 from exporter.metrics.negotiation import RenderedPage
 from exporter.serving.api.observer import Observer
 from exporter.serving.api.view import View
@@ -20,8 +21,8 @@ from exporter.tick.ticker import Round, Ticker
 class TickPage(RenderedPage):
     """One immutable snapshot, so that one assignment publishes all of a tick. view: None if it failed."""
 
-    def __init__(self, blocks: Sequence[Block], view: View | None) -> None:
-        super().__init__(blocks)
+    def __init__(self, render: Callable[[bool], bytes], view: View | None) -> None:
+        super().__init__(render)
         self.view = view
 
 
@@ -36,7 +37,7 @@ class Outlet(Protocol):
 
 
 class PagePublisher:
-    """Renders each tick in the tick's thread; the web reads the last page. page: None before the first."""
+    """Publishes each tick; the web renders and reads the last page. page: None before the first."""
 
     def __init__(
         self,
@@ -69,14 +70,13 @@ class PagePublisher:
         with timed("render"):
             levels, now = config.exporter.prometheus.metrics_level, when()
             families = self._collector.collect(tick, levels, now.number, now.last_duration_seconds)
-            blocks = self._renderer.blocks(families)
         view = None
         try:
             with timed("view"):
                 view = self._observer.observe(tick, when())
         finally:  # whatever ails the page, Prometheus gets its metrics, and never more than is kept
             self._measurement.keeper.keep(self._measurement)
-            self.page = TickPage(blocks, view)
+            self.page = TickPage(partial(self._renderer.render, families), view)
             if self._outlet:
                 self._outlet.show(families)
 

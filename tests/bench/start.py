@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 from statistics import median
 
 from tests.bench.exporter_process import first_scrape, running
@@ -12,16 +13,18 @@ from tests.bench.rows import Row, at_most, note
 
 REPEATS, HEAVIEST = 7, 6
 REPORTS = 3  # the least disturbed one counts
+ROOT, PACKAGES = Path(__file__).parents[2], ("ebpf", "estimator", "exporter")
 # What `run` imports on its way, one after the other; each brings what those before it have not.
 IMPORTS = ("exporter.commands.cli", "exporter.commands.run", "ebpf.core_loader")
 
 
 def bench_start() -> list[Row]:
     """With the byte code compiled and the files in the page cache, as a restart finds them."""
+    subprocess.run([sys.executable, "-m", "compileall", "-q", *PACKAGES], cwd=ROOT, check=True)
     seconds = [_start() for _ in range(REPEATS + 1)][1:]
     spread = f"median {median(seconds):.2f}, {min(seconds):.2f} to {max(seconds):.2f} s"
     return [
-        at_most("start to first answered scrape", spread, median(seconds), 1.0, "s"),
+        at_most("start to first answered scrape", spread, median(seconds), 0.6, "s"),
         _imports(),
         note("… the interpreter alone", "python -c pass", _interpreter(), "s"),
     ]

@@ -11,7 +11,7 @@ import yaml
 from tests.deploy.chart import NAMESPACE, VALUES, Document, render
 from tests.e2e.cluster.cluster import Cluster
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes]
 
 FOREIGN = {
     "ServiceMonitor": "servicemonitors",

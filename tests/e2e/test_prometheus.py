@@ -17,7 +17,7 @@ from tests.estimator.meters.rapl_tree import RaplTree
 from tests.live import loads
 from tests.live.sandbox import stop
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.alone, pytest.mark.timeout(600)]
 
 WINDOW_SECONDS = 60
 WATTS = {"package": 40.0, "dram": 6.0}

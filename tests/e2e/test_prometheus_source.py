@@ -19,12 +19,13 @@ from tests.estimator.meters.rapl_tree import RaplTree
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.alone,
     # dateparser, of prometheus-api-client, at its import
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 
 WATTS = {"package": 40.0, "dram": 6.0}
-SECONDS = 30
+ROWS = 12
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +41,22 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Prometheu
         target = podjoule.url.removeprefix("http://")
         prometheus = stack.enter_context(Prometheus(folder / "prometheus", [target]))
         start = time.time()
-        time.sleep(SECONDS)
+        _await_samples(prometheus, ROWS + 1)
         podjoule.stop()
         with Podjoule(*arguments, log=folder / "again.log") as again:
             # Another port is another target: the old series go stale, the node's next ones begin anew.
             assert again.metrics()
             time.sleep(3)
         yield prometheus, start, time.time()
+
+
+def _await_samples(prometheus: Prometheus, n: int, seconds: float = 120) -> None:
+    """Until the node's first counter was scraped so often; a busy machine misses a scrape now and then."""
+    scraped = 'max(count_over_time(kepler_node_cpu_joules_total{zone="package"}[3m]))'
+    deadline = time.monotonic() + seconds
+    while prometheus.value(scraped) < n:
+        assert time.monotonic() < deadline, "the exporter is not scraped"
+        time.sleep(1)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +66,7 @@ def samples(served: tuple[Prometheus, float, float]) -> Samples:
 
 
 def test_rows_hold_what_the_plant_drew(samples: Samples) -> None:
-    assert len(samples) >= SECONDS / 2 - 4
+    assert len(samples) >= ROWS
     assert samples.zones == ("package", "dram")
     seconds = samples.frame["interval_seconds"].sum()
     for zone, watts in WATTS.items():
@@ -68,7 +78,7 @@ def test_rows_are_as_long_as_scrapes_are_apart(samples: Samples) -> None:
     assert samples.frame["interval_seconds"].median() == pytest.approx(2, rel=0.05)
     assert set(samples.frame["node"]) == {"e2e"}
     span = samples.frame["timestamp_seconds"].max() - samples.frame["timestamp_seconds"].min()
-    assert samples.frame["interval_seconds"].sum() == pytest.approx(span, abs=3)
+    assert samples.frame["interval_seconds"].iloc[1:].sum() == pytest.approx(span, abs=1)
 
 
 def test_cpu_time_is_the_whole_nodes(samples: Samples, served: tuple[Prometheus, float, float]) -> None:

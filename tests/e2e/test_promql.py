@@ -29,7 +29,7 @@ from tests.exporter.names.kube.kube_server import TOKEN, KubeServer, pod, write_
 from tests.live import loads
 from tests.live.sandbox import stop
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.alone, pytest.mark.timeout(600)]
 
 RULES = ROOT / "deploy/prometheus/rules.yaml"
 KEPLER_09 = ROOT / "deploy/prometheus/kepler-0.9.yaml"

@@ -21,6 +21,7 @@ from tests.programs import program
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.alone,
     # dateparser, of prometheus-api-client, at its import
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]

@@ -119,7 +119,8 @@ def remove_folder(folder: Path) -> None:
 @contextlib.contextmanager
 def cgroup(name: str) -> Iterator[Cgroup]:
     """A fresh top-level cgroup in every hierarchy, gone afterwards."""
-    made = Cgroup(f"/podjoule-test-{run_tag()}-{name}", hierarchies())
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")  # tests side by side may name theirs alike
+    made = Cgroup(f"/podjoule-test-{run_tag()}-{worker}{name}", hierarchies())
     made.make()
     try:
         yield made

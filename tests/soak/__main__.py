@@ -50,10 +50,12 @@ def main() -> int:
     print(f"soak: {told.seconds:g} s with --seed {told.seed}, on {machine.description()}\n", flush=True)
     with tempfile.TemporaryDirectory(prefix="podjoule-soak-") as folder:
         run = keeper.start(Path(folder))
-        rows = list(_soak(Path(folder), told))
-        left = run.left_after()
-        if told.logs:
-            shutil.copytree(folder, told.logs, ignore=_all_but_logs)
+        try:
+            rows = list(_soak(Path(folder), told))
+            left = run.left_after()
+        finally:  # above all where the soak itself could not go on
+            if told.logs:
+                shutil.copytree(folder, told.logs, ignore=_all_but_logs, dirs_exist_ok=True)
     rows.append(at_most("left behind", "; ".join(left), len(left), 0, "things"))
     print_table(rows)
     wrong = [row for row in rows if row.ok is False]
@@ -72,7 +74,7 @@ def _all_but_logs(_folder: str, names: list[str]) -> list[str]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--seconds", type=float, default=3_600.0)
-    parser.add_argument("--logs", type=Path, help="a new directory for the exporter's logs and last page")
+    parser.add_argument("--logs", type=Path, help="a directory for the exporter's logs and last page")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--processes", action="store_true", help="with the level process")
     return parser.parse_args()
@@ -121,7 +123,7 @@ def _churned(on: Stage, pages: Pages, churn: Churn, seconds: float) -> None:
     with churn.running(steady):
         with churn.running([restarts]):
             time.sleep(RESTARTING * seconds)
-        time.sleep((1 - RESTARTING) * seconds)
+        on.exporter.watch((1 - RESTARTING) * seconds)
 
 
 @contextmanager

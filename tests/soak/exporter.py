@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +65,16 @@ class Exporter:
         code = process.wait(timeout=30)
         if code != (0 if number == signal.SIGTERM else -number):
             self.odd_ends.append(f"{signal.Signals(number).name}: {code}")
+
+    def watch(self, seconds: float) -> None:
+        """For a time in which nobody ends it: that it goes on. Raises AssertionError with its last words."""
+        process = self.process.process
+        try:
+            code = process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return
+        words = self.logs[-1].read_text(errors="replace").splitlines()[-20:]
+        raise AssertionError("\n".join([f"the exporter ended by itself with {code}:", *words]))
 
     def close(self) -> None:
         """Whatever it is about."""

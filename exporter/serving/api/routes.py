@@ -38,8 +38,6 @@ from exporter.serving.page.ui_files import UiFiles
 
 _Key = tuple[str, WorkloadsQuery | HistoryQuery]
 
-PREFIX = "/api/v1/"
-
 _NOT_YET = problem(UNAVAILABLE, "The first tick is not done yet.", (("Retry-After", "1"),))
 _NO_SUCH = problem(NOT_FOUND, "There is status, workloads, history and openapi.json.")
 # Answers kept of one tick: what pages and terminals ask, not what a client makes up.
@@ -67,7 +65,7 @@ class Api:
     def respond(
         self, path: str, environ: Mapping[str, Any], view: View | None, unhealthy: str | None
     ) -> Response:
-        """The answer to a request for PREFIX + path. unhealthy: why no ticks happen, None while they do."""
+        """The answer to a request for /api/v1/ + path. unhealthy: why no ticks happen, None while they do."""
         query = str(environ.get("QUERY_STRING", ""))
         try:
             if path == "openapi.json":

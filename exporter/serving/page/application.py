@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
 
 from exporter.metrics.negotiation import Form, RenderedPage, negotiate
-from exporter.serving.api.routes import PREFIX, Api
 from exporter.serving.api.view import View
 from exporter.serving.http.lanes import Effort
 from exporter.serving.page.landing import landing
 from exporter.serving.page.responses import OK, UNAVAILABLE, Response
 from exporter.serving.page.ui_files import UiFiles
 from exporter.serving.publisher import TickPage
+
+if TYPE_CHECKING:
+    from exporter.serving.api.routes import Api
 
 Environ = Mapping[str, str]
 
@@ -33,7 +36,7 @@ NOT_YET = Response(UNAVAILABLE, b"The first tick is not done yet.\n", headers=((
 NOT_FOUND = Response("404 Not Found", b"Not here. See / for what there is.\n")
 NOT_ALLOWED = Response("405 Method Not Allowed", b"Use GET or HEAD.\n", headers=(("Allow", "GET, HEAD"),))
 
-_UI = "/ui/"
+_API, _UI = "/api/v1/", "/ui/"
 
 _SAFETY = (
     (
@@ -53,7 +56,6 @@ class Application:
     def __init__(self, published: Published) -> None:
         self._published = published
         self._files = UiFiles()
-        self._api = Api(self._files)
         self._template = self._files.text("index.html")
         self._routes: dict[str, Callable[[Environ], Response]] = {
             "/": self._landing,
@@ -65,7 +67,7 @@ class Application:
     def effort(self, environ: Environ) -> Effort:
         """See http.answering.Application."""
         path, page = environ["PATH_INFO"], self._published.page
-        if path == "/" or path.startswith(PREFIX):
+        if path == "/" or path.startswith(_API):
             return Effort.DOCUMENT
         if path == "/metrics" and page is not None and not page.has(_form(environ)):
             return Effort.SCRAPE
@@ -84,11 +86,18 @@ class Application:
         path = environ["PATH_INFO"]
         if route := self._routes.get(path):
             return route(environ)
-        if path.startswith(PREFIX):
-            return self._api.respond(path[len(PREFIX) :], environ, self._view, self._published.healthy())
+        if path.startswith(_API):
+            return self._api.respond(path[len(_API) :], environ, self._view, self._published.healthy())
         if path.startswith(_UI):
             return self._files.respond(path[len(_UI) :], environ.get("HTTP_IF_NONE_MATCH"))
         return NOT_FOUND
+
+    @cached_property
+    def _api(self) -> Api:
+        """Made when first asked, by the one thread that writes documents: most nodes are only scraped."""
+        from exporter.serving.api.routes import Api
+
+        return Api(self._files)
 
     @property
     def _view(self) -> View | None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporter.metrics.created_lines import CreatedLines
 from exporter.metrics.exposition import Family, Renderer
 from tests.exporter.reference import reference
 
@@ -106,14 +107,14 @@ def test_a_family_that_changes_its_help_and_labels_is_written_anew() -> None:
 
 
 def test_the_lines_of_rows_that_stay_are_not_made_again() -> None:
-    renderer, labels = Renderer(), _family(4, np.ones(4)).labels
-    (before,) = renderer.blocks([_family(4, np.ones(4))])
-    (after,) = renderer.blocks([replace(_family(4, np.full(4, 2.0)), labels=[*labels])])
-    assert after.created is before.created
-    (fewer,) = renderer.blocks([_family(3, np.ones(3), first=1)])
-    assert [line for line in fewer.created if any(line is old for old in before.created)] == list(
-        fewer.created
-    )
+    lines, labels = CreatedLines("joules_total"), tuple((str(row),) for row in range(4))
+    prefixes = [b'\njoules_total{row="%s"} ' % row.encode() for (row,) in labels]
+    before = lines.of(labels, prefixes, np.arange(4.0))
+    assert before[1] == b'\njoules_created{row="1"} 1.0'
+    assert lines.of(labels, prefixes, np.arange(4.0)) is before
+    fewer = lines.of(labels[1:], prefixes[1:], np.array([1.0, 2.0, 9.0]))
+    assert (fewer[0] is before[1], fewer[1] is before[2]) == (True, True)
+    assert fewer[2] == b'\njoules_created{row="3"} 9.0'
 
 
 def test_an_error_leaves_nothing_behind_that_counts_as_rendered() -> None:
@@ -128,12 +129,12 @@ def test_an_error_leaves_nothing_behind_that_counts_as_rendered() -> None:
 def test_100_000_short_lived_series_leave_no_memory_behind() -> None:
     renderer = Renderer()
     for first in range(0, 100_000, 1000):
-        renderer.render([_family(1000, np.ones(1000), first)])
-    renderer.render([_family(1, np.ones(1))])
+        renderer.render([_family(1000, np.ones(1000), first)], openmetrics=True)
+    renderer.render([_family(1, np.ones(1))], openmetrics=True)
     (lines,) = renderer._lines.values()
     assert len(lines._labels) == 1
     assert len(lines._pieces) == 3
-    assert len(lines._created.lines) == 1
+    assert len(lines._created_lines._lines) == 1
     renderer.render([])
     assert not renderer._lines
 

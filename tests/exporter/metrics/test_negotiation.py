@@ -4,6 +4,8 @@ import gzip
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 
 import pytest
 from prometheus_client import exposition
@@ -46,7 +48,7 @@ ACCEPTS = [
 
 @pytest.fixture
 def page() -> RenderedPage:
-    return RenderedPage(Renderer().blocks(FAMILIES))
+    return RenderedPage(partial(Renderer().render, FAMILIES))
 
 
 @pytest.mark.skipif(not ESCAPES, reason="needs prometheus_client >= 0.23")
@@ -135,10 +137,42 @@ def test_every_form_holds_the_same_page(page: RenderedPage) -> None:
     assert page.body(openmetrics=True) == gzip.decompress(compressed) == reference(FAMILIES, openmetrics=True)
 
 
+def test_a_page_is_rendered_when_it_is_asked_for_and_once() -> None:
+    rendered: list[bool] = []
+
+    def render(openmetrics: bool) -> bytes:
+        rendered.append(openmetrics)
+        return Renderer().render(FAMILIES, openmetrics)
+
+    page = RenderedPage(render)
+    form = negotiate(None, None)
+    assert not page.has(form)
+    assert rendered == []
+    assert page.body() == page.body() == reference(FAMILIES)
+    assert page.body(openmetrics=True, gzip=True)
+    assert page.has(form)
+    assert rendered == [False, True]
+
+
+def test_pages_may_be_rendered_in_another_order_than_they_came() -> None:
+    renderer = Renderer()
+    changed = [replace(family, values=[value + 1 for value in family.values]) for family in FAMILIES]
+    before, after = (RenderedPage(partial(renderer.render, families)) for families in (FAMILIES, changed))
+    assert after.body() == reference(changed)
+    assert before.body() == reference(FAMILIES)
+
+
+def test_a_page_that_cannot_be_rendered_says_so_each_time() -> None:
+    page = RenderedPage(partial(Renderer().render, [FAMILIES[0], FAMILIES[0]]))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="comes twice"):
+            page.body()
+
+
 def test_the_page_stays_what_it_was_when_the_next_tick_is_rendered() -> None:
     renderer = Renderer()
-    first = RenderedPage(renderer.blocks(FAMILIES))
-    renderer.blocks([Family("down", "", "gauge", (), [()], [0.0])])
+    first = RenderedPage(partial(renderer.render, FAMILIES))
+    renderer.render([Family("down", "", "gauge", (), [()], [0.0])])
     assert first.body(openmetrics=True) == reference(FAMILIES, openmetrics=True)
 
 

@@ -18,8 +18,10 @@ from exporter.reports import expressions
 from exporter.reports.closing import close
 from exporter.reports.engine import DuckDb, Part
 from exporter.reports.months import Span, Store
+from exporter.reports.recordings import read_reduced
 from exporter.reports.showing import Wanted, show
 from tests.exporter.reports.made_up import LONG_AGO, Fleet
+from tests.exporter.reports.test_recordings import recording
 from tests.programs import program
 
 HOUR = LONG_AGO["2026-10"]
@@ -34,10 +36,12 @@ import sys
 import pyarrow.parquet as pq
 from exporter.reports.engine import opened
 from exporter.reports.place import open_root
-from tests.exporter.reports.test_engine import everything, parts
+from exporter.reports.recordings import read_reduced
+from tests.exporter.reports.test_engine import everything, parts, recordings
 with opened("spark", open_root("/")[0], "local-cluster[2,1,1024]") as engine:
     for i, table in enumerate(everything(engine, parts(sys.argv[1]))):
         pq.write_table(table, f"{sys.argv[2]}/{i}.parquet")
+    pq.write_table(read_reduced(engine, recordings(sys.argv[1]), 60.0), f"{sys.argv[2]}/reduced.parquet")
 """
 
 
@@ -48,6 +52,11 @@ def parts(folder: str) -> list[Part]:
         Part("prod", (f"{folder}/correction.parquet",)),
         Part("test", (f"{folder}/test.parquet",)),
     ]
+
+
+def recordings(folder: str) -> list[Path]:
+    """Of two machines that measure different things, one with rows that cannot be."""
+    return sorted(Path(folder).glob("recording-*.parquet"))
 
 
 def everything(engine: Any, found: list[Part]) -> list[pa.Table]:
@@ -78,6 +87,11 @@ def files(tmp_path: Path) -> Path:
     fleet = Fleet(workloads=9)
     for i, name in enumerate(("prod0", "prod1", "correction", "test")):
         pq.write_table(fleet.hour(HOUR + i % 3 * 3600), tmp_path / f"{name}.parquet")
+    broken = recording("b", seed=1).drop(columns="dram_joules")
+    broken.loc[7, "package_joules"] = -1.0
+    broken.loc[30:60, "cycles"] = float("nan")
+    recording("a").to_parquet(tmp_path / "recording-a.parquet")
+    broken.to_parquet(tmp_path / "recording-b.parquet")
     return tmp_path
 
 
@@ -91,8 +105,13 @@ def test_spark_gives_the_rows_that_duckdb_gives(files: Path, tmp_path: Path) -> 
     environment = {**os.environ, "JAVA_TOOL_OPTIONS": BRIEF}
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
     assert done.returncode == 0, done.stderr
-    for i, wanted in enumerate(everything(DuckDb(Store(str(tmp_path)).files), parts(str(files)))):
-        found = pq.read_table(tmp_path / "found" / f"{i}.parquet")
+    duckdb = DuckDb(Store(str(tmp_path)).files)
+    tables: dict[str, pa.Table] = {
+        str(i): table for i, table in enumerate(everything(duckdb, parts(str(files))))
+    }
+    tables["reduced"] = read_reduced(duckdb, recordings(str(files)), 60.0)
+    for name, wanted in tables.items():
+        found = pq.read_table(tmp_path / "found" / f"{name}.parquet")
         assert found.column_names == wanted.column_names
         assert len(found) == len(wanted) > 0
         for ours, theirs in zip(sorted_rows(wanted), sorted_rows(found), strict=True):

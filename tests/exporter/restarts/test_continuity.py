@@ -26,7 +26,8 @@ from exporter.configuration.tariff_options import Carbon, Cost
 from exporter.metrics.exposition import Family
 from exporter.metrics.families import SPECS
 from exporter.restarts.carried_counters import BOOKED, Carried
-from exporter.restarts.continuity import FILE, Clocks, Continuity, open_keeper
+from exporter.restarts.continuity import FILE, Clocks, Continuity
+from exporter.restarts.opening import open_keeper
 from exporter.restarts.state_codec import BEFORE_PODJOULE
 from exporter.restarts.state_file import StoredState, read_state, write_state
 from tests.exporter.nodes import FIXTURES, NODE, Node, Samples, container, in_pod, of, series, write_process
@@ -449,16 +450,21 @@ def test_a_file_that_is_not_ours_is_set_aside(tmp_path: Path, content: bytes) ->
     assert (life.state / f"{FILE}.refused").read_bytes() == content
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A file as an exporter writes it."""
+    return written(tmp_path_factory.mktemp("whole"))[1].read_bytes()
+
+
 @given(position=st.integers(0, 10**6), bit=st.integers(0, 7), cut=st.booleans())
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_file_is_set_aside(
-    tmp_path_factory: pytest.TempPathFactory, position: int, bit: int, cut: bool
+    tmp_path_factory: pytest.TempPathFactory, whole: bytes, position: int, bit: int, cut: bool
 ) -> None:
-    life, path, _ = written(tmp_path_factory.mktemp("damaged"))
-    content = bytearray(path.read_bytes())
+    life, content = Life(tmp_path_factory.mktemp("damaged"), **OPTIONS), bytearray(whole)
     position %= len(content)
     content[position] ^= 1 << bit
-    path.write_bytes(content[:position] if cut else content)
+    (life.state / FILE).write_bytes(content[:position] if cut else content)
     refused(life).tick()
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from exporter.configuration.option_tree import Web
@@ -58,7 +59,7 @@ def _page(n_series: int) -> Tick:
     labels = [(f"zone-{n}",) for n in range(n_series)]
     family = Family("watts", "Watts", "gauge", ("zone",), labels, [1.5] * n_series)
     tick = Tick()
-    tick.page = RenderedPage(Renderer().blocks([family]))
+    tick.page = RenderedPage(partial(Renderer().render, [family]))
     return tick
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class Tick:
     """A tick whose state the test sets."""
 
     def __init__(self) -> None:
-        self.page: RenderedPage | None = RenderedPage(Renderer().blocks(FAMILIES))
+        self.page: RenderedPage | None = RenderedPage(partial(Renderer().render, FAMILIES))
         self.reason: str | None = None
         self.on_healthy: Callable[[], object] = lambda: None
 

@@ -207,6 +207,7 @@ class Watched(ElectricityMaps):
         return reading
 
 
+@pytest.mark.alone
 @pytest.mark.e2e
 def test_in_real_time_over_a_socket_the_grams_are_the_integral() -> None:
     """A server that says another value each second, asked each second; ticks of 0.2 s at 100 W for 8 s."""
@@ -253,6 +254,7 @@ class RealTime(NoEnergy):
         return [ZoneEnergy("psys", None, "psys", joules, now - before, 0.0, joules, joules)] if before else []
 
 
+@pytest.mark.alone
 def test_a_dead_provider_delays_no_tick() -> None:
     with serving() as server:
         blocked = threading.Event()

@@ -81,9 +81,17 @@ def test_documents_that_nobody_fetches_are_bounded_though_each_is_another() -> N
             assert server.resident_bytes() - before < PINNED_BYTES
 
 
-def test_a_scrape_that_is_read_slowly_is_not_cut_for_documents() -> None:
-    with server_process("--pods", "5000") as server, ExitStack() as stack:
+@pytest.fixture(scope="module")
+def five_thousand() -> Iterator[ServerProcess]:
+    """A server that shows as many pods, and has been scraped."""
+    with server_process("--pods", "5000") as server:
         server.scrape_seconds()
+        yield server
+
+
+def test_a_scrape_that_is_read_slowly_is_not_cut_for_documents(five_thousand: ServerProcess) -> None:
+    server = five_thousand
+    with ExitStack() as stack:
 
         def ask(request: bytes) -> socket.socket:
             sock = stack.enter_context(socket.create_connection(parse_address(server.address), timeout=30))
@@ -114,8 +122,8 @@ def test_a_scrape_gets_in_with_sixty_four_descriptors_and_two_hundred_clients(fi
         assert max(waits) < 1.0
 
 
-def test_distinct_questions_at_five_thousand_pods_delay_no_scrape() -> None:
-    stop = threading.Event()
+def test_distinct_questions_at_five_thousand_pods_delay_no_scrape(five_thousand: ServerProcess) -> None:
+    server, stop = five_thousand, threading.Event()
 
     def ask(number: int) -> int:
         answered = 0
@@ -125,8 +133,7 @@ def test_distinct_questions_at_five_thousand_pods_delay_no_scrape() -> None:
                 answered += client.ask(path)[0].status in (200, 503)
         return answered
 
-    with server_process("--pods", "5000") as server, ThreadPoolExecutor(60) as pool:
-        server.scrape_seconds()
+    with ThreadPoolExecutor(60) as pool:
         asked = [pool.submit(ask, number) for number in range(60)]
         with ended_by(stop):
             time.sleep(0.5)
