@@ -20,6 +20,7 @@ from ebpf import bpf_maps, libbpf
 from ebpf.btf import offsets
 from ebpf.capabilities import kernel_version, lacking, names_in, read_sets, refusal, wanted_for_programs
 from ebpf.cpu_events import CpuEvents
+from ebpf.cpu_places import CpuPlaces
 from ebpf.cpus import online_cpus
 from ebpf.errors import NotPermitted, SourceUnavailable, UsageError
 from ebpf.program import LoadedProgram, Parts, ProgramOptions, event_mask
@@ -179,6 +180,8 @@ def load(options: ProgramOptions) -> LoadedProgram:
             program = _compile(bcc, flags, folder / "sched_switch.bcc.c", headers)
         stack.callback(program.cleanup)
         events.put(lambda field: int(program[field.encode()].map_fd))
+        places = CpuPlaces(options.sysfs, n_cpu)
+        places.put(lambda name: int(program[name.encode()].map_fd))
         programs = _attach(bcc, program, parts.hooks, types)
         program.free_bcc_memory()
         return LoadedProgram(
@@ -189,4 +192,5 @@ def load(options: ProgramOptions) -> LoadedProgram:
             available=frozenset({"cpu_ns", "switches", *events.fields}),
             close=stack.pop_all().close,
             events=events,
+            places=places,
         )

@@ -40,6 +40,8 @@ BPF_ARRAY(cpus, struct cpu_state, N_CPU);
 BPF_PERF_ARRAY(cycles, N_CPU);
 BPF_PERF_ARRAY(instructions, N_CPU);
 BPF_PERF_ARRAY(cache_misses, N_CPU);
+BPF_ARRAY(places, struct cpu_place, N_CPU);
+BPF_ARRAY(sockets, struct socket_state, N_CPU);
 BPF_PERCPU_ARRAY(scratch, struct cgroup_event, 1);
 BPF_PERCPU_ARRAY(lost_events, u64, 1);
 #if RING
@@ -108,6 +110,27 @@ static inline __attribute__((always_inline)) struct counters *counters_of(struct
 	found = counts.lookup(&owner);
 	return found ? found : &cpu->dropped;
 }
+
+static inline __attribute__((always_inline)) struct cpu_state *cpu_numbered(u32 number)
+{
+	return cpus.lookup(&number);
+}
+
+static inline __attribute__((always_inline)) struct socket_state *socket_numbered(u32 number)
+{
+	return sockets.lookup(&number);
+}
+
+static inline __attribute__((always_inline)) struct cpu_place *place_here(void)
+{
+	u32 index = bpf_get_smp_processor_id();
+
+	return places.lookup(&index);
+}
+
+/* No header has the run queue. */
+#define clock_of(task) bpf_ktime_get_ns()
+#define clock_by_copy(task) bpf_ktime_get_ns()
 
 #define SELDOM INLINE /* bcc puts every function in line */
 #include "accounting.h"

@@ -78,7 +78,7 @@ def test_usage_is_the_difference_summed_by_socket() -> None:
         snapshot({(7, 0): [1, 10, 100, 1000]}, 10), snapshot({(7, 0): [3, 14, 108, 1016]}, 15), [0, 1, 0, 1]
     )
     assert usage is not None
-    assert usage.used.tolist() == [[[10, 20, 30, 40, 50], [20, 40, 60, 80, 100]]]
+    assert usage.used.tolist() == [[[10, 20, 30, 40, 50, 60, 70], [20, 40, 60, 80, 100, 120, 140]]]
     assert (usage.interval_seconds, usage.n_cpu) == (5.0, 4)
 
 
@@ -153,7 +153,7 @@ def test_a_field_that_is_not_measured_is_zero_and_restarts_nothing() -> None:
     after.values[:, :, 1] = 0
     usage = between(before, after, [0])
     assert usage is not None
-    assert usage.used.tolist() == [[[4, 0, 0, 0, 20]]]
+    assert usage.used.tolist() == [[[4, 0, 0, 0, 20, 0, 0]]]
 
 
 COUNTS = st.lists(st.integers(0, 10**9), min_size=4, max_size=4)
