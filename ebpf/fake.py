@@ -10,6 +10,8 @@ from ebpf.cgroups import KERNEL_PATH, KERNEL_THREADS, CgroupTree
 from ebpf.counters import AWAKE_NS, FIELDS, CounterArray, CounterSnapshot, Kept, KernelStatistics
 
 ROOT_ID = 1
+UNSHARED = frozenset(FIELDS) - {"shared_ns", "shared_cycles"}
+"""What is counted where no core has two threads."""
 
 
 class FakeCounterSource:
@@ -22,7 +24,7 @@ class FakeCounterSource:
 
     name = "fake"
 
-    def __init__(self, n_cpu: int = 1, available: frozenset[str] = frozenset(FIELDS)) -> None:
+    def __init__(self, n_cpu: int = 1, available: frozenset[str] = UNSHARED) -> None:
         self.tree = CgroupTree({ROOT_ID: "/"})
         self.directory = self.tree
         self.failures: deque[Exception] = deque()
