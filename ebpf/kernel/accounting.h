@@ -68,7 +68,7 @@ INLINE __u64 settle_shared(struct cpu_state *cpu, __u64 keep_ns, __u64 now_ns)
 }
 
 /* Charge the owner with all that is pending but keep_ns, and with its share of the events. */
-INLINE void settle_up_to(struct cpu_state *cpu, __u64 keep_ns, __u64 now_ns)
+INLINE void settle(struct cpu_state *cpu, __u64 keep_ns, __u64 now_ns)
 {
 	struct counters *to = cpu->owner.cgroup_id ? counters_of(cpu) : 0;
 	__u64 cycles = to ? to->events[0] : 0, shared_ns = settle_shared(cpu, keep_ns, now_ns);
@@ -88,6 +88,7 @@ INLINE void settle_up_to(struct cpu_state *cpu, __u64 keep_ns, __u64 now_ns)
 	cpu->pending_switches = 0;
 }
 
+/* The same where it is rare. */
 #ifdef VERIFIED_ONCE
 /* Looked at once, instead of on each way that leads to it: it finds this_cpu() anew. */
 VERIFIED_ONCE int settle_here(__u64 keep_ns, __u64 now_ns)
@@ -95,12 +96,12 @@ VERIFIED_ONCE int settle_here(__u64 keep_ns, __u64 now_ns)
 	struct cpu_state *cpu = this_cpu();
 
 	if (cpu)
-		settle_up_to(cpu, keep_ns, now_ns);
+		settle(cpu, keep_ns, now_ns);
 	return 0;
 }
-#define settle(cpu, keep_ns, now_ns) settle_here(keep_ns, now_ns)
+#define settle_seldom(cpu, keep_ns, now_ns) settle_here(keep_ns, now_ns)
 #else
-#define settle settle_up_to
+#define settle_seldom settle
 #endif
 
 INLINE void take_over(struct cpu_state *cpu, __u64 css_set, __u64 cgroup_id, __u32 tgid)
@@ -135,7 +136,7 @@ SELDOM void meet(struct cpu_state *cpu, struct task_struct *task, __u32 pid, __u
 		ran_ns = watched_ns;
 	cpu->pending_ns += ran_ns;
 	if (cpu->owner.cgroup_id || !watched_ns)
-		settle(cpu, ran_ns, now_ns);
+		settle_seldom(cpu, ran_ns, now_ns);
 	note_activity(cpu, pid != 0, now_ns);
 	take_over(cpu, pid ? UNKNOWN_CSS_SET : 0, pid ? cgroup_id_by_copy(task) : 0, tgid);
 	cpu->pid = pid;
@@ -169,7 +170,7 @@ SELDOM void split_at_move(struct cpu_state *cpu, __u32 pid, __u64 ran_ns, struct
 	cpu->moved_ns = 0;
 	if (!pid || pid != cpu->moved_pid || pid != cpu->pid)
 		return;
-	settle(cpu, since_ns < ran_ns ? since_ns : ran_ns, clock_by_copy(task));
+	settle_seldom(cpu, since_ns < ran_ns ? since_ns : ran_ns, clock_by_copy(task));
 	take_over(cpu, UNKNOWN_CSS_SET, cgroup_id_by_copy(task), cpu->owner.tgid);
 }
 
@@ -227,7 +228,7 @@ INLINE void account_running(struct cpu_state *cpu, struct task_struct *task, __u
 	ran_ns = advance(cpu, runtime_ns);
 	if (cpu->moved_ns)
 		split_at_move(cpu, pid, ran_ns, task);
-	settle(cpu, 0, now_ns);
+	settle_seldom(cpu, 0, now_ns);
 	if (pid)
 		take_over(cpu, UNKNOWN_CSS_SET, cgroup_id_by_copy(task), tgid);
 	note_activity(cpu, pid != 0, now_ns);
