@@ -20,7 +20,7 @@ from ebpf import bpf_maps, libbpf
 from ebpf.btf import offsets
 from ebpf.capabilities import kernel_version, lacking, names_in, read_sets, refusal, wanted_for_programs
 from ebpf.cpu_events import CpuEvents
-from ebpf.cpu_places import CpuPlaces
+from ebpf.cpu_places import CpuPlaces, socket_entries
 from ebpf.cpus import online_cpus
 from ebpf.errors import NotPermitted, SourceUnavailable, UsageError
 from ebpf.program import LoadedProgram, Parts, ProgramOptions, event_mask
@@ -92,6 +92,7 @@ def _flags(
     hierarchy = options.hierarchy
     macros = {
         "N_CPU": n_cpu,
+        "SOCKET_ENTRIES": socket_entries(n_cpu),
         "MAP_ENTRIES": options.map_entries,
         "EVENT_MASK": mask,
         "BY_PROCESS": int(options.by_process),

@@ -13,7 +13,7 @@ from ebpf.boot import boot_id
 from ebpf.btf import OWN_TYPES
 from ebpf.capabilities import kernel_version, refusal_here
 from ebpf.cpu_events import CpuEvents
-from ebpf.cpu_places import CpuPlaces
+from ebpf.cpu_places import CpuPlaces, socket_entries
 from ebpf.cpus import online_cpus
 from ebpf.errors import NotPermitted, SourceUnavailable, UsageError
 from ebpf.perf_events import EVENT_FIELDS
@@ -73,8 +73,9 @@ def _prepare(options: ProgramOptions, kernel: _Kernel, mask: int, pins: Pins) ->
     settings = settings_of(options, kernel.n_cpu, mask, by_copy=kernel.by_copy)
     program.set_initial(".rodata.settings", settings)
     program.set_max_entries("counts", options.map_entries)
-    for name in ("cpus", "places", "sockets", *EVENT_FIELDS):
+    for name in ("cpus", "places", *EVENT_FIELDS):
         program.set_max_entries(name, kernel.n_cpu)
+    program.set_max_entries("sockets", socket_entries(kernel.n_cpu))
     # Allocating in the scheduler's path is safe since 6.1 and keeps memory with the cgroups there are.
     if kernel_version() >= (6, 1):
         program.set_flags("counts", _NO_PREALLOC)

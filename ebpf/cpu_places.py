@@ -25,6 +25,11 @@ SOCKET_STATE = np.dtype(
 )
 
 
+def socket_entries(n_cpu: int) -> int:
+    """How many sockets the map has room for: one a CPU, twice, since a board may number them anew."""
+    return 2 * n_cpu
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """sibling: the other hardware thread of a core that has two online; None elsewhere."""
@@ -72,7 +77,7 @@ class CpuPlaces:
     def put(self, map_fd: Callable[[str], int]) -> None:
         """Fill the maps, of which the process before this one may have filled some."""
         self._places_fd, self._sockets_fd = map_fd("places"), map_fd("sockets")
-        for entry in range(self._n_cpu):
+        for entry in range(socket_entries(self._n_cpu)):
             physical = int(self._socket(entry)["physical"]) - 1
             if physical < 0:
                 break
@@ -86,24 +91,29 @@ class CpuPlaces:
         moved = [cpu for cpu, place in self._places.items() if place != before.get(cpu) and cpu < self._n_cpu]
         for cpu in moved:
             place = self._places[cpu]
-            sibling = 0 if place.sibling is None else place.sibling + 1
-            told = np.array([(sibling, self._entry(place.physical) + 1)], CPU_PLACE)
-            bpf_maps.store(self._places_fd, cpu, told)
+            entry = self._entry(place.physical)
+            numbers = [0 if number is None else number + 1 for number in (place.sibling, entry)]
+            bpf_maps.store(self._places_fd, cpu, np.array([tuple(numbers)], CPU_PLACE))
         return moved
 
     def awake_ns(self) -> dict[int, int]:
         """How long each socket was awake, by its number; empty where no program counts it."""
         return {physical: int(self._socket(entry)["total_ns"]) for physical, entry in self._entry_of.items()}
 
-    def _entry(self, physical: int) -> int:
-        """The entry of a socket; a new one is marked with its number before any CPU goes there."""
+    def _entry(self, physical: int) -> int | None:
+        """The entry of a socket; a new one is marked with its number before any CPU goes there.
+
+        None where sockets were numbered anew more often than there is room for: nobody counts that one.
+        """
+        entry = self._entry_of.get(physical, len(self._entry_of))
+        if entry == socket_entries(self._n_cpu):
+            return None
         if physical not in self._entry_of:
-            entry = len(self._entry_of)
             marked = np.zeros(1, SOCKET_STATE)
             marked["physical"] = physical + 1
             bpf_maps.store(self._sockets_fd, entry, marked)
             self._entry_of[physical] = entry
-        return self._entry_of[physical]
+        return entry
 
     def _socket(self, entry: int) -> Any:
         state = np.zeros(1, SOCKET_STATE)

@@ -6,7 +6,7 @@
  * Kernel structs are read by offset. The loader passes the offsets where it knows them (BTF), so that headers
  * of any version will do; otherwise they come from the headers, which must then be the running kernel's.
  *
- * Passed by the loader: N_CPU, MAP_ENTRIES, EVENT_MASK, BY_PROCESS, HIERARCHY, V1_CPUACCT, RING.
+ * Passed by the loader: N_CPU, SOCKET_ENTRIES, MAP_ENTRIES, EVENT_MASK, BY_PROCESS, HIERARCHY, V1_CPUACCT, RING.
  */
 #ifndef TASK_PID
 #include <linux/cgroup.h>
@@ -41,7 +41,7 @@ BPF_PERF_ARRAY(cycles, N_CPU);
 BPF_PERF_ARRAY(instructions, N_CPU);
 BPF_PERF_ARRAY(cache_misses, N_CPU);
 BPF_ARRAY(places, struct cpu_place, N_CPU);
-BPF_ARRAY(sockets, struct socket_state, N_CPU);
+BPF_ARRAY(sockets, struct socket_state, SOCKET_ENTRIES);
 BPF_PERCPU_ARRAY(scratch, struct cgroup_event, 1);
 BPF_PERCPU_ARRAY(lost_events, u64, 1);
 #if RING
@@ -128,9 +128,17 @@ static inline __attribute__((always_inline)) struct cpu_place *place_here(void)
 	return places.lookup(&index);
 }
 
-/* No header has the run queue. */
-#define clock_of(task) bpf_ktime_get_ns()
-#define clock_by_copy(task) bpf_ktime_get_ns()
+/* The run queue's clock is as old as the task's own, and any task leads to it; no header has it. */
+static inline __attribute__((always_inline)) u64 clock_of(struct task_struct *task)
+{
+#ifdef RQ_CLOCK
+	return word_at(word_at(word_at((u64)task, TASK_CFS_RQ), CFS_RQ_RQ), RQ_CLOCK);
+#else
+	return bpf_ktime_get_ns();
+#endif
+}
+
+#define clock_by_copy clock_of
 
 #define SELDOM INLINE /* bcc puts every function in line */
 #include "accounting.h"

@@ -163,7 +163,7 @@ static __always_inline struct cpu_place *place_here(void)
  */
 static __always_inline __u64 clock_by_copy(struct task_struct *task)
 {
-	if (settings.by_copy || !bpf_core_field_exists(task->se.cfs_rq))
+	if (!bpf_core_field_exists(task->se.cfs_rq))
 		return bpf_ktime_get_ns();
 	return BPF_CORE_READ(task, se.cfs_rq, rq, clock);
 }
@@ -171,7 +171,7 @@ static __always_inline __u64 clock_by_copy(struct task_struct *task)
 static __always_inline __u64 clock_of(struct task_struct *task)
 {
 	if (settings.by_copy || !bpf_core_field_exists(task->se.cfs_rq))
-		return bpf_ktime_get_ns();
+		return clock_by_copy(task);
 	return task->se.cfs_rq->rq->clock;
 }
 
