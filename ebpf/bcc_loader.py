@@ -140,12 +140,12 @@ def _attach(bcc: ModuleType, program: Any, hooks: Mapping[str, str], types: Path
             check_against_kernel(_load_raw(bcc, program, "check_types"), types)
         for hook, tracepoint in hooks.items():
             program.attach_raw_tracepoint(tp=tracepoint.encode(), fn_name=hook.encode())
-        charge_running = _load_raw(bcc, program, "charge_running")
+        run_by_us = {name: _load_raw(bcc, program, name) for name in ("charge_running", "put_to_rest")}
     except UsageError:
         raise
     except Exception as error:
         raise _explained(f"bcc cannot attach: {error}") from error
-    return {name: program.funcs[name.encode()].fd for name in hooks} | {"charge_running": charge_running}
+    return {name: program.funcs[name.encode()].fd for name in hooks} | run_by_us
 
 
 def _offsets(types: Path | None) -> dict[str, int]:
@@ -187,11 +187,12 @@ def load(options: ProgramOptions) -> LoadedProgram:
         program.free_bcc_memory()
         return LoadedProgram(
             maps={name: program[name.encode()].map_fd for name in parts.maps},
-            programs=programs,
+            programs={name: fd for name, fd in programs.items() if name != "put_to_rest"},
             charge_running=programs["charge_running"],
             n_cpu=n_cpu,
             available=frozenset({"cpu_ns", "switches", *events.fields}),
             close=stack.pop_all().close,
             events=events,
             places=places,
+            put_to_rest=programs["put_to_rest"],
         )

@@ -16,7 +16,7 @@ from ebpf.cgroups import CgroupTree, walk
 from ebpf.counters import AWAKE_NS, CPU_NS, FIELDS, CounterArray, CounterSnapshot, Kept, KernelStatistics
 from ebpf.cpus import OnlineCpus, running_processes, shows_every_process
 from ebpf.errors import SourceUnavailable
-from ebpf.program import COUNTERS, CPU_STATE, KEY, LoadedProgram, ProgramOptions
+from ebpf.program import BUSY, COUNTERS, CPU_STATE, KEY, LoadedProgram, ProgramOptions
 
 log = logging.getLogger("ebpf")
 
@@ -59,6 +59,7 @@ class BpfCounterSource:
         self._online = OnlineCpus(options.sysfs)
         self._seen = self._states()
         self._watch_events(self._seen, self._charge_cpus(self._online.cpus))
+        self._rest_offline()
 
     def read(self) -> CounterSnapshot:
         """Count everything up to now; see the CounterSource port."""
@@ -183,6 +184,16 @@ class BpfCounterSource:
         self._renew_events(came)
         if came or went:
             self._charge_cpus(self._program.places.follow())
+            self._rest_offline()
+
+    def _rest_offline(self) -> None:
+        """The last switch of a CPU that goes, to its idle task, is not traced: it seems busy until it comes back.
+
+        Source: the condition of every tracepoint in include/linux/tracepoint.h, that the CPU is online.
+        """
+        for cpu in np.flatnonzero(self._states()["activity"] & BUSY):
+            if int(cpu) not in self._online.cpus:
+                libbpf.run_with(self._program.put_to_rest, int(cpu))
 
     def _watch_events(self, uncharged: npt.NDArray[np.void], charged: list[int]) -> CounterArray:
         """Open those anew that stand still; what the map could not hold up to now.

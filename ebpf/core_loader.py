@@ -173,6 +173,7 @@ def load(options: ProgramOptions) -> LoadedProgram:
             identity=identity,
             events=events,
             places=places,
+            put_to_rest=program.program_fd("put_to_rest"),
         )
 
 

@@ -62,6 +62,7 @@ CPU_STATE = np.dtype(
         ("dropped", COUNTERS),
     ]
 )
+BUSY = np.uint64(1)  # lowest bit of a CPU's activity
 SETTINGS = np.dtype(
     [(name, "<u4") for name in ("n_cpu", "event_mask", "by_process", "hierarchy", "v1_cpuacct", "by_copy")]
 )
@@ -124,7 +125,7 @@ class LoadedProgram:
     descriptor, for statistics. charge_running: the program to run on a CPU before a reading. available: the
     fields that are counted wherever CPUs sit. close: detaches and frees everything that is not pinned.
     identity: of the counts, where they outlive the process. events, places: in the maps, for CPUs that come
-    and go.
+    and go. put_to_rest: the program to run with the number of a CPU that went.
     """
 
     maps: Mapping[str, int]
@@ -136,6 +137,7 @@ class LoadedProgram:
     identity: str = ""
     events: CpuEvents = field(default_factory=CpuEvents)
     places: CpuPlaces = field(default_factory=CpuPlaces)
+    put_to_rest: int = -1
 
 
 def event_mask(fields: Collection[str]) -> int:

@@ -170,6 +170,16 @@ int charge_running(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+/* args[0]: a CPU that is offline. */
+int put_to_rest(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct cpu_state *cpu = cpu_numbered(ctx->args[0]);
+
+	if (cpu)
+		note_activity(cpu, 0, clock_by_copy((struct task_struct *)bpf_get_current_task()));
+	return 0;
+}
+
 int check_types(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 task = bpf_get_current_task();

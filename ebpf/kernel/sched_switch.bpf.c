@@ -289,6 +289,17 @@ int charge_running(void *ctx)
 	return 0;
 }
 
+/* args[0]: a CPU that is offline. */
+SEC("raw_tp")
+int put_to_rest(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct cpu_state *cpu = cpu_numbered(ctx->args[0]);
+
+	if (cpu)
+		note_activity(cpu, 0, clock_by_copy((void *)bpf_get_current_task()));
+	return 0;
+}
+
 SEC("raw_tp")
 int check_types(void *ctx)
 {
