@@ -187,7 +187,7 @@ class BpfCounterSource:
             self._rest_offline()
 
     def _rest_offline(self) -> None:
-        """The last switch of a CPU that goes, to its idle task, is not traced: it seems busy until it comes back.
+        """The last switch of a CPU that goes, to its idle task, is not traced: it would seem busy for ever.
 
         Source: the condition of every tracepoint in include/linux/tracepoint.h, that the CPU is online.
         """

@@ -16,7 +16,7 @@ from tests.live.sharing import Found, Phases, shared_by
 from tests.live.topology_tree import write_tree
 
 SYSFS, PLAYED = Path("/sys"), Path("/played-sys")
-_WINDOW_SECONDS = 3
+_WINDOW_SECONDS = 6  # each edge is as wide as a reading takes, tens of milliseconds there
 # Periods that beat with each other, on an emulated machine's scale.
 RUNNING = {
     "overlap": [Phases(0, 0.030, 0.010), Phases(1, 0.040, 0.020)],
