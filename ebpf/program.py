@@ -60,6 +60,7 @@ CPU_STATE = np.dtype(
         ("moved_pid", "<u4"),
         ("events", EVENT_READING, 3),
         ("dropped", COUNTERS),
+        ("idle", COUNTERS),
     ]
 )
 BUSY = np.uint64(1)  # lowest bit of a CPU's activity

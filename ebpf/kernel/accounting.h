@@ -49,9 +49,8 @@ INLINE void settle_event(int event, struct cpu_state *cpu, struct counters *to, 
 	now.count = value.counter - per_1024(value.counter - start->count, keep);
 	now.enabled_ns = value.enabled - per_1024(value.enabled - start->enabled_ns, keep);
 	now.running_ns = value.running - per_1024(value.running - start->running_ns, keep);
-	if (to)
-		add_event(to, event, now.count - start->count, now.enabled_ns - start->enabled_ns,
-			  now.running_ns - start->running_ns);
+	add_event(to, event, now.count - start->count, now.enabled_ns - start->enabled_ns,
+		  now.running_ns - start->running_ns);
 	*start = now;
 }
 
@@ -70,19 +69,17 @@ INLINE __u64 settle_shared(struct cpu_state *cpu, __u64 keep_ns, __u64 now_ns)
 /* Charge the owner with all that is pending but keep_ns, and with its share of the events. */
 INLINE void settle(struct cpu_state *cpu, __u64 keep_ns, __u64 now_ns)
 {
-	struct counters *to = cpu->owner.cgroup_id ? counters_of(cpu) : 0;
-	__u64 cycles = to ? to->events[0] : 0, shared_ns = settle_shared(cpu, keep_ns, now_ns);
+	struct counters *to = cpu->owner.cgroup_id ? counters_of(cpu) : &cpu->idle;
+	__u64 cycles = to->events[0], shared_ns = settle_shared(cpu, keep_ns, now_ns);
 
 	settle_event(0, cpu, to, keep_ns);
 	settle_event(1, cpu, to, keep_ns);
 	settle_event(2, cpu, to, keep_ns);
-	if (to) {
-		to->cpu_ns += cpu->pending_ns - keep_ns;
-		to->switches += cpu->pending_switches;
-		if (shared_ns) {
-			to->shared_ns += shared_ns;
-			to->shared_cycles += part_of(to->events[0] - cycles, shared_ns, cpu->pending_ns - keep_ns);
-		}
+	to->cpu_ns += cpu->pending_ns - keep_ns;
+	to->switches += cpu->pending_switches;
+	if (shared_ns) {
+		to->shared_ns += shared_ns;
+		to->shared_cycles += part_of(to->events[0] - cycles, shared_ns, cpu->pending_ns - keep_ns);
 	}
 	cpu->pending_ns = keep_ns;
 	cpu->pending_switches = 0;

@@ -92,6 +92,7 @@ struct cpu_state {
 	__u32 moved_pid;
 	struct event_reading events[N_EVENTS];
 	struct counters dropped;	/* what the map could not hold */
+	struct counters idle;		/* what goes to nobody; the events of it mean nothing */
 };
 
 enum cgroup_event_kind {
