@@ -44,17 +44,6 @@ INLINE __u64 shared_since(struct cpu_state *cpu, __u64 now_ns, __u64 span_ns)
 	return shared < (__s64)span_ns ? shared : span_ns;
 }
 
-/* Of what was counted in span_ns, the part of the shared_ns in it. */
-INLINE __u64 part_of(__u64 count, __u64 shared_ns, __u64 span_ns)
-{
-	__u64 part;
-
-	if (shared_ns >= span_ns)
-		return count;
-	part = (shared_ns << 16) / span_ns;
-	return (count >> 16) * part + ((count & 0xffff) * part >> 16);
-}
-
 INLINE void extend_awake(struct socket_state *socket, __u64 now_ns)
 {
 	__u64 since_ns = NOW_IN(socket->since_ns), total_ns = socket->base_ns + (now_ns - since_ns);
