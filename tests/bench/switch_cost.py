@@ -2,8 +2,8 @@
 
 Two processes hand a byte to and fro on one CPU, so that nearly all switches of the machine are theirs. Each
 round attaches the programs one after the other: whatever the machine does meanwhile, it does to all of them.
-Ours count what hardware threads share and how long the socket is awake: a tree of sysfs says that the CPU they
-are on has a sibling, whatever this machine is.
+Ours count what hardware threads share and how long the socket is awake: a tree of sysfs says that their CPU
+has a sibling, whatever this machine is.
 """
 
 from __future__ import annotations
