@@ -39,7 +39,7 @@ RARE_ARITHMETIC __u64 scaled(__u64 count, __u64 enabled, __u64 running)
 }
 
 /* Of what was counted in span_ns, the part of the shared_ns in it. */
-RARE_ARITHMETIC __u64 part_of(__u64 count, __u64 shared_ns, __u64 span_ns)
+static inline __attribute__((always_inline)) __u64 part_of(__u64 count, __u64 shared_ns, __u64 span_ns)
 {
 	__u64 part;
 
