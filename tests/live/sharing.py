@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ebpf.counters import CPU_NS, SHARED_NS, CounterSnapshot, CounterSource
 from tests.live import loads
@@ -85,9 +88,12 @@ def shared_by(
         stack.callback(stop, *processes)
         time.sleep(0.5)  # let them begin
         with traced(sorted({*sibling_of, *(cpu for cpus in sockets.values() for cpu in cpus)})) as trace:
-            before = {name: source.read() for name, source in sources.items()}
+            # A reading takes its time on a busy machine: none of them moves meanwhile.
+            with _standing_still(processes):
+                before = {name: source.read() for name, source in sources.items()}
             time.sleep(seconds)
-            after = {name: source.read() for name, source in sources.items()}
+            with _standing_still(processes):
+                after = {name: source.read() for name, source in sources.items()}
         pids = [process.pid for process in processes]
         return {
             name: Found(
@@ -100,6 +106,21 @@ def shared_by(
             )
             for name, window in ((name, (before[name], after[name])) for name in sources)
         }
+
+
+@contextlib.contextmanager
+def _standing_still(processes: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
+    for process in processes:
+        process.send_signal(signal.SIGSTOP)
+    while not all(_is_stopped(process.pid) for process in processes):
+        time.sleep(0.001)
+    yield
+    for process in processes:
+        process.send_signal(signal.SIGCONT)
+
+
+def _is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 Window = tuple[CounterSnapshot, CounterSnapshot]

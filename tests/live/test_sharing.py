@@ -31,7 +31,7 @@ WINDOW_SECONDS = 1.5
 RUNNING = {
     "phases of 200 us": [Phases(0, 0.0005, 0.0002), Phases(1, 0.0005, 0.0002, 0.0001)],
     "phases of 5 ms": [Phases(0, 0.013, 0.005), Phases(1, 0.011, 0.005)],
-    "phases of 100 ms": [Phases(0, 0.3, 0.1), Phases(1, 0.3, 0.1, 0.05)],
+    "phases of 100 ms": [Phases(0, 0.2, 0.1), Phases(1, 0.2, 0.1, 0.05)],
     "one alone": [Phases(0, 0.013, 0.005)],
     "both idle": [],
 }
@@ -63,7 +63,7 @@ def found(request: pytest.FixtureRequest, sources: dict[str, CounterSource]) -> 
 def test_time_that_is_shared_is_as_traced_within_two_percent(found: dict[str, Found], loader: str) -> None:
     assert found[loader].available >= SHARING
     for loop in found[loader].loops:
-        assert loop.cpu_ns > 0.05e9, "the load hardly ran"
+        assert loop.cpu_ns > 0.03e9, "the load hardly ran"
         assert loop.off_points <= 2, loop
 
 
