@@ -75,7 +75,14 @@ def combined(usages: Sequence[Usage]) -> Usage:
         dropped=np.sum([usage.dropped for usage in usages], axis=0),
         available=frozenset.intersection(*(usage.available for usage in usages)),
         interval_seconds=sum(usage.interval_seconds for usage in usages),
+        awake_seconds=_added([usage.awake_seconds for usage in usages]),
     )
+
+
+def _added(awake_seconds: Sequence[FloatArray | None]) -> FloatArray | None:
+    """None where one of them is not known."""
+    known = [seconds for seconds in awake_seconds if seconds is not None]
+    return np.sum(known, axis=0) if len(known) == len(awake_seconds) else None
 
 
 def _laid_out(usage: Usage, whole: Usage) -> Usage:

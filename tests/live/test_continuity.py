@@ -21,7 +21,7 @@ import pytest
 from ebpf import libbpf
 from ebpf.counters import CPU_NS, INSTRUCTIONS, SWITCHES, CounterSource
 from ebpf.pins import layouts, remove_pins
-from ebpf.program import ProgramOptions
+from ebpf.program import HOOKS, PINNED_MAPS, ProgramOptions
 from ebpf.source import open_source
 from tests.e2e.servers import ROOT, Plant, Podjoule, get
 from tests.estimator.meters.rapl_tree import RaplTree
@@ -287,7 +287,7 @@ def remove_while_running(process: Podjoule, directory: Path) -> set[tuple[str, i
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("removed ") == 12
+    assert done.stdout.count("removed ") == len(PINNED_MAPS) + len(HOOKS)
     assert "link_on_switch" in done.stdout
     return objects
 
