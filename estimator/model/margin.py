@@ -55,8 +55,8 @@ def load_of(cpu_seconds: float | None, n_cpu: int, interval_seconds: float) -> f
 
 
 def read_margin(interval: Field, unit: str) -> LoadMargin:
-    """A zone's "interval": coverage, `unit` (its widest), and where they are there outside: {unit: …, "growth":
-    {feature: {"limit": …, unit: …}}} and by_load: {"load": […], unit: […]}."""
+    """A zone's "interval": coverage, `unit` (its widest), and where they are there by_load: {"load": […],
+    unit: […]} and outside: {unit: …, "growth": {feature: {"limit": …, unit: …}}}."""
     coverage, widest = interval["coverage"].number(most=1.0), interval[unit].number(most=_MOST_WATTS)
     members = interval.mapping()
     outside = interval["outside"][unit].number(most=_MOST_WATTS) if "outside" in members else 0.0

@@ -11,7 +11,8 @@ In a model file (schema podjoule.model/1) the zone is
      "trees": {"baseline_watts_per_cpu", "root", "feature", "threshold", "left", "right", "value"},
      "coefficients": {"cycles": 2e-9, …}, "ceiling_watts_per_cpu": 10.5,
      "interval": {"coverage": 0.9, "watts_per_cpu": 0.5,
-                  "outside": {"watts_per_cpu": 1.1, "growth": {"cycles": {"limit": 2.2e9, "watts_per_cpu": 3}}},
+                  "outside": {"watts_per_cpu": 1.1,
+                              "growth": {"cycles": {"limit": 2.2e9, "watts_per_cpu": 3.2}, …}},
                   "by_load": {"load": […], "watts_per_cpu": […]}}}
 
 With the rate r_f = x_f / (n_cpu · Δt), per CPU-second of the machine's capacity, and h_f = min(r_f, limit_f):

@@ -45,8 +45,8 @@ What a unit of each feature costs, never below zero; a measured zone's energy is
 """
 _TREES = """\
 Of zones of trees this is a straight line through the same rows; they are predicted by the trees and, for the
-other half, by these curves, a CPU (features are of a CPU-second of capacity; rise(x, k) is x · (1 + k) / (x + k),
-which is steep at first):
+other half, by these curves, a CPU (features are of a CPU-second of capacity; rise(x, k), steep at first, is
+x · (1 + k) / (x + k)):
 """
 _HOW_TO_READ = """\
 Bias is predicted less measured; idle bias the same where under 5 % of the CPU time was used. WAPE is

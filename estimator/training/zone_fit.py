@@ -28,6 +28,8 @@ LEAST_ROWS = 100
 # How many of the rows, those with the most of a feature, are held out to learn how far off a prediction
 # outside the envelope may be, near it and far from it.
 _TAILS = (0.2, 0.5)
+# A model that has not seen a third of the time misses whole kinds of work, as it will of those to come.
+_LONG_BLOCKS = 3
 # The simpler kind is kept unless the other is better by more than this.
 _CLEARLY = 0.98
 
@@ -87,13 +89,7 @@ def fit_zone(
             rows,
             features,
             zone,
-            margins(
-                held_out[best] - watts,
-                load_of_rows(rows),
-                _block_of_rows(blocks, len(rows)),
-                _beyond(pipeline, rows, watts),
-                dict(zip(features, rounded(_limits(pipeline)), strict=True)),
-            ),
+            _margins(pipeline, rows, watts, held_out[best], blocks, features),
         ),
         pipeline=pipeline,
         rows=len(rows),
@@ -109,6 +105,29 @@ def usable_rows(frame: pd.DataFrame, zone: str, features: Sequence[str]) -> pd.D
 
 def _watts_per_cpu(rows: pd.DataFrame, zone: str) -> FloatArray:
     return np.asarray(rows[f"{zone}_joules"] / rows["interval_seconds"] / rows["n_cpu"], dtype=np.float64)
+
+
+def _margins(
+    pipeline: Pipeline,
+    rows: pd.DataFrame,
+    watts: FloatArray,
+    held_out: FloatArray,
+    blocks: Sequence[Split],
+    features: Sequence[str],
+) -> Margins:
+    """What leaving out blocks and longer ones shows, and leaving out the rows with most of a feature.
+
+    held_out: what each row was predicted to draw by the other blocks, watts per CPU.
+    """
+    longer = list(time_blocks(rows["timestamp_seconds"].to_numpy(dtype=np.float64), _LONG_BLOCKS))
+    by_longer = cross_val_predict(clone(pipeline), rows, watts, cv=longer)
+    return margins(
+        np.concatenate([held_out - watts, by_longer - watts]),
+        np.tile(load_of_rows(rows), 2),
+        np.concatenate([_block_of_rows(blocks, len(rows)), len(blocks) + _block_of_rows(longer, len(rows))]),
+        _beyond(pipeline, rows, watts),
+        dict(zip(features, rounded(_limits(pipeline)), strict=True)),
+    )
 
 
 def _block_of_rows(blocks: Sequence[Split], n_rows: int) -> IntArray:
