@@ -202,6 +202,8 @@ def _interval(interval: Mapping[str, Any], n_cpu: int) -> str:
         of.get("watts", of.get("watts_per_cpu", 0.0) * n_cpu)
         for of in (interval, interval.get("outside", {}))
     )
+    if interval.get("outside", {}).get("growth"):
+        return f"± {within:.3g} W or less, more the farther outside the envelope"
     beyond = f", ± {outside:.3g} W outside the envelope" if outside else ""
     return f"± {within:.3g} W or less{beyond}"
 

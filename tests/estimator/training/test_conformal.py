@@ -35,6 +35,13 @@ def test_errors_that_grow_with_load_get_margins_that_do() -> None:
         assert inside[at == bin_].mean() == pytest.approx(COVERAGE, abs=0.02)
 
 
+def test_more_load_never_has_a_narrower_margin() -> None:
+    load = np.linspace(0, 1, 500)
+    band = margins(np.where((load > 0.4) & (load < 0.6), 9.0, 1.0), load)
+    assert band.by_bin[0] == 1.0
+    assert band.by_bin[-1] == band.widest == 9.0
+
+
 def test_few_rows_or_no_load_share_one_margin() -> None:
     errors = np.linspace(-1, 1, 60)
     assert margins(errors, np.linspace(0, 1, 60)).edges == ()
