@@ -70,10 +70,10 @@ def margins(
     of all that was seen, in the order of beyond.
 
     Each is the quantile of |error| over the rows of a bin, of the block where it is largest, and no less than
-    that of any lower load; bins are quantiles of load with 40 rows or more. Source: Lei et al., Distribution-Free Predictive Inference for
-    Regression, JASA 113 (2018); bins: Vovk, Conditional validity of inductive conformal predictors, ACML
-    2012; blocks: Dunn, Wasserman and Ramdas, Distribution-Free Prediction Sets for Two-Layer Hierarchical
-    Models, JASA 118 (2023).
+    that of any lower load; bins are quantiles of load with 40 rows or more. Source: Lei et al.,
+    Distribution-Free Predictive Inference for Regression, JASA 113 (2018); bins: Vovk, Conditional validity
+    of inductive conformal predictors, ACML 2012; blocks: Dunn, Wasserman and Ramdas, Distribution-Free
+    Prediction Sets for Two-Layer Hierarchical Models, JASA 118 (2023).
     """
     of_block = np.zeros(len(errors), dtype=np.intp) if blocks is None else blocks
     known = np.isfinite(load)
