@@ -15,7 +15,7 @@ from estimator.training.train import UNKNOWN_MACHINE, Recipe, Title, as_model, t
 TITLE = Title("mine", "2026-11-21", UNKNOWN_MACHINE)
 
 
-def test_later_workloads_are_predicted_within_10_watts_and_the_model_says_where_it_is_new(
+def test_later_workloads_are_predicted_within_8_watts_and_the_model_says_where_it_is_new(
     nx12_parts: tuple[pd.DataFrame, pd.DataFrame],
 ) -> None:
     earlier, later = nx12_parts
@@ -24,11 +24,12 @@ def test_later_workloads_are_predicted_within_10_watts_and_the_model_says_where_
     evaluation = evaluate(as_model(content), later)
     package, dram = evaluation.scores["package"], evaluation.scores["dram"]
     assert package["mae_watts"] is not None
-    assert package["mae_watts"] <= 10
+    assert package["mae_watts"] <= 8.0
     assert dram["mae_watts"] is not None
-    assert dram["mae_watts"] <= 5
-    assert package["coverage_percent"] is not None
-    assert package["coverage_percent"] >= 80
+    assert dram["mae_watts"] <= 4.15
+    for zone in (package, dram):
+        assert zone["coverage_percent"] is not None
+        assert zone["coverage_percent"] >= 85
     known_misses = (earlier["cache_misses"] / earlier["interval_seconds"]).max()
     has_new_misses = (later["cache_misses"] / later["interval_seconds"]).to_numpy() > known_misses
     assert has_new_misses.sum() > 150

@@ -8,16 +8,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ebpf.counters import CPU_NS, CYCLES, FIELDS, SHARED_CYCLES, SHARED_NS
 from ebpf.errors import UsageError
 from ebpf.fake import FakeCounterSource
+from estimator.energy import ZoneEnergy
 from estimator.meters.port import MeterError
 from estimator.model.file import load_shipped
 from estimator.model.modelled import ModelledEnergy
 from exporter.recording.files import TEMPORARY
+from exporter.recording.moments import Moment
+from exporter.recording.reader import _ticks_of, _Workloads, _Zones
+from exporter.recording.tables import tables
 from exporter.tick.measurement import Tick
 from exporter.tick.power import Power
 from tests.e2e.servers import ROOT
@@ -71,6 +77,41 @@ def test_a_row_holds_the_deltas_of_its_interval(tmp_path: Path) -> None:
     ]
     zones = {(row["zone"], row["socket"]): row["joules"] for row in rows(tmp_path, "zones")}
     assert zones == {("package", 0): 40.0, ("package", 1): 40.0, ("dram", 0): 3.0, ("dram", 1): 3.0}
+
+
+def test_what_siblings_shared_and_how_long_sockets_were_awake_is_recorded_and_read_back(
+    tmp_path: Path,
+) -> None:
+    counts = np.zeros((2, len(FIELDS)), np.uint64)
+    counts[:, CPU_NS], counts[:, CYCLES] = 1_000_000_000, (3_000_000_000, 1_500_000_000)
+    counts[:, SHARED_NS], counts[:, SHARED_CYCLES] = 250_000_000, 7
+    moment = Moment(
+        timestamp_seconds=HOUR,
+        interval_seconds=5.0,
+        n_cpu=4,
+        available=frozenset(FIELDS),
+        counts=counts,
+        cgroup_id=np.array([7, 8], np.uint64),
+        is_dropped=np.zeros(2, np.bool_),
+        is_alive=np.ones(2, np.bool_),
+        socket=np.array([0, 1], np.int32),
+        paths=["/a", "/b"],
+        energies=[ZoneEnergy("package", 0, "p", 9.0, 5.0, None, 9.0, 9.0)],
+        context={"power": {"source": "rapl"}},
+        awake_seconds={0: 4.0, 1: 0.5},
+    )
+    made = tables([moment], [{}], "n1", {})
+    (sample,) = made["samples"].to_pylist()
+    assert (sample["shared_seconds"], sample["shared_cycles"], sample["awake_seconds"]) == (0.5, 14.0, 4.5)
+    # 3 GHz as they are, 1.5 GHz at a quarter.
+    assert sample["clocked_cycles"] == pytest.approx(3.375e9)
+    (back,) = _ticks_of(made["samples"], _Workloads(made["workloads"]), _Zones(made["zones"]))
+    assert (back.awake_seconds, back.context) == (moment.awake_seconds, moment.context)
+    assert (back.counts == counts).all()
+    assert back.available == moment.available
+    old = made["samples"].drop(["shared_seconds", "shared_cycles", "clocked_cycles", "awake_seconds"])
+    (older,) = _ticks_of(old, _Workloads(made["workloads"]), _Zones(made["zones"]))
+    assert older.available == moment.available - {"shared_ns", "shared_cycles"}
 
 
 def test_what_is_not_measured_is_empty(tmp_path: Path) -> None:
