@@ -138,12 +138,12 @@ def _attach(bcc: ModuleType, program: Any, hooks: Mapping[str, str], types: Path
             check_against_kernel(_load_raw(bcc, program, "check_types"), types)
         for hook, tracepoint in hooks.items():
             program.attach_raw_tracepoint(tp=tracepoint.encode(), fn_name=hook.encode())
-        charge_running = _load_raw(bcc, program, "charge_running")
+        asked = {name: _load_raw(bcc, program, name) for name in ("charge_running", "read_interrupts")}
     except UsageError:
         raise
     except Exception as error:
         raise _explained(f"bcc cannot attach: {error}") from error
-    return {name: program.funcs[name.encode()].fd for name in hooks} | {"charge_running": charge_running}
+    return {name: program.funcs[name.encode()].fd for name in hooks} | asked
 
 
 def _offsets(types: Path | None) -> dict[str, int]:
@@ -183,6 +183,7 @@ def load(options: ProgramOptions) -> LoadedProgram:
         program.free_bcc_memory()
         return LoadedProgram(
             maps={name: program[name.encode()].map_fd for name in parts.maps},
+            read_interrupts=programs.pop("read_interrupts"),
             programs=programs,
             charge_running=programs["charge_running"],
             n_cpu=n_cpu,

@@ -72,7 +72,7 @@ def _prepare(options: ProgramOptions, kernel: _Kernel, mask: int, pins: Pins) ->
     settings = settings_of(options, kernel.n_cpu, mask, by_copy=kernel.by_copy)
     program.set_initial(".rodata.settings", settings)
     program.set_max_entries("counts", options.map_entries)
-    for name in ("cpus", *EVENT_FIELDS):
+    for name in ("cpus", "interrupts", *EVENT_FIELDS):
         program.set_max_entries(name, kernel.n_cpu)
     # Allocating in the scheduler's path is safe since 6.1 and keeps memory with the cgroups there are.
     if kernel_version() >= (6, 1):
@@ -168,6 +168,7 @@ def load(options: ProgramOptions) -> LoadedProgram:
             close=stack.pop_all().close,
             identity=identity,
             events=events,
+            read_interrupts=program.program_fd("read_interrupts"),
         )
 
 

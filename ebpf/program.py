@@ -25,7 +25,7 @@ HOOKS = {
 _TELLING = frozenset({"on_mkdir", "on_rmdir", "on_rename"})  # through the ring buffer
 # What outlives the process where it is pinned: all of the programs' maps but settings and scratch room.
 PINNED_MAPS = ("counts", "cpus", *EVENT_FIELDS, "cgroup_events", "lost_events")
-MAPS = ("counts", "cpus", "cgroup_events", "lost_events")
+MAPS = ("counts", "cpus", "cgroup_events", "lost_events", "interrupts")
 
 LAYOUT_VERSION = 3
 # The numpy side of counters.h, held together by tests/ebpf/test_layout.py.
@@ -112,7 +112,8 @@ class LoadedProgram:
     maps: name -> descriptor; without "cgroup_events" on a kernel without ring buffers. programs: name ->
     descriptor, for statistics. charge_running: the program to run on a CPU before a reading. available: the
     fields that are counted. close: detaches and frees everything that is not pinned. identity: of the counts,
-    where they outlive the process. events: in the maps, for CPUs that come and go.
+    where they outlive the process. events: in the maps, for CPUs that come and go. read_interrupts: the
+    program that fills the map "interrupts", or says that there is nothing to fill it with.
     """
 
     maps: Mapping[str, int]
@@ -123,6 +124,7 @@ class LoadedProgram:
     close: Callable[[], None]
     identity: str = ""
     events: CpuEvents = field(default_factory=CpuEvents)
+    read_interrupts: int = -1
 
 
 def event_mask(fields: Collection[str]) -> int:
