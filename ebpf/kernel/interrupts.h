@@ -6,7 +6,7 @@
  * it, which is in ksoftirqd's clock. A reading looks at every CPU from where it runs: one that only answers
  * interrupts need not be woken for it.
  *
- * The dialect that includes this has defined N_QUEUES, the number of CPUs, and
+ * The dialect that includes this has defined INLINE, N_QUEUES, the number of CPUs, and
  *	__u64 queues_of(__u64 task)		where its group's queues are: an array of addresses, by CPU
  *	__u64 run_queue_of(__u64 queue)		the CPU's whole run queue
  *	__u32 cpu_of(__u64 run_queue)

@@ -26,8 +26,11 @@ from tests.vm.findings import (
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kernels, pytest.mark.timeout(2 * machines.LONGEST_SECONDS + 300)]
 
-MACHINES = list(machines.PROBES)
-NEEDED = ("qemu-system-x86_64", "qemu-system-aarch64", "mmdebstrap", "cpio", "make", "gcc")
+MACHINES = [machine for machine in machines.PROBES if machine != machines.IRQTIME]
+NEEDED = (
+    "qemu-system-x86_64", "qemu-system-aarch64", "mmdebstrap", "cpio", "make", "gcc",
+    "bc", "bison", "flex", "libelf.h",
+)  # fmt: skip
 HOOKS = {"charge_running", "on_attach", "on_mkdir", "on_rename", "on_rmdir", "on_switch"}
 
 
@@ -168,6 +171,18 @@ def test_events_go_on_where_a_cpu_came_back(answers: dict[str, Answer]) -> None:
 def test_events_of_a_cpu_that_was_offline_at_the_start_are_counted(answers: dict[str, Answer]) -> None:
     found = answers["hotplug"]["cycles_of_a_late_cpu"]
     assert percent_off(found["counted"], found["perf"]) <= 2
+
+
+def test_interrupts_that_are_on_no_tasks_clock_are_the_kernels_own(needs_the_kit: None) -> None:
+    answers = ask(machines.IRQTIME)
+    assert "error" not in answers["interrupts"], answers["interrupts"]["error"]
+    found = answers["interrupts"]
+    by_interrupts_ns = found["cpu_time_ns"]["irq"] + found["cpu_time_ns"]["softirq"]
+    assert by_interrupts_ns > 0.1 * found["most_ns"], (
+        "the load is broken: to leave them out would hardly show"
+    )
+    assert percent_outside(found["counted_ns"], found["least_ns"], found["most_ns"]) <= 1
+    assert percent_off(found["kernel_ns"], by_interrupts_ns) <= 5, "threads of the kernel's have little to do"
 
 
 def test_the_exporter_starts_balances_its_books_and_ends(answers: dict[str, Answer]) -> None:
