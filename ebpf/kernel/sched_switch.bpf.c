@@ -337,8 +337,8 @@ INLINE __u64 *interrupts_at(__u32 *cpu)
 SEC("raw_tp")
 int read_interrupts(void *ctx)
 {
-	if (!bpf_core_field_exists(struct rq, prev_irq_time) || !bpf_core_field_exists(struct cfs_rq, rq) ||
-	    !bpf_core_field_exists(struct task_group, cfs_rq))
+	if (!bpf_core_field_exists(struct rq, prev_irq_time) || !bpf_core_field_exists(struct rq, cpu) ||
+	    !bpf_core_field_exists(struct cfs_rq, rq) || !bpf_core_field_exists(struct task_group, cfs_rq))
 		return 0;
 	return look_at_interrupts(bpf_get_current_task());
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +25,7 @@ def interrupts() -> dict[str, object]:
         contextlib.closing(open_source("core", ProgramOptions(hierarchies()["v2"], btf=types))) as source,
         cgroup("flood") as group,
     ):
-        floods = [group.python(loads.DATAGRAMS, cpu=cpu) for cpu in (0, 1)]
+        floods = [group.python(loads.DATAGRAMS, cpu=cpu) for cpu in sorted(os.sched_getaffinity(0))]
         time.sleep(3)
         before = read_whole(source)
         time.sleep(WINDOW_SECONDS)

@@ -154,8 +154,8 @@ def _interrupts(answers: dict[str, Answer]) -> str:
     return (
         f"**Interrupts that are on no task's clock** on {answers['machine']['release']}, compiled with"
         f" `CONFIG_IRQ_TIME_ACCOUNTING`, under a flood of datagrams: all workloads together"
-        f" {found['counted_ns'] / 1e9:.2f} s of CPU time, {off:.2g} % outside the two readings of `/proc/stat`"
-        f" around it. Interrupts took {100 * took / found['most_ns']:.0f} % of it, which `kernel` has."
+        f" {found['counted_ns'] / 1e9:.2f} s of CPU time, {off:.2g} % outside the two readings of"
+        f" `/proc/stat` around it. {100 * took / found['most_ns']:.0f} % was interrupts' and is `kernel`'s."
     )
 
 
