@@ -140,7 +140,8 @@ def _attach(bcc: ModuleType, program: Any, hooks: Mapping[str, str], types: Path
             check_against_kernel(_load_raw(bcc, program, "check_types"), types)
         for hook, tracepoint in hooks.items():
             program.attach_raw_tracepoint(tp=tracepoint.encode(), fn_name=hook.encode())
-        run_by_us = {name: _load_raw(bcc, program, name) for name in ("charge_running", "put_to_rest")}
+        ours = ("charge_running", "put_to_rest", "read_interrupts")
+        run_by_us = {name: _load_raw(bcc, program, name) for name in ours}
     except UsageError:
         raise
     except Exception as error:
@@ -187,6 +188,7 @@ def load(options: ProgramOptions) -> LoadedProgram:
         program.free_bcc_memory()
         return LoadedProgram(
             maps={name: program[name.encode()].map_fd for name in parts.maps},
+            read_interrupts=programs.pop("read_interrupts"),
             programs={name: fd for name, fd in programs.items() if name != "put_to_rest"},
             charge_running=programs["charge_running"],
             n_cpu=n_cpu,

@@ -16,6 +16,7 @@ from ebpf.cgroups import CgroupTree, walk
 from ebpf.counters import AWAKE_NS, CPU_NS, FIELDS, CounterArray, CounterSnapshot, Kept, KernelStatistics
 from ebpf.cpus import OnlineCpus, running_processes, shows_every_process
 from ebpf.errors import SourceUnavailable
+from ebpf.irq_time import interrupts_of, with_interrupts
 from ebpf.program import BUSY, COUNTERS, CPU_STATE, KEY, LoadedProgram, ProgramOptions
 
 log = logging.getLogger("ebpf")
@@ -42,6 +43,7 @@ class BpfCounterSource:
         self._cpus = bpf_maps.map_reader(
             program.maps["cpus"], np.dtype([("cpu", "<u4")]), (CPU_STATE.itemsize // 8,), program.n_cpu
         )
+        self._interrupts = interrupts_of(program)
         self._lost_by_cpu = np.zeros(program.n_cpu, np.uint64)
         self._entries = 0
         self._dropped_ns = 0
@@ -73,6 +75,8 @@ class BpfCounterSource:
         self._follow_cgroups()  # after the counts: a cgroup is told of before anything runs in it
         self._entries = len(keys) - len(last[0])
         self._lives.follow(keys, self._processes(keys, values) if self._options.by_process else None)
+        if self._interrupts:
+            keys, values = with_interrupts((keys, values), self._interrupts.read())
         return CounterSnapshot(
             cgroup_id=keys["cgroup_id"].copy(),
             tgid=keys["tgid"].copy(),
@@ -107,7 +111,10 @@ class BpfCounterSource:
 
     def statistics(self) -> KernelStatistics:
         """What our programs cost; see the port."""
-        runs = {name: libbpf.run_statistics(fd) for name, fd in self._program.programs.items()}
+        programs = dict(self._program.programs)
+        if self._interrupts:
+            programs["read_interrupts"] = self._program.read_interrupts
+        runs = {name: libbpf.run_statistics(fd) for name, fd in programs.items()}
         counted = {name: run for name, run in runs.items() if run[0]}
         return KernelStatistics(
             run_count={name: run[0] for name, run in counted.items()},

@@ -37,10 +37,20 @@ OPTIONAL_MEMBERS = {
 }
 
 
+# The same, of kernels that may keep interrupts out of tasks' clocks: all of them or none.
+INTERRUPT_MEMBERS = {
+    "TASK_GROUP": ("task_struct", "sched_task_group"),
+    "GROUP_QUEUES": ("task_group", "cfs_rq"),
+    "QUEUE_RUN_QUEUE": ("cfs_rq", "rq"),
+    "RUN_QUEUE_CPU": ("rq", "cpu"),
+    "RUN_QUEUE_INTERRUPTS": ("rq", "prev_irq_time"),
+}
+
+
 def offsets(file: Path | None = None) -> dict[str, int]:
     """Where the kernel keeps what programs read: bytes by macro, from its own BTF or a file's.
 
-    Raises OSError where there is none, or where a member is missing.
+    Raises OSError where there is none, or where one of STRUCT_MEMBERS is missing.
     """
     with contextlib.closing(KernelTypes(file)) as types:
         found = {macro: types.offset(*member) for macro, member in STRUCT_MEMBERS.items()}
@@ -50,6 +60,8 @@ def offsets(file: Path | None = None) -> dict[str, int]:
             found[macro] = subsystems + 8 * index
         with contextlib.suppress(OSError):
             found |= {macro: types.offset(*member) for macro, member in OPTIONAL_MEMBERS.items()}
+        with contextlib.suppress(OSError):
+            found |= {macro: types.offset(*member) for macro, member in INTERRUPT_MEMBERS.items()}
     return found
 
 

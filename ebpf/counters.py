@@ -25,8 +25,9 @@ class CounterSnapshot:
     values: shape (n, n_cpu, n_fields) in the order of FIELDS; the CPU axis has length 1
     where the source cannot tell CPUs apart. dropped: shape (n_cpu, n_fields), what the kernel's
     map could not hold. available: the fields that are measured; the others hold zeros that mean nothing.
-    The idle task is counted in nothing. monotonic_ns: CLOCK_MONOTONIC at the reading. awake_ns: by physical
-    socket, how long some CPU of it was busy; empty where nobody counts it.
+    The idle task is counted in nothing. Time of interrupts that the kernel keeps out of tasks' clocks is the
+    kernel threads', and since the machine was booted. monotonic_ns: CLOCK_MONOTONIC at the reading.
+    awake_ns: by physical socket, how long some CPU of it was busy; empty where nobody counts it.
     """
 
     cgroup_id: npt.NDArray[np.uint64]

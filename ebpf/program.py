@@ -26,7 +26,7 @@ HOOKS = {
 _TELLING = frozenset({"on_mkdir", "on_rmdir", "on_rename"})  # through the ring buffer
 # What outlives the process where it is pinned: all of the programs' maps but settings and scratch room.
 PINNED_MAPS = ("counts", "cpus", "places", "sockets", *EVENT_FIELDS, "cgroup_events", "lost_events")
-MAPS = ("counts", "cpus", "cgroup_events", "lost_events")
+MAPS = ("counts", "cpus", "cgroup_events", "lost_events", "interrupts")
 
 LAYOUT_VERSION = 4
 # The numpy side of counters.h, held together by tests/ebpf/test_layout.py.
@@ -126,7 +126,8 @@ class LoadedProgram:
     descriptor, for statistics. charge_running: the program to run on a CPU before a reading. available: the
     fields that are counted wherever CPUs sit. close: detaches and frees everything that is not pinned.
     identity: of the counts, where they outlive the process. events, places: in the maps, for CPUs that come
-    and go. put_to_rest: the program to run with the number of a CPU that went.
+    and go. put_to_rest: the program to run with the number of a CPU that went. read_interrupts: the program
+    that fills the map "interrupts", or says that there is nothing to fill it with.
     """
 
     maps: Mapping[str, int]
@@ -139,6 +140,7 @@ class LoadedProgram:
     events: CpuEvents = field(default_factory=CpuEvents)
     places: CpuPlaces = field(default_factory=CpuPlaces)
     put_to_rest: int = -1
+    read_interrupts: int = -1
 
 
 def event_mask(fields: Collection[str]) -> int:

@@ -207,6 +207,48 @@ int on_attach(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+BPF_ARRAY(interrupts, u64, N_CPU);
+
+#ifdef RUN_QUEUE_INTERRUPTS /* known from BTF alone: headers do not have the struct */
+INLINE u64 queues_of(u64 task)
+{
+	return word_at(word_at(task, TASK_GROUP), GROUP_QUEUES);
+}
+
+INLINE u64 run_queue_of(u64 queue)
+{
+	return word_at(queue, QUEUE_RUN_QUEUE);
+}
+
+INLINE u32 cpu_of(u64 run_queue)
+{
+	return half_at(run_queue, RUN_QUEUE_CPU);
+}
+
+INLINE u64 interrupts_of(u64 run_queue)
+{
+	return word_at(run_queue, RUN_QUEUE_INTERRUPTS);
+}
+
+INLINE u64 *interrupts_at(u32 *cpu)
+{
+	return interrupts.lookup(cpu);
+}
+
+#define N_QUEUES N_CPU
+#include "interrupts.h"
+
+int read_interrupts(struct bpf_raw_tracepoint_args *ctx)
+{
+	return look_at_interrupts(bpf_get_current_task());
+}
+#else
+int read_interrupts(struct bpf_raw_tracepoint_args *ctx)
+{
+	return 0;
+}
+#endif
+
 #if RING
 static inline __attribute__((always_inline)) int tell(u64 cgroup, u32 kind, void *path)
 {

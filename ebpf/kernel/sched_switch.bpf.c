@@ -58,6 +58,20 @@ struct task_struct {
 	int prio;
 	unsigned int flags;
 	struct css_set *cgroups;
+	struct task_group *sched_task_group;
+};
+
+struct rq {
+	__u64 prev_irq_time;
+	int cpu;
+};
+
+struct cfs_rq {
+	struct rq *rq;
+};
+
+struct task_group {
+	struct cfs_rq **cfs_rq;
 };
 
 #pragma clang attribute pop
@@ -354,5 +368,49 @@ static __always_inline int tell(struct cgroup *cgroup, __u32 kind, const char *p
 HOOK(on_mkdir, cgroup_mkdir, tell(cgroup, CGROUP_MADE, path), struct cgroup *cgroup, const char *path)
 HOOK(on_rmdir, cgroup_rmdir, tell(cgroup, CGROUP_REMOVED, path), struct cgroup *cgroup, const char *path)
 HOOK(on_rename, cgroup_rename, tell(cgroup, CGROUP_RENAMED, path), struct cgroup *cgroup, const char *path)
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} interrupts SEC(".maps");
+
+INLINE __u64 queues_of(__u64 task)
+{
+	return (__u64)BPF_CORE_READ((struct task_struct *)task, sched_task_group, cfs_rq);
+}
+
+INLINE __u64 run_queue_of(__u64 queue)
+{
+	return (__u64)BPF_CORE_READ((struct cfs_rq *)queue, rq);
+}
+
+INLINE __u32 cpu_of(__u64 run_queue)
+{
+	return BPF_CORE_READ((struct rq *)run_queue, cpu);
+}
+
+INLINE __u64 interrupts_of(__u64 run_queue)
+{
+	return BPF_CORE_READ((struct rq *)run_queue, prev_irq_time);
+}
+
+INLINE __u64 *interrupts_at(__u32 *cpu)
+{
+	return bpf_map_lookup_elem(&interrupts, cpu);
+}
+
+#define N_QUEUES settings.n_cpu
+#include "interrupts.h"
+
+SEC("raw_tp")
+int read_interrupts(void *ctx)
+{
+	if (!bpf_core_field_exists(struct rq, prev_irq_time) || !bpf_core_field_exists(struct rq, cpu) ||
+	    !bpf_core_field_exists(struct cfs_rq, rq) || !bpf_core_field_exists(struct task_group, cfs_rq))
+		return 0;
+	return look_at_interrupts(bpf_get_current_task());
+}
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

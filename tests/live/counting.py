@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from ebpf.cgroups import KERNEL_THREADS
 from ebpf.counters import CPU_NS, SWITCHES, CounterSnapshot, CounterSource
 from tests.live import loads
 from tests.live.sandbox import BUSY, Cgroup, cgroup, stop
@@ -137,3 +139,54 @@ def short_life(source: CounterSource, version: str) -> ShortLife:
 def counters_of(snapshot: CounterSnapshot, cgroup_id: int) -> np.ndarray | None:
     rows = np.flatnonzero(snapshot.cgroup_id == cgroup_id)
     return snapshot.values[rows[0]].sum(axis=0) if len(rows) else None
+
+
+_TICK_NS = 10_000_000  # USER_HZ is 100 on every architecture of ours
+_COLUMNS = ("user", "nice", "system", "idle", "iowait", "irq", "softirq")  # proc_stat(5)
+
+
+def machine_time_ns() -> dict[str, int]:
+    """What all CPUs did since the machine was booted, by /proc/stat's own names; stolen time is in none."""
+    line = Path("/proc/stat").read_text().partition("\n")[0]
+    return {name: int(n) * _TICK_NS for name, n in zip(_COLUMNS, line.split()[1:], strict=False)}
+
+
+@dataclass(frozen=True)
+class WholeMachine:
+    """What everything together used between two readings of ours, between what /proc/stat says of it."""
+
+    counted_ns: int
+    kernel_ns: int
+    least_ns: int
+    most_ns: int
+    by_column_ns: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class WholeReading:
+    """A reading of ours between two of /proc/stat."""
+
+    earlier: Mapping[str, int]
+    snapshot: CounterSnapshot
+    later: Mapping[str, int]
+
+    def since(self, before: WholeReading) -> WholeMachine:
+        after_ns, before_ns = (
+            snapshot.values[:, :, CPU_NS].sum() for snapshot in (self.snapshot, before.snapshot)
+        )
+        after, was = (counters_of(snapshot, KERNEL_THREADS) for snapshot in (self.snapshot, before.snapshot))
+        return WholeMachine(
+            counted_ns=int(after_ns - before_ns),
+            kernel_ns=int(0 if after is None else after[CPU_NS]) - int(0 if was is None else was[CPU_NS]),
+            least_ns=_busy_ns(self.earlier) - _busy_ns(before.later),
+            most_ns=_busy_ns(self.later) - _busy_ns(before.earlier),
+            by_column_ns={name: self.later[name] - before.earlier[name] for name in self.later},
+        )
+
+
+def read_whole(source: CounterSource) -> WholeReading:
+    return WholeReading(machine_time_ns(), source.read(), machine_time_ns())
+
+
+def _busy_ns(by_column: Mapping[str, int]) -> int:
+    return sum(ns for name, ns in by_column.items() if name not in ("idle", "iowait"))

@@ -42,6 +42,18 @@ while True:
     os.read(back[0], 1)
 """
 
+# datagrams that nobody reads: what they cost, beside making them, are softirqs of the CPU they are sent from
+# argv: bytes of one
+DATAGRAMS = """
+import socket, sys
+unread, out = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+unread.bind(("127.0.0.1", 0))
+out.connect(unread.getsockname())
+datagram = bytes(int(sys.argv[1]))
+while True:
+    out.send(datagram)
+"""
+
 # touches new pages and gives them back, with some arithmetic between: page faults to count
 PAGE_FAULTS = """
 import mmap

@@ -22,6 +22,7 @@ KNOWN_INSTRUCTIONS = 1_000_000_000
 LONGEST_SECONDS = 1080
 # Once it has answered all. Now and then one never gets off: a CPU that came back under emulation spins on.
 OFF_SECONDS = 45
+IRQTIME, IRQTIME_OFF = "irqtime", "irqtime_off"  # small: asked for nothing but what they are there for
 _FIRST = ["machine", "doctor", "confined-doctor", "short-lived", "lesser", "events", "start-up", "killed"]
 # hotplug comes last: a CPU that came back under emulation is not what the other claims are about
 PROBES = {
@@ -30,6 +31,8 @@ PROBES = {
     "6.12": [*_FIRST, "core", "hotplug"],
     "arm64": [*_FIRST, "core", "known", "sharing", "hotplug"],
     "threads": ["machine", "threads"],
+    IRQTIME: ["machine", "interrupts"],
+    IRQTIME_OFF: ["machine", "interrupts-in-clocks"],
 }
 _SOURCES = (
     "ebpf", "estimator", "exporter", "models", "tests/vm", "tests/live", "tests/e2e/servers.py",
@@ -113,6 +116,8 @@ def _lay_over(folder: Path, machine: str) -> None:
         without = shutil.ignore_patterns("__pycache__", "*.so", "test")
         shutil.copytree(Path(import_module(package).__file__ or "").parent, code / package, ignore=without)
     shutil.copy(cache() / "powercap_plant.ko", folder)
+    if machine in (IRQTIME, IRQTIME_OFF):
+        shutil.copy(cache() / "irqtime/types", folder)
     programs = {"known": known_program(KNOWN_INSTRUCTIONS)[0], "short": short_program(machine)}
     for name, program in programs.items():
         (folder / name).write_bytes(program)

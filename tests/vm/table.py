@@ -18,7 +18,7 @@ from tests.vm.findings import (
     sharing_errors,
     unbalanced,
 )
-from tests.vm.machines import PROBES, ROOT, cache
+from tests.vm.machines import IRQTIME_OFF, PROBES, ROOT, cache
 
 PAGE = ROOT / "docs/kernels.md"
 _HEAD = """# Kernels
@@ -62,19 +62,15 @@ def store(machine: str, answers: Mapping[str, Answer]) -> None:
 
 def stored() -> dict[str, dict[str, Answer]]:
     """Every machine's kept answers, in the page's order."""
-    paths = {machine: cache() / f"answers-{machine}.json" for machine in PROBES}
+    paths = {machine: cache() / f"answers-{machine}.json" for machine in PROBES if machine != IRQTIME_OFF}
     return {machine: json.loads(path.read_text()) for machine, path in paths.items() if path.exists()}
 
 
 def page(machines: Mapping[str, dict[str, Answer]]) -> str:
     """The whole page."""
     rows = [row for answers in machines.values() if "start-up" in answers for row in _rows(answers)]
-    notes = [
-        text
-        for answers in machines.values()
-        for text in (_known(answers), _powercap(answers), _threads(answers))
-        if text
-    ]
+    tell = (_known, _powercap, _threads, _interrupts)
+    notes = [text for answers in machines.values() for told in tell if (text := told(answers))]
     return (
         _HEAD
         + _line(_COLUMNS)
@@ -86,7 +82,7 @@ def page(machines: Mapping[str, dict[str, Answer]]) -> str:
 
 
 def _rows(answers: dict[str, Answer]) -> list[str]:
-    counting = answers.get("core") or answers["core-and-bcc"]
+    counting = answers.get("core") or answers.get("core-and-bcc") or {"loads": {}}
     return [_row(answers, loader, counting) for loader in counting["loads"]]
 
 
@@ -169,6 +165,20 @@ def _powercap(answers: dict[str, Answer]) -> str:
         f" {found['window_seconds']:.0f} s: {total:.1f} J exported of {true:.1f} J drawn"
         f" ({percent_off(total, true):.2g} % off); idle learned as {found['idle_watts']:.2f} W of"
         f" {found['plant_idle_watts']:g} W."
+    )
+
+
+def _interrupts(answers: dict[str, Answer]) -> str:
+    if "interrupts" not in answers:
+        return ""
+    found = answers["interrupts"]
+    took = sum(found["by_column_ns"][name] for name in ("irq", "softirq"))
+    off = percent_outside(found["counted_ns"], found["least_ns"], found["most_ns"])
+    return (
+        f"**Interrupts that are on no task's clock** on {answers['machine']['release']}, compiled with"
+        f" `CONFIG_IRQ_TIME_ACCOUNTING`, under a flood of datagrams: all workloads together"
+        f" {found['counted_ns'] / 1e9:.2f} s of CPU time, {off:.2g} % outside the two readings of"
+        f" `/proc/stat` around it. {100 * took / found['most_ns']:.0f} % was interrupts' and is `kernel`'s."
     )
 
 

@@ -26,9 +26,12 @@ from tests.vm.findings import (
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kernels, pytest.mark.timeout(2 * machines.LONGEST_SECONDS + 300)]
 
-MACHINES = [machine for machine in machines.PROBES if machine != "threads"]
+MACHINES = [machine for machine, probes in machines.PROBES.items() if "short-lived" in probes]
 WITH_THREADS = ["5.10", "arm64"]
-NEEDED = ("qemu-system-x86_64", "qemu-system-aarch64", "mmdebstrap", "cpio", "make", "gcc")
+NEEDED = (
+    "qemu-system-x86_64", "qemu-system-aarch64", "mmdebstrap", "cpio", "make", "gcc",
+    "bc", "bison", "flex", "libelf.h",
+)  # fmt: skip
 HOOKS = {"charge_running", "on_attach", "on_mkdir", "on_rename", "on_rmdir", "on_switch"}
 
 
@@ -199,6 +202,28 @@ def test_two_sockets_with_threads_are_told_apart_whether_threads_are_on_or_off(
     for found in probe["found"].values():
         assert_as_traced(found)
     assert all(loop["shared_ns"] == 0 for loop in probe["found"]["off"]["loops"])
+
+
+def interrupts_of(machine: str, probe: str) -> tuple[Answer, int]:
+    """What was found under the flood, and what /proc/stat says that interrupts took of it."""
+    found = ask(machine).get(probe, {"error": machines.last_words(machine)})
+    assert "error" not in found, found["error"]
+    by_interrupts_ns = found["by_column_ns"]["irq"] + found["by_column_ns"]["softirq"]
+    assert by_interrupts_ns > 0.1 * found["most_ns"], (
+        "the load is broken: to count them wrongly would not show"
+    )
+    assert percent_outside(found["counted_ns"], found["least_ns"], found["most_ns"]) <= 1
+    return found, by_interrupts_ns
+
+
+def test_interrupts_that_are_on_no_tasks_clock_are_the_kernels_own(needs_the_kit: None) -> None:
+    found, by_interrupts_ns = interrupts_of(machines.IRQTIME, "interrupts")
+    assert percent_off(found["kernel_ns"], by_interrupts_ns) <= 5, "its threads have little to do"
+
+
+def test_the_same_kernel_told_to_leave_them_on_tasks_clocks_has_nothing_added(needs_the_kit: None) -> None:
+    found, by_interrupts_ns = interrupts_of(machines.IRQTIME_OFF, "interrupts-in-clocks")
+    assert found["kernel_ns"] <= 0.05 * by_interrupts_ns, "its threads have little to do"
 
 
 def test_the_exporter_starts_balances_its_books_and_ends(answers: dict[str, Answer]) -> None:
