@@ -39,6 +39,8 @@ struct css_set {
 
 struct rq {
 	__u64 clock;
+	__u64 prev_irq_time;
+	int cpu;
 };
 
 struct cfs_rq {
@@ -59,15 +61,6 @@ struct task_struct {
 	unsigned int flags;
 	struct css_set *cgroups;
 	struct task_group *sched_task_group;
-};
-
-struct rq {
-	__u64 prev_irq_time;
-	int cpu;
-};
-
-struct cfs_rq {
-	struct rq *rq;
 };
 
 struct task_group {
