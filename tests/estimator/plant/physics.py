@@ -83,7 +83,8 @@ def draw(
 
     siblings: SMT, where half of the containers own whole cores and the others' threads are pinned.
     """
-    gain, wake = _of(seed).uniform(*SMT_GAIN), _of(seed).uniform(*WAKE_WATTS)
+    rng = _of(seed)
+    gain, wake = rng.uniform(*SMT_GAIN), rng.uniform(*WAKE_WATTS)
     return Physics(
         smt_gain=gain if siblings else None,
         own_cores=0.5 if siblings else 0.0,

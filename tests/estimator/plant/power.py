@@ -46,7 +46,7 @@ class Power:
         """Of the active joules those that a package's being awake cost; shape (n, n_sockets)."""
         used = self._workload.by_socket(work.cpu_seconds)
         share = used / np.maximum(used.sum(axis=0), 1e-12)
-        return self._physics.wake_watts * INTERVAL_SECONDS * work.awake * share
+        return np.asarray(self._physics.wake_watts * INTERVAL_SECONDS * work.awake * share)
 
     def idle(self, tick: int) -> Mapping[str, FloatArray]:
         """Joules by socket: the room warms and cools over the hour."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from estimator.attribution.shares import attribute
 from estimator.attribution.usage import UsageTracker
 from estimator.calibration.calibration import Calibration
 from estimator.calibration.place import ZoneCalibration
-from estimator.calibration.state import from_document, to_document
+from estimator.calibration.state import load_state, save_state
 from estimator.energy import FloatArray, Usage, ZoneEnergy, ZoneShare
 from estimator.machine.topology import CpuTopology
 from estimator.meters.fake import FakeMeter
@@ -55,16 +56,16 @@ NO_HOOKS = Hooks()
 class Run:
     """What was found and what is true, by tick; tick 0 is the baseline, in which nothing is.
 
-    found, true: active joules by zone, shape (n_ticks, n_containers). idle, true_idle: idle joules by zone,
-    shape (n_ticks, n_sockets); idle is NaN where the zone gave no energy. methods: by tick, how each zone and
+    found, true: active joules by zone, shape (n_ticks, n_containers). idle_watts, true_idle_watts: by zone,
+    shape (n_ticks, n_sockets); NaN where the zone gave no energy. methods: by tick, how each zone and
     socket's idle energy was told apart, as attribution says; statuses: by tick, what calibration says after
     it. conservation_error: the worst, relative, of any share.
     """
 
     found: Mapping[str, FloatArray]
     true: Mapping[str, FloatArray]
-    idle: Mapping[str, FloatArray]
-    true_idle: Mapping[str, FloatArray]
+    idle_watts: Mapping[str, FloatArray]
+    true_idle_watts: Mapping[str, FloatArray]
     calibration: Calibration
     methods: list[dict[tuple[str, int | None], str]] = field(default_factory=list)
     statuses: list[list[ZoneCalibration]] = field(default_factory=list)
@@ -96,9 +97,10 @@ class Run:
         off = np.abs(self.found[zone] - self.true[zone])[since:until].sum()
         return float(off / self.true[zone][since:until].sum())
 
-    def idle_watts(self, zone: str) -> tuple[FloatArray, FloatArray]:
-        """Idle power found and true; shape (n_ticks, n_sockets)."""
-        return self.idle[zone] / INTERVAL_SECONDS, self.true_idle[zone] / INTERVAL_SECONDS
+    def moved(self, other: Run, zone: str, since: int = 60, until: int | None = None) -> float:
+        """How far the other run's counters have grown by something else, over the true joules."""
+        found, true = self.sums(zone, since, until)
+        return float(np.abs(found - other.sums(zone, since, until)[0]).sum() / true.sum())
 
     def methods_since(self, zone: str, since: int = 60) -> set[str]:
         """All ways in which the zone's idle energy was told apart."""
@@ -159,21 +161,23 @@ class Node:
         return [replace(each, idle_watts=given.get((each.zone, each.socket))) for each in measured]
 
     def _restart(self) -> None:
-        text = json.dumps(to_document(self.calibration.fits(), _MACHINE))
-        restored = from_document("calibration.json", text, _MACHINE)
+        with TemporaryDirectory() as directory:
+            path = Path(directory) / "calibration.json"
+            save_state(path, self.calibration.fits(), _MACHINE)
+            restored = load_state(path, _MACHINE)
         self.calibration = Calibration(self._cpus.socket_index, restored=restored)
 
 
 def _empty(plant: Plant, ticks: Sequence[PlantTick], calibration: Calibration) -> Run:
     true = {zone: np.array([tick.true_joules[zone].sum(axis=1) for tick in ticks]) for zone in ZONES}
-    true_idle = {zone: np.array([tick.true_idle[zone] for tick in ticks]) for zone in ZONES}
+    idle = {zone: np.array([tick.true_idle[zone] for tick in ticks]) / INTERVAL_SECONDS for zone in ZONES}
     for zone in ZONES:
         true[zone][0] = 0.0
     return Run(
         found={zone: np.zeros((len(ticks), plant.n_containers)) for zone in ZONES},
         true=true,
-        idle={zone: np.full((len(ticks), plant.n_sockets), np.nan) for zone in ZONES},
-        true_idle=true_idle,
+        idle_watts={zone: np.full((len(ticks), plant.n_sockets), np.nan) for zone in ZONES},
+        true_idle_watts=idle,
         calibration=calibration,
     )
 
@@ -184,7 +188,7 @@ def _book(result: Run, tick: int, usage: Usage, shares: Sequence[ZoneShare]) -> 
     for share in shares:
         energy = share.energy
         result.found[energy.zone][tick][rows] += share.cgroup_joules
-        result.idle[energy.zone][tick][energy.socket] = share.idle_joules
+        result.idle_watts[energy.zone][tick][energy.socket] = share.idle_joules / energy.awake_seconds
         methods[energy.zone, energy.socket] = share.idle_method
         parts = share.cgroup_joules.sum() + share.idle_joules + sum(share.unattributed_joules.values())
         off = abs(float(parts) - energy.joules) / max(energy.joules, 1e-9)

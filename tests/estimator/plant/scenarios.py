@@ -46,10 +46,11 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A run, and the tick from which it counts."""
+    """A run, and the tick from which it counts; without: the same with a meter that did not lie."""
 
     run: Run
     since: int
+    without: Run | None = None
 
 
 def _all_three(load: Load) -> Callable[[int], Physics]:
@@ -62,8 +63,9 @@ def _stepping(seed: int) -> Physics:
 
 
 def _everything(seed: int) -> Physics:
-    both = {"siblings": True, "clocks": True, "sleeps": True, "efficiency_cores": True}
-    return draw(seed, **both, load=NOW_AND_THEN, drift=0.05)
+    return draw(
+        seed, siblings=True, clocks=True, sleeps=True, efficiency_cores=True, load=NOW_AND_THEN, drift=0.05
+    )
 
 
 def _glitches() -> dict[str, Scenario]:
@@ -116,7 +118,8 @@ def play(name: str, seed: int) -> Outcome:
         faults = replace(faults, glitches=[Glitch(at, scenario.glitch, scenario.catches_up)])
         hooks = replace(hooks, restarts=[at + _RESTART_AFTER] if scenario.restarts else [])
         since += at
-    return Outcome(run(plant, ticks, faults, hooks), since)
+    without = run(plant, ticks, hooks=hooks) if faults.glitches else None
+    return Outcome(run(plant, ticks, faults, hooks), since, without)
 
 
 def _given(scenario: Scenario, seed: int, tick: PlantTick) -> Given:

@@ -113,7 +113,7 @@ class Workload:
         columns = wanted[:, np.newaxis] * self._share_of_column(who)
         taken = columns * (1 + who.owns_cores[:, np.newaxis])
         capacity = self.of_kind(self.kinds.cpus) * INTERVAL_SECONDS
-        return columns * np.minimum(1.0, capacity / np.maximum(taken.sum(axis=0), 1e-9))
+        return np.asarray(columns * np.minimum(1.0, capacity / np.maximum(taken.sum(axis=0), 1e-9)))
 
     def _rests(self) -> bool:
         load = self._physics.load
