@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tests.estimator.plant.plant import INTERVAL_SECONDS, ZONES
-from tests.estimator.plant.scenarios import SCENARIOS, Outcome, play
+from tests.estimator.plant.scenarios import SCENARIOS, Outcome, enact
 
 _HEADER = f"{'scenario':36} {'zone':8}" + "".join(
     f"{title:>9}"
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     print(_HEADER, " methods")
     for name in asked.scenario or SCENARIOS:
         began = time.process_time()
-        outcomes = [play(name, seed) for seed in range(asked.seeds)]
+        outcomes = [enact(SCENARIOS[name], seed) for seed in range(asked.seeds)]
         for zone in ZONES:
             print(row(name, zone, outcomes))
         print(f"{'':36} {time.process_time() - began:.1f} s", file=sys.stderr, flush=True)

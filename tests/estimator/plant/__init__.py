@@ -16,7 +16,7 @@ thread that waits costs nothing), no power limit, and no container changes its n
 """
 
 from tests.estimator.plant.characters import Characters
-from tests.estimator.plant.physics import Load, Physics, Step, draw, draw_four_sockets
+from tests.estimator.plant.physics import PLAIN, Load, Physics, Step, draw, draw_four_sockets
 from tests.estimator.plant.plant import (
     CPUS_PER_SOCKET,
     INTERVAL_SECONDS,
@@ -33,6 +33,7 @@ __all__ = [
     "INTERVAL_SECONDS",
     "MAX_ENERGY_UJ",
     "N_SOCKETS",
+    "PLAIN",
     "ROOT_ID",
     "ZONES",
     "Characters",

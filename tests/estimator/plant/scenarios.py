@@ -106,9 +106,14 @@ SCENARIOS: Mapping[str, Scenario] = {
 
 
 def play(name: str, seed: int) -> Outcome:
+    """The scenario of this name with one seed."""
+    return enact(SCENARIOS[name], seed)
+
+
+def enact(scenario: Scenario, seed: int) -> Outcome:
     """One scenario with one seed."""
-    scenario = SCENARIOS[name]
-    plant = Plant(seed, scenario.n_containers, scenario.n_ticks, scenario.physics(seed))
+    n_ticks = scenario.n_ticks + 1  # so that not all have left in the last one
+    plant = Plant(seed, scenario.n_containers, n_ticks, scenario.physics(seed))
     ticks = [plant.advance() for _ in range(scenario.n_ticks)]
     faults = Faults(late=scenario.late, lost=scenario.lost, seed=seed)
     hooks = Hooks(given=_given(scenario, seed, ticks[0]))
