@@ -8,6 +8,8 @@ import numpy as np
 
 from ebpf.counters import FIELDS
 
+ALL_COUNTERS = frozenset((*FIELDS, "awake_ns"))
+
 # What is drawn, between which ends.
 SMT_GAIN, WAKE_WATTS, OWN_GHZ = (1.15, 1.35), (5.0, 40.0), (1.2, 3.6)
 
@@ -62,7 +64,7 @@ class Physics:
     steps: tuple[Step, ...] = ()
     drift: float = 0.0
     load: Load = Load()
-    available: frozenset[str] = frozenset(FIELDS)
+    available: frozenset[str] = ALL_COUNTERS
 
 
 PLAIN = Physics()

@@ -102,6 +102,22 @@ class Run:
         found, true = self.sums(zone, since, until)
         return float(np.abs(found - other.sums(zone, since, until)[0]).sum() / true.sum())
 
+    def told(self, zone: str, figure: Callable[[ZoneCalibration], float]) -> FloatArray:
+        """A figure of what calibration says of the zone, as it was before each tick; shape (n_ticks,
+        n_sockets), NaN where there was none."""
+        told = np.full(self.true_idle_watts[zone].shape, np.nan)
+        for tick, statuses in enumerate(self.statuses[:-1], start=1):
+            for status in statuses:
+                if status.zone == zone:
+                    told[tick, status.socket] = figure(status)
+        return told
+
+    def held(self, zone: str, low: FloatArray, high: FloatArray, since: int = 60) -> float:
+        """The share of ticks and sockets in which the true idle power lies within these bounds; a bound that
+        is not there holds nothing."""
+        true = self.true_idle_watts[zone]
+        return float(((low <= true) & (true <= high))[since:].mean())
+
     def methods_since(self, zone: str, since: int = 60) -> set[str]:
         """All ways in which the zone's idle energy was told apart."""
         return {method for tick in self.methods[since:] for (name, _), method in tick.items() if name == zone}
@@ -140,12 +156,13 @@ class Node:
         self.calibration = calibration or Calibration(cpus.socket_index)
         self._cpus, self._meter, self._n_cpu, self._hooks = cpus, meter, n_cpu, hooks
         self._tracker, self._backlog = UsageTracker(cpus), UsageBacklog()
+        self._awake_ns = np.zeros(cpus.n_sockets)
 
     def advance(self, number: int, snapshot: CounterSnapshot) -> tuple[Usage, list[ZoneShare]]:
         """One tick; without shares for the baseline."""
         if number in self._hooks.restarts:
             self._restart()
-        usage = self._tracker.update(snapshot, self._n_cpu)
+        usage = self._awake(snapshot, self._tracker.update(snapshot, self._n_cpu))
         measured = self._hooks.energies(number, self._meter.measure(usage or ANY_USAGE))
         if usage is None:
             return ANY_USAGE, []
@@ -155,6 +172,14 @@ class Node:
         spans = self._backlog.take(energies, usage)
         index = self._cpus.socket_index
         return spans.usage, attribute(energies, spans.usage, coefficients, index, spans.by_path)
+
+    def _awake(self, snapshot: CounterSnapshot, usage: Usage | None) -> Usage | None:
+        """Until the tracker tells it itself."""
+        before = self._awake_ns
+        self._awake_ns = np.array([snapshot.awake_ns[socket] for socket in self._cpus.physical_ids])
+        if usage is None or usage.awake_seconds is not None:
+            return usage
+        return replace(usage, awake_seconds=(self._awake_ns - before) / 1e9)
 
     def _told(self, measured: Sequence[ZoneEnergy]) -> list[ZoneEnergy]:
         given = self._hooks.given

@@ -66,6 +66,17 @@ def test_what_is_in_force_and_how_idle_was_told_apart_is_there_tick_by_tick(plai
     assert set(plain.methods[-1]) == {(zone, socket) for zone in ZONES for socket in (0, 1)}
 
 
+def test_what_calibration_told_is_compared_with_the_tick_that_came_after(plain: Run) -> None:
+    told = plain.told("package", lambda status: status.fit.idle_watts if status.fit else np.nan)
+    last = [status for status in plain.statuses[-2] if status.zone == "package"]
+    assert [status.fit.idle_watts for status in last if status.fit] == told[-1].tolist()
+    assert np.isnan(told[:2]).all()
+    true = plain.true_idle_watts["package"]
+    assert plain.held("package", 0.9 * true, 1.1 * true) == 1.0
+    assert plain.held("package", true + 0.1 * np.array([1, -1]), true + 1) == 0.5
+    assert plain.held("package", np.full_like(true, np.nan), true) == 0.0
+
+
 def test_a_restart_goes_on_from_the_file() -> None:
     restarted = go(Hooks(restarts=[120]))
     assert {status.method for status in restarted.statuses[120]} == {RESTORED}
