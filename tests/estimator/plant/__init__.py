@@ -16,7 +16,16 @@ thread that waits costs nothing), no power limit, and no container changes its n
 """
 
 from tests.estimator.plant.characters import Characters
-from tests.estimator.plant.physics import PLAIN, Load, Physics, Step, draw, draw_four_sockets
+from tests.estimator.plant.physics import (
+    PLAIN,
+    Load,
+    Physics,
+    Step,
+    draw,
+    draw_any,
+    draw_four_sockets,
+    draw_size,
+)
 from tests.estimator.plant.plant import (
     CPUS_PER_SOCKET,
     INTERVAL_SECONDS,
@@ -43,5 +52,7 @@ __all__ = [
     "PlantTick",
     "Step",
     "draw",
+    "draw_any",
     "draw_four_sockets",
+    "draw_size",
 ]

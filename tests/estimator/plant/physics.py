@@ -112,5 +112,31 @@ def draw_four_sockets(seed: int) -> Physics:
     )
 
 
+def draw_any(seed: int) -> Physics:
+    """Any machine: one to four sockets, each physics or not, idling now and then, much or little."""
+    rng = _of(seed)
+    n_sockets = int(rng.integers(1, 5))
+    has = dict(zip(("smt", "clocks", "sleeps", "hybrid", "sparse"), rng.random(5) < 0.5, strict=True))
+    pinned = bool(has["smt"]) and rng.random() < 0.5
+    return Physics(
+        n_sockets=n_sockets,
+        smt_gain=rng.uniform(*SMT_GAIN) if has["smt"] else None,
+        own_cores=0.5 if pinned else 0.0,
+        idle_cores_first=0.0 if pinned else PLAIN.idle_cores_first,
+        own_clocks=bool(has["clocks"]),
+        wake_watts=rng.uniform(*WAKE_WATTS) if has["sleeps"] else 0.0,
+        efficiency_cores=bool(has["hybrid"]),
+        idle_factors=tuple(rng.uniform(0.5, 2.0, n_sockets).tolist()),
+        cost_factors=tuple(rng.uniform(0.8, 1.25, n_sockets).tolist()),
+        drift=rng.uniform(-0.03, 0.03),
+        load=Load(sparse=bool(has["sparse"]), pause_every=rng.uniform(60.0, 240.0)),
+    )
+
+
+def draw_size(seed: int) -> int:
+    """How many containers a machine has: 8 to 120."""
+    return round(8 * 15 ** _of(seed + 1_000_000).random())
+
+
 def _of(seed: int) -> np.random.Generator:
     return np.random.default_rng([13, seed])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tests.estimator.plant.faults import Faults, Glitch, quietest
-from tests.estimator.plant.physics import Load, Physics, Step, draw, draw_four_sockets
+from tests.estimator.plant.physics import Load, Physics, Step, draw, draw_any, draw_four_sockets, draw_size
 from tests.estimator.plant.plant import INTERVAL_SECONDS, Plant, PlantTick
 from tests.estimator.plant.run import Given, Hooks, Run, run
 
@@ -27,9 +27,10 @@ _RESTART_AFTER = 12
 class Scenario:
     """One row: a machine, what happens to it, and from which tick on it counts.
 
-    physics: of a seed. glitch: factor of the one reading that is wrong; catches_up: as Glitch. restarts: soon
-    after it. idle_known: the user's idle power is within this share of the truth. late, lost: as Faults.
-    after: ticks that it has after the glitch, or the start, before it counts.
+    physics: of a seed. n_containers: 0 for as many as the seed says. glitch: factor of the one reading that
+    is wrong; catches_up: as Glitch. restarts: soon after it. idle_known: the user's idle power is within this
+    share of the truth. late, lost: as Faults. after: ticks that it has after the glitch, or the start, before
+    it counts.
     """
 
     physics: Callable[[int], Physics]
@@ -102,6 +103,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "hybrid cores": Scenario(lambda seed: draw(seed, efficiency_cores=True)),
     "late and lost": Scenario(draw, late=0.2, lost=0.05),
     "everything": Scenario(_everything, late=0.1, lost=0.02),
+    "any machine": Scenario(draw_any, n_containers=0),
 }
 
 
@@ -113,7 +115,8 @@ def play(name: str, seed: int) -> Outcome:
 def enact(scenario: Scenario, seed: int) -> Outcome:
     """One scenario with one seed."""
     n_ticks = scenario.n_ticks + 1  # so that not all have left in the last one
-    plant = Plant(seed, scenario.n_containers, n_ticks, scenario.physics(seed))
+    n_containers = scenario.n_containers or draw_size(seed)
+    plant = Plant(seed, n_containers, n_ticks, scenario.physics(seed))
     ticks = [plant.advance() for _ in range(scenario.n_ticks)]
     faults = Faults(late=scenario.late, lost=scenario.lost, seed=seed)
     hooks = Hooks(given=_given(scenario, seed, ticks[0]))

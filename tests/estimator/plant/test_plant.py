@@ -21,7 +21,9 @@ from tests.estimator.plant import (
     PlantTick,
     Step,
     draw,
+    draw_any,
     draw_four_sockets,
+    draw_size,
 )
 
 PAUSES = Load(pause_every=30)
@@ -284,3 +286,24 @@ def test_what_is_drawn_is_spread_over_its_range() -> None:
     assert 1.15 <= min(gains) < 1.2 < 1.3 < max(gains) <= 1.35
     assert 5 <= min(watts) < 10 < 35 < max(watts) <= 40
     assert abs(np.corrcoef(gains, watts)[0, 1]) < 0.4
+
+
+def test_any_machine_is_of_any_size_and_kind() -> None:
+    machines = [draw_any(seed) for seed in range(60)]
+    assert {machine.n_sockets for machine in machines} == {1, 2, 3, 4}
+    sizes = [draw_size(seed) for seed in range(60)]
+    assert 8 <= min(sizes) < 15
+    assert 80 < max(sizes) <= 120
+    kinds = {
+        (machine.smt_gain is None, machine.own_clocks, machine.wake_watts > 0, machine.efficiency_cores)
+        for machine in machines
+    }
+    assert len(kinds) >= 12
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_machine_s_meter_goes_up_by_what_is_true(seed: int) -> None:
+    ticks = run(draw_any(seed), seed, draw_size(seed), ticks=60)
+    drawn = sum(tick.true_joules["package"].sum() + tick.true_idle["package"].sum() for tick in ticks[1:])
+    ends = [[reading.energy_uj for reading in tick.readings if reading.zone == "package"] for tick in ticks]
+    assert (np.diff(ends, axis=0) % (MAX_ENERGY_UJ + 1)).sum() / 1e6 == pytest.approx(drawn, rel=0.003)

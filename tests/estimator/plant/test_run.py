@@ -10,7 +10,7 @@ import pytest
 from estimator.calibration.place import NO_METHOD, RESTORED
 from estimator.energy import ZoneEnergy
 from tests.estimator import physics
-from tests.estimator.plant import INTERVAL_SECONDS, ZONES, Physics, Plant
+from tests.estimator.plant import INTERVAL_SECONDS, ZONES, Physics, Plant, draw_size
 from tests.estimator.plant.faults import NO_FAULTS, Faults
 from tests.estimator.plant.run import NO_HOOKS, Hooks, Run, run
 from tests.estimator.plant.scenarios import SCENARIOS, TEN_MINUTES, enact
@@ -115,7 +115,9 @@ def test_the_machine_s_pmu_may_be_missing() -> None:
 def test_every_scenario_can_be_drawn_from_any_seed() -> None:
     for scenario in SCENARIOS.values():
         for seed in range(3):
-            plant = Plant(seed, scenario.n_containers, scenario.n_ticks, scenario.physics(seed))
+            plant = Plant(
+                seed, scenario.n_containers or draw_size(seed), scenario.n_ticks, scenario.physics(seed)
+            )
             assert plant.advance().true_joules["package"].sum() > 0
             assert scenario.after < scenario.n_ticks
 
