@@ -10,22 +10,51 @@ import numpy as np
 
 from estimator.calibration.observations import SCALE
 from estimator.energy import FloatArray
-from estimator.features import PREDICTORS
+from estimator.features import LEARNED
 from estimator.model.power_model import PowerModel
 
 NO_METHOD, PRIOR, RESTORED, FITTED = "none", "prior", "restored", "fitted"
+
+# How a zone's idle power is known, the surest first: it was seen while next to nothing ran; the user says so;
+# a socket alike was seen; the power of load was taken off what was seen; a model says so. See IdlePower.
+ANCHORED, GIVEN, TWIN, NOT_SEEN = "anchored", "given", "twin", "not_seen"
+IDLE_METHODS = (ANCHORED, GIVEN, TWIN, FITTED, NOT_SEEN, RESTORED, PRIOR, NO_METHOD)
+
+
+@dataclass(frozen=True, slots=True)
+class IdlePower:
+    """A zone's idle power. low_watts, high_watts: within which it lies; NaN where nothing tells.
+
+    method: "anchored" by intervals with next to no load, or "restored" of such before a restart;
+    "given" by the user; "twin", as a socket alike; "not_seen" where it never idled: what the fit's weights
+    leave; "prior" by a model; "none". age_seconds: since a quiet interval was last seen; NaN without one.
+    """
+
+    method: str
+    watts: float
+    low_watts: float = math.nan
+    high_watts: float = math.nan
+    age_seconds: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
     """A zone's power: idle_watts ≥ 0, and joules per unit by feature, ≥ 0.
 
-    minimum_watts: the least power observed, which bounds the idle power; inf where nothing was.
+    anchor_watts, anchor_error_watts, anchor_age_seconds: what was seen while next to nothing ran, how well
+    that is known, and how long ago it was; NaN where it was not.
     """
 
     idle_watts: float
     coefficients: Mapping[str, float]
-    minimum_watts: float = math.inf
+    anchor_watts: float = math.nan
+    anchor_error_watts: float = math.nan
+    anchor_age_seconds: float = math.nan
+
+    @property
+    def has_anchor(self) -> bool:
+        """Whether it idled."""
+        return math.isfinite(self.anchor_watts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +64,8 @@ class ZoneCalibration:
     method: "none" until anything is in force, then "prior", "restored" or "fitted". fit: what is in force,
     None under "none". error_watts: rolling mean absolute error, one step ahead, of what is in force (of the
     mean power under "none"); shadow_error_watts: that of the fit that learns; both NaN before the first
-    interval. promotions: how often the latter took the former's place.
+    interval. promotions: how often the latter took the former's place. idle: what idling draws, and how that
+    is known.
     """
 
     zone: str
@@ -46,6 +76,7 @@ class ZoneCalibration:
     error_watts: float
     shadow_error_watts: float
     promotions: int
+    idle: IdlePower = IdlePower(NO_METHOD, math.nan)
 
 
 def priors_of(model: PowerModel, n_cpu: int) -> dict[str, Fit]:
@@ -58,15 +89,10 @@ def to_weights(fit: Fit, share: float = 1.0) -> FloatArray:
 
     share: how much of the idle power is this path's. A feature that the fit does not know of weighs 0.
     """
-    active = np.array([fit.coefficients.get(name, 0.0) for name in PREDICTORS]) * SCALE
-    return np.concatenate([[min(fit.idle_watts * share, fit.minimum_watts)], active])
-
-
-def to_fit(weights: FloatArray, minimum_watts: float) -> Fit:
-    """The inverse of to_weights."""
-    return Fit(float(weights[0]), to_coefficients(weights), minimum_watts)
+    active = np.array([fit.coefficients.get(name, 0.0) for name in LEARNED]) * SCALE
+    return np.concatenate([[fit.idle_watts * share], active])
 
 
 def to_coefficients(weights: FloatArray) -> dict[str, float]:
     """Joules per unit by feature."""
-    return dict(zip(PREDICTORS, (weights[1:] / SCALE).tolist(), strict=True))
+    return dict(zip(LEARNED, (weights[1:] / SCALE).tolist(), strict=True))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ebpf.counters import FIELDS, CounterArray
 from ebpf.errors import UsageError
 from estimator.energy import ZoneEnergy
-from estimator.features import FEATURES
+from estimator.features import COUNTED
 from exporter.names.workloads import Kind
 from exporter.recording.arrow import UNREADABLE, pa, pq
 from exporter.recording.files import (
@@ -122,7 +122,7 @@ def _ticks_of(samples: Any, workloads: _Workloads, zones: _Zones) -> Iterator[Mo
             interval_seconds=row["interval_seconds"],
             n_cpu=row["n_cpu"],
             available=frozenset(
-                FIELDS[feature.field] for name, feature in FEATURES.items() if row[name] is not None
+                FIELDS[feature.field] for name, feature in COUNTED.items() if row.get(name) is not None
             ),
             energies=zones.at(at),
             context=json.loads(row["context"]),
@@ -189,7 +189,7 @@ class _Workloads:
 
 def _counts(table: Any) -> CounterArray:
     counts = np.zeros((len(table), len(FIELDS)), np.uint64)
-    for name, feature in FEATURES.items():
+    for name, feature in COUNTED.items():
         counts[:, feature.field] = np.rint(table[name].fill_null(0.0).to_numpy() * feature.counts_per_unit)
     return counts
 

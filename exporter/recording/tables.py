@@ -10,7 +10,7 @@ import numpy as np
 
 from ebpf.counters import FIELDS
 from estimator.energy import ZoneEnergy
-from estimator.features import FEATURES, measured
+from estimator.features import COUNTED, measured
 from exporter.names.workloads import identify
 from exporter.recording.arrow import pa
 from exporter.recording.moments import NO_SOCKET, Moment, Names
@@ -24,7 +24,7 @@ _EXPECTED_TICKS = 12
 _SPAN_TOLERANCE = 0.1
 
 _TIME = [("timestamp_seconds", pa.float64()), ("node", pa.string()), ("interval_seconds", pa.float64())]
-_COUNTS = [("n_cpu", pa.int32()), *((name, pa.float64()) for name in FEATURES)]
+_COUNTS = [("n_cpu", pa.int32()), *((name, pa.float64()) for name in COUNTED)]
 _SAMPLES = [*_TIME, *_COUNTS]
 WORKLOADS = pa.schema(
     [
@@ -167,7 +167,7 @@ def _workloads(moments: Sequence[Moment], node: str, names: Names) -> Any:
         "cgroup_id": pa.array(of_row("cgroup_id"), mask=is_dropped),
         "is_alive": of_row("is_alive"),
     }
-    for name, f in FEATURES.items():
+    for name, f in COUNTED.items():
         missing = of_tick([FIELDS[f.field] not in moment.available for moment in moments])
         columns[name] = pa.array(counts[:, f.field] / f.counts_per_unit, mask=missing)
     for name, texts in _texts(paths.dictionary.to_pylist(), names).items():
