@@ -85,7 +85,7 @@ def _socket_clocked_cycles(used: FloatArray, _awake: FloatArray) -> FloatArray:
 
 
 def _squared(cycles: FloatArray, cpu_ns: FloatArray) -> FloatArray:
-    ghz = np.divide(cycles, cpu_ns, out=np.zeros_like(cycles), where=cpu_ns > 0)
+    ghz = np.divide(cycles, cpu_ns, out=np.zeros_like(cycles), where=(cpu_ns > 0) & np.isfinite(cpu_ns))
     return np.asarray((np.minimum(ghz, _MOST_GHZ) / _USUAL_GHZ) ** 2)
 
 

@@ -22,6 +22,7 @@ from estimator.calibration.place import (
     PRIOR,
     RESTORED,
     TWIN,
+    Anchor,
     Fit,
     IdlePower,
     ZoneCalibration,
@@ -168,9 +169,8 @@ class Calibration:
         weights = to_weights(restored) if restored else to_weights(prior, share) if prior else None
         self._fit.add_place(weights, energy.zone, has_cores=energy.zone not in _WITHOUT_CORES)
         index = len(self._places)
-        if restored and restored.has_anchor:
-            anchor = restored.anchor_watts, restored.anchor_error_watts, restored.anchor_age_seconds
-            self._fit.floors.restore(index, *anchor)
+        if restored and (anchor := restored.anchor):
+            self._fit.floors.restore(index, anchor.watts, anchor.error_watts, anchor.age_seconds)
         contest = self._fit.contests[-1]
         place = _Place(index, contest, energy.zone, energy.socket, energy.path, share, origin)
         self._places[place_of(energy)] = place
@@ -185,8 +185,11 @@ class Calibration:
     def _idle(self, place: _Place) -> IdlePower:
         """By the surest of the ways in which it is known."""
         fit, at = self._fit, place.index
-        low, high = (float(bound[at]) for bound in fit.bounds())
         own = float(fit.in_force[at, 0])
+        bounds = (float(bound[at]) for bound in fit.bounds())
+        low, high = (
+            float(widest(bound, own)) for widest, bound in zip((np.fmin, np.fmax), bounds, strict=True)
+        )
         if place.contest.is_set and fit.is_anchored[at]:
             return IdlePower(ANCHORED, own, low, high, fit.floors.age_seconds(at))
         if place.zone in self._given:
@@ -197,8 +200,9 @@ class Calibration:
         if twin := self._twin(place, own, low, high):
             watts = float(fit.in_force[twin.index, 0])
             return IdlePower(TWIN, watts, watts * (1 - _ALIKE), watts * (1 + _ALIKE))
-        method = NOT_SEEN if place.contest.promotions else place.origin
-        return IdlePower(method, own, low, high)
+        if place.contest.promotions:
+            return IdlePower(NOT_SEEN, own, low, high)
+        return IdlePower(place.origin, own)
 
     def _twin(self, place: _Place, own: float, low: float, high: float) -> _Place | None:
         """The socket whose own idle power was seen and is nearest to what this one's fit says; None where
@@ -268,10 +272,7 @@ class Calibration:
 
     def _fit_at(self, place: _Place) -> Fit:
         weights, floors, at = self._fit.in_force[place.index], self._fit.floors, place.index
-        fit = Fit(float(weights[0]), to_coefficients(weights))
-        if not self._fit.is_anchored[at]:
-            return fit
-        watts, error = float(floors.watts[at]), float(floors.error[at])
-        return replace(
-            fit, anchor_watts=watts, anchor_error_watts=error, anchor_age_seconds=floors.age_seconds(at)
-        )
+        anchor = None
+        if self._fit.is_anchored[at]:
+            anchor = Anchor(float(floors.watts[at]), float(floors.error[at]), floors.age_seconds(at))
+        return Fit(float(weights[0]), to_coefficients(weights), anchor)

@@ -49,6 +49,7 @@ class ObservationReader:
         self._socket_index = socket_index
         self._usual_seconds = math.nan
         self._last: dict[str, tuple[float, FloatArray]] = {}
+        self._stuck: set[str] = set()
 
     def follow(self, socket_index: Mapping[int, int]) -> None:
         """The machine has other sockets from now on."""
@@ -92,8 +93,10 @@ class ObservationReader:
     def _is_stuck(self, energy: ZoneEnergy, features: FloatArray) -> bool:
         joules, before = self._last.get(energy.path, (math.nan, features))
         if joules != energy.joules:
-            return False
-        return float(np.abs(features - before).sum()) > _MOVED * float(before.sum())
+            self._stuck.discard(energy.path)
+        elif float(np.abs(features - before).sum()) > _MOVED * float(before.sum()):
+            self._stuck.add(energy.path)
+        return energy.path in self._stuck
 
 
 def _load(totals: FloatArray, usage: Usage, why: str) -> Observation:
@@ -123,7 +126,8 @@ def _totals(usage: Usage) -> FloatArray:
     """Totals over the interval in units of SCALE; shape (n_sockets, n_features)."""
     counted = set(measured(usage.available, LEARNED))
     used = np.concatenate([usage.used, usage.dropped[np.newaxis]])
-    totals = amounts(used, list(LEARNED.values()), usage.awake_seconds).sum(axis=0)
+    with np.errstate(invalid="ignore", over="ignore"):  # what is no number is found out below
+        totals = amounts(used, list(LEARNED.values()), usage.awake_seconds).sum(axis=0)
     is_counted = [feature in counted for feature in LEARNED.values()]
     scaled: FloatArray = np.where(is_counted, totals, 0.0) / SCALE
     return scaled

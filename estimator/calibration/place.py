@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,16 +19,17 @@ NO_METHOD, PRIOR, RESTORED, FITTED = "none", "prior", "restored", "fitted"
 # How a zone's idle power is known, the surest first: it was seen while next to nothing ran; the user says so;
 # a socket alike was seen; the power of load was taken off what was seen; a model says so. See IdlePower.
 ANCHORED, GIVEN, TWIN, NOT_SEEN = "anchored", "given", "twin", "not_seen"
-IDLE_METHODS = (ANCHORED, GIVEN, TWIN, FITTED, NOT_SEEN, RESTORED, PRIOR, NO_METHOD)
+IDLE_METHODS = (ANCHORED, GIVEN, TWIN, NOT_SEEN, RESTORED, PRIOR)
 
 
 @dataclass(frozen=True, slots=True)
 class IdlePower:
     """A zone's idle power. low_watts, high_watts: within which it lies; NaN where nothing tells.
 
-    method: "anchored" by intervals with next to no load, or "restored" of such before a restart;
-    "given" by the user; "twin", as a socket alike; "not_seen" where it never idled: what the fit's weights
-    leave; "prior" by a model; "none". age_seconds: since a quiet interval was last seen; NaN without one.
+    method: "anchored" by intervals with next to no load; "given" by the user; "twin", as a socket alike;
+    "not_seen" where it never idled: what the fit's weights leave; "restored": the same, of before a restart;
+    "prior" by a model; "none" before any of them. age_seconds: since a quiet interval was last seen; NaN
+    without one.
     """
 
     method: str
@@ -38,23 +40,24 @@ class IdlePower:
 
 
 @dataclass(frozen=True, slots=True)
+class Anchor:
+    """What a zone drew while next to nothing ran: how well that is known, and how long ago it was."""
+
+    watts: float
+    error_watts: float
+    age_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Fit:
     """A zone's power: idle_watts ≥ 0, and joules per unit by feature, ≥ 0.
 
-    anchor_watts, anchor_error_watts, anchor_age_seconds: what was seen while next to nothing ran, how well
-    that is known, and how long ago it was; NaN where it was not.
+    anchor: None where it never idled.
     """
 
     idle_watts: float
     coefficients: Mapping[str, float]
-    anchor_watts: float = math.nan
-    anchor_error_watts: float = math.nan
-    anchor_age_seconds: float = math.nan
-
-    @property
-    def has_anchor(self) -> bool:
-        """Whether it idled."""
-        return math.isfinite(self.anchor_watts)
+    anchor: Anchor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,17 @@ class ZoneCalibration:
     shadow_error_watts: float
     promotions: int
     idle: IdlePower = IdlePower(NO_METHOD, math.nan)
+
+
+def recorded_status(told: Mapping[str, Any]) -> ZoneCalibration:
+    """What dataclasses.asdict made of one, by this version or one before."""
+    fit, idle = told["fit"], told.get("idle")
+    if fit is not None:
+        anchor = fit.get("anchor")
+        fit = Fit(fit["idle_watts"], fit["coefficients"], Anchor(**anchor) if anchor else None)
+    if idle is None:  # it was not told apart from the fit then
+        idle = {"method": told["method"], "watts": fit.idle_watts if fit else math.nan}
+    return ZoneCalibration(**{**told, "fit": fit, "idle": IdlePower(**idle)})
 
 
 def priors_of(model: PowerModel, n_cpu: int) -> dict[str, Fit]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from estimator.calibration.place import Fit
+from estimator.calibration.place import Anchor, Fit
 from estimator.errors import ModelInvalid
 from estimator.features import LEARNED
 from estimator.model.document import Field, read_document
@@ -93,22 +94,16 @@ def _set_aside(path: Path) -> None:
 
 def _zone(fit: Fit) -> dict[str, Any]:
     body = {"idle_watts": fit.idle_watts, "coefficients": dict(fit.coefficients)}
-    if not fit.has_anchor:
-        return body
-    anchor = {
-        "watts": fit.anchor_watts,
-        "error_watts": fit.anchor_error_watts,
-        "age_seconds": fit.anchor_age_seconds,
-    }
-    return {**body, "anchor": anchor}
+    return body if fit.anchor is None else {**body, "anchor": asdict(fit.anchor)}
 
 
 def _fit(zone: Field) -> Fit:
     coefficients = {name: field.number() for name, field in zone["coefficients"].items()}
     if not coefficients.keys() <= LEARNED.keys():
         zone["coefficients"].refuse(f"features among {', '.join(LEARNED)}")
-    fit = Fit(zone["idle_watts"].number(), coefficients)
-    if "anchor" not in zone.mapping():
-        return fit
-    anchor = (zone["anchor"][name].number() for name in ("watts", "error_watts", "age_seconds"))
-    return Fit(fit.idle_watts, coefficients, *anchor)
+    anchor = _anchor(zone["anchor"]) if "anchor" in zone.mapping() else None
+    return Fit(zone["idle_watts"].number(), coefficients, anchor)
+
+
+def _anchor(anchor: Field) -> Anchor:
+    return Anchor(*(anchor[name].number() for name in ("watts", "error_watts", "age_seconds")))
