@@ -20,6 +20,7 @@ from ebpf import bpf_maps, libbpf
 from ebpf.btf import offsets
 from ebpf.capabilities import kernel_version, lacking, names_in, read_sets, refusal, wanted_for_programs
 from ebpf.cpu_events import CpuEvents
+from ebpf.cpu_places import CpuPlaces, socket_entries
 from ebpf.cpus import online_cpus
 from ebpf.errors import NotPermitted, SourceUnavailable, UsageError
 from ebpf.program import LoadedProgram, Parts, ProgramOptions, event_mask
@@ -91,6 +92,7 @@ def _flags(
     hierarchy = options.hierarchy
     macros = {
         "N_CPU": n_cpu,
+        "SOCKET_ENTRIES": socket_entries(n_cpu),
         "MAP_ENTRIES": options.map_entries,
         "EVENT_MASK": mask,
         "BY_PROCESS": int(options.by_process),
@@ -138,12 +140,12 @@ def _attach(bcc: ModuleType, program: Any, hooks: Mapping[str, str], types: Path
             check_against_kernel(_load_raw(bcc, program, "check_types"), types)
         for hook, tracepoint in hooks.items():
             program.attach_raw_tracepoint(tp=tracepoint.encode(), fn_name=hook.encode())
-        charge_running = _load_raw(bcc, program, "charge_running")
+        run_by_us = {name: _load_raw(bcc, program, name) for name in ("charge_running", "put_to_rest")}
     except UsageError:
         raise
     except Exception as error:
         raise _explained(f"bcc cannot attach: {error}") from error
-    return {name: program.funcs[name.encode()].fd for name in hooks} | {"charge_running": charge_running}
+    return {name: program.funcs[name.encode()].fd for name in hooks} | run_by_us
 
 
 def _offsets(types: Path | None) -> dict[str, int]:
@@ -179,14 +181,18 @@ def load(options: ProgramOptions) -> LoadedProgram:
             program = _compile(bcc, flags, folder / "sched_switch.bcc.c", headers)
         stack.callback(program.cleanup)
         events.put(lambda field: int(program[field.encode()].map_fd))
+        places = CpuPlaces(options.sysfs, n_cpu)
+        places.put(lambda name: int(program[name.encode()].map_fd))
         programs = _attach(bcc, program, parts.hooks, types)
         program.free_bcc_memory()
         return LoadedProgram(
             maps={name: program[name.encode()].map_fd for name in parts.maps},
-            programs=programs,
+            programs={name: fd for name, fd in programs.items() if name != "put_to_rest"},
             charge_running=programs["charge_running"],
             n_cpu=n_cpu,
             available=frozenset({"cpu_ns", "switches", *events.fields}),
             close=stack.pop_all().close,
             events=events,
+            places=places,
+            put_to_rest=programs["put_to_rest"],
         )

@@ -56,6 +56,14 @@ def update(map_fd: int, key: int, value: int) -> None:
     checked(result, f"updating entry {key} of a map")
 
 
+def store(map_fd: int, index: int, value: npt.NDArray[np.void]) -> None:
+    """Set one array entry to the bytes of a contiguous array."""
+    result = library().bpf_map_update_elem(
+        map_fd, ct.byref(ct.c_uint32(index)), value.ctypes.data_as(ct.c_void_p), ct.c_uint64(0)
+    )
+    checked(result, f"storing entry {index} of a map")
+
+
 def delete(map_fd: int, key: bytes) -> bool:
     """Delete one entry; False where there was none."""
     return int(library().bpf_map_delete_elem(map_fd, key)) == 0

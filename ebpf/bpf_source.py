@@ -13,10 +13,10 @@ import numpy.typing as npt
 from ebpf import bpf_maps, libbpf
 from ebpf.cgroup_lives import Activity, CgroupLives
 from ebpf.cgroups import CgroupTree, walk
-from ebpf.counters import CPU_NS, FIELDS, CounterArray, CounterSnapshot, Kept, KernelStatistics
+from ebpf.counters import AWAKE_NS, CPU_NS, FIELDS, CounterArray, CounterSnapshot, Kept, KernelStatistics
 from ebpf.cpus import OnlineCpus, running_processes, shows_every_process
 from ebpf.errors import SourceUnavailable
-from ebpf.program import COUNTERS, CPU_STATE, KEY, LoadedProgram, ProgramOptions
+from ebpf.program import BUSY, COUNTERS, CPU_STATE, KEY, LoadedProgram, ProgramOptions
 
 log = logging.getLogger("ebpf")
 
@@ -59,6 +59,7 @@ class BpfCounterSource:
         self._online = OnlineCpus(options.sysfs)
         self._seen = self._states()
         self._watch_events(self._seen, self._charge_cpus(self._online.cpus))
+        self._rest_offline()
 
     def read(self) -> CounterSnapshot:
         """Count everything up to now; see the CounterSource port."""
@@ -66,7 +67,7 @@ class BpfCounterSource:
         self._follow_cpus()
         states = self._states()
         charged = self._charge_cpus(_busy(states))
-        now_ns = time.monotonic_ns()
+        now_ns, awake_ns = time.monotonic_ns(), self._program.places.awake_ns()
         keys, values = _with_last(self._counts.read(), last)
         dropped = self._watch_events(states, charged)
         self._follow_cgroups()  # after the counts: a cgroup is told of before anything runs in it
@@ -77,9 +78,18 @@ class BpfCounterSource:
             tgid=keys["tgid"].copy(),
             values=values[:, :, :_FIELD_WORDS],
             dropped=dropped,
-            available=self._program.available,
+            available=self._available(),
             monotonic_ns=now_ns,
+            awake_ns=awake_ns,
         )
+
+    def _available(self) -> frozenset[str]:
+        """Shared time once some core had two threads online: where they go offline, 0 of it is the truth."""
+        counted, places = self._program.available, self._program.places
+        if not places.are_told:
+            return counted
+        shared = {"shared_ns", *(["shared_cycles"] if "cycles" in counted else [])}
+        return counted | {AWAKE_NS} | (shared if places.had_siblings else set())
 
     def _take_doomed(self) -> bpf_maps.Entries:
         """The last counts of what has ended, taken out of the map."""
@@ -172,6 +182,18 @@ class BpfCounterSource:
         for cpu in went:
             self._program.events.remove(cpu)
         self._renew_events(came)
+        if came or went:
+            self._charge_cpus(self._program.places.follow())
+            self._rest_offline()
+
+    def _rest_offline(self) -> None:
+        """The last switch of a CPU that goes, to its idle task, is not traced: it would seem busy for ever.
+
+        Source: the condition of every tracepoint in include/linux/tracepoint.h, that the CPU is online.
+        """
+        for cpu in np.flatnonzero(self._states()["activity"] & BUSY):
+            if int(cpu) not in self._online.cpus:
+                libbpf.run_with(self._program.put_to_rest, int(cpu))
 
     def _watch_events(self, uncharged: npt.NDArray[np.void], charged: list[int]) -> CounterArray:
         """Open those anew that stand still; what the map could not hold up to now.

@@ -29,6 +29,12 @@ STRUCT_MEMBERS = {
     "ROOT_HIERARCHY": ("cgroup_root", "hierarchy_id"),
     "KN_ID": ("kernfs_node", "id"),
 }
+# What not every kernel has: the way from a task to its CPU's clock, where task groups are compiled in.
+OPTIONAL_MEMBERS = {
+    "TASK_CFS_RQ": ("task_struct", "se.cfs_rq"),
+    "CFS_RQ_RQ": ("cfs_rq", "rq"),
+    "RQ_CLOCK": ("rq", "clock"),
+}
 
 
 def offsets(file: Path | None = None) -> dict[str, int]:
@@ -42,6 +48,8 @@ def offsets(file: Path | None = None) -> dict[str, int]:
         for macro, controller in (("CSS_SET_CPU", "cpu"), ("CSS_SET_CPUACCT", "cpuacct")):
             index = types.enumerator("cgroup_subsys_id", f"{controller}_cgrp_id") or 0
             found[macro] = subsystems + 8 * index
+        with contextlib.suppress(OSError):
+            found |= {macro: types.offset(*member) for macro, member in OPTIONAL_MEMBERS.items()}
     return found
 
 

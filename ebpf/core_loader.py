@@ -13,6 +13,7 @@ from ebpf.boot import boot_id
 from ebpf.btf import OWN_TYPES
 from ebpf.capabilities import kernel_version, refusal_here
 from ebpf.cpu_events import CpuEvents
+from ebpf.cpu_places import CpuPlaces, socket_entries
 from ebpf.cpus import online_cpus
 from ebpf.errors import NotPermitted, SourceUnavailable, UsageError
 from ebpf.perf_events import EVENT_FIELDS
@@ -72,8 +73,9 @@ def _prepare(options: ProgramOptions, kernel: _Kernel, mask: int, pins: Pins) ->
     settings = settings_of(options, kernel.n_cpu, mask, by_copy=kernel.by_copy)
     program.set_initial(".rodata.settings", settings)
     program.set_max_entries("counts", options.map_entries)
-    for name in ("cpus", *EVENT_FIELDS):
+    for name in ("cpus", "places", *EVENT_FIELDS):
         program.set_max_entries(name, kernel.n_cpu)
+    program.set_max_entries("sockets", socket_entries(kernel.n_cpu))
     # Allocating in the scheduler's path is safe since 6.1 and keeps memory with the cgroups there are.
     if kernel_version() >= (6, 1):
         program.set_flags("counts", _NO_PREALLOC)
@@ -152,6 +154,8 @@ def load(options: ProgramOptions) -> LoadedProgram:
                 events.leave(program.map_fd)
             else:
                 events.put(program.map_fd)
+            places = CpuPlaces(options.sysfs, kernel.n_cpu)
+            places.put(program.map_fd)
             for hook in parts.hooks:
                 program.attach(kernel.program_of(hook))
             pins.keep(lambda hook: program.link_fd(kernel.program_of(hook)))
@@ -168,6 +172,8 @@ def load(options: ProgramOptions) -> LoadedProgram:
             close=stack.pop_all().close,
             identity=identity,
             events=events,
+            places=places,
+            put_to_rest=program.program_fd("put_to_rest"),
         )
 
 

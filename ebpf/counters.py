@@ -9,9 +9,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-# shared_ns: what of cpu_ns the core's other hardware thread was busy in; shared_cycles: the cycles' part of it.
+# shared_ns: what of cpu_ns the core's other hardware thread was busy in; shared_cycles: the cycles of it.
 FIELDS = ("cpu_ns", "cycles", "instructions", "cache_misses", "switches", "shared_ns", "shared_cycles")
 CPU_NS, CYCLES, INSTRUCTIONS, CACHE_MISSES, SWITCHES, SHARED_NS, SHARED_CYCLES = range(len(FIELDS))
+AWAKE_NS = "awake_ns"  # among what is available: counted, by socket
 
 CounterArray = npt.NDArray[np.uint64]
 

@@ -39,6 +39,14 @@ def offline_cpus(sysfs: Path) -> frozenset[int]:
     return frozenset(possible) - frozenset(online_cpus(sysfs))
 
 
+def package_number(sysfs: Path, cpu: int) -> int:
+    """The number of the socket that a CPU sits in; negative where the kernel does not know, or hides it."""
+    try:
+        return int((sysfs / f"devices/system/cpu/cpu{cpu}/topology/physical_package_id").read_text())
+    except (OSError, ValueError):
+        return -1
+
+
 class OnlineCpus:
     """The CPUs that are online, followed by one system call at each asking, through a kept-open file."""
 

@@ -7,9 +7,11 @@ from collections import deque
 import numpy as np
 
 from ebpf.cgroups import KERNEL_PATH, KERNEL_THREADS, CgroupTree
-from ebpf.counters import FIELDS, CounterArray, CounterSnapshot, Kept, KernelStatistics
+from ebpf.counters import AWAKE_NS, FIELDS, CounterArray, CounterSnapshot, Kept, KernelStatistics
 
 ROOT_ID = 1
+UNSHARED = frozenset(FIELDS) - {"shared_ns", "shared_cycles"}
+"""What is counted where no core has two threads."""
 
 
 class FakeCounterSource:
@@ -17,15 +19,17 @@ class FakeCounterSource:
 
     A cgroup that ended is in two more snapshots, as with the kernel's source, and then its path is forgotten.
     failures: each is raised by one read, in their order. statistics_now: what `statistics` answers.
+    awake_ns: by socket; counted from when on it holds something.
     """
 
     name = "fake"
 
-    def __init__(self, n_cpu: int = 1, available: frozenset[str] = frozenset(FIELDS)) -> None:
+    def __init__(self, n_cpu: int = 1, available: frozenset[str] = UNSHARED) -> None:
         self.tree = CgroupTree({ROOT_ID: "/"})
         self.directory = self.tree
         self.failures: deque[Exception] = deque()
         self.statistics_now = KernelStatistics()
+        self.awake_ns: dict[int, int] = {}
         self.monotonic_ns = 0
         self.closed = False
         self.identity = ""
@@ -55,10 +59,14 @@ class FakeCounterSource:
         cycles: int = 0,
         instructions: int = 0,
         cache_misses: int = 0,
+        shared_seconds: float = 0.0,
+        shared_cycles: int = 0,
     ) -> None:
         """Let a cgroup that is alive run on a CPU. Raises KeyError where there is none at this path."""
         counts = self._counts.setdefault((self._id_of[path], tgid), np.zeros_like(self._dropped))
-        counts[cpu] += np.array([round(cpu_seconds * 1e9), cycles, instructions, cache_misses, 1], np.uint64)
+        shared = (round(shared_seconds * 1e9), shared_cycles)
+        used = (round(cpu_seconds * 1e9), cycles, instructions, cache_misses, 1, *shared)
+        counts[cpu] += np.array(used, np.uint64)
 
     def drop(self, cpu_seconds: float, cpu: int = 0) -> None:
         """Let something run that the map has no room for."""
@@ -105,6 +113,7 @@ class FakeCounterSource:
             tgid=keys[:, 1].astype(np.uint32),
             values=np.array(list(self._counts.values()), np.uint64).reshape(-1, *self._dropped.shape),
             dropped=self._dropped.copy(),
-            available=self._available,
+            available=self._available | ({AWAKE_NS} if self.awake_ns else frozenset()),
             monotonic_ns=self.monotonic_ns,
+            awake_ns=dict(self.awake_ns),
         )

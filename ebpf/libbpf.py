@@ -253,6 +253,13 @@ def run_here(program_fd: int) -> int:
     return int(options.retval)
 
 
+def run_with(program_fd: int, argument: int) -> None:
+    """Run one raw_tp program with a first argument (kernel 5.10)."""
+    arguments = (ct.c_uint64 * 1)(argument)
+    options = _TestRun(sz=ct.sizeof(_TestRun), ctx_in=ct.addressof(arguments), ctx_size_in=8)
+    checked(library().bpf_prog_test_run_opts(program_fd, ct.byref(options)), "running a program")
+
+
 def run_statistics(program_fd: int) -> tuple[int, int]:
     """Runs and nanoseconds of a program; both 0 where kernel.bpf_stats_enabled is 0."""
     info = _ProgInfo()

@@ -11,6 +11,7 @@ import numpy as np
 
 from ebpf.counters import NOTHING_KEPT, Kept
 from ebpf.cpu_events import CpuEvents
+from ebpf.cpu_places import CPU_PLACE, SOCKET_STATE, CpuPlaces
 from ebpf.hierarchy import Hierarchy
 from ebpf.perf_events import EVENT_FIELDS, HARDWARE, Event
 
@@ -24,14 +25,21 @@ HOOKS = {
 }
 _TELLING = frozenset({"on_mkdir", "on_rmdir", "on_rename"})  # through the ring buffer
 # What outlives the process where it is pinned: all of the programs' maps but settings and scratch room.
-PINNED_MAPS = ("counts", "cpus", *EVENT_FIELDS, "cgroup_events", "lost_events")
+PINNED_MAPS = ("counts", "cpus", "places", "sockets", *EVENT_FIELDS, "cgroup_events", "lost_events")
 MAPS = ("counts", "cpus", "cgroup_events", "lost_events")
 
-LAYOUT_VERSION = 3
+LAYOUT_VERSION = 4
 # The numpy side of counters.h, held together by tests/ebpf/test_layout.py.
 KEY = np.dtype([("cgroup_id", "<u8"), ("tgid", "<u4"), ("pad", "<u4")])
 COUNTERS = np.dtype(
-    [("cpu_ns", "<u8"), ("events", "<u8", 3), ("switches", "<u8"), ("blind_ns", "<u8", 3)],
+    [
+        ("cpu_ns", "<u8"),
+        ("events", "<u8", 3),
+        ("switches", "<u8"),
+        ("shared_ns", "<u8"),
+        ("shared_cycles", "<u8"),
+        ("blind_ns", "<u8", 3),
+    ],
 )
 EVENT_READING = np.dtype([("count", "<u8"), ("enabled_ns", "<u8"), ("running_ns", "<u8")])
 CPU_STATE = np.dtype(
@@ -45,12 +53,17 @@ CPU_STATE = np.dtype(
         ("moved_ns", "<u8"),
         ("moved_runtime_ns", "<u8"),
         ("watched_since_ns", "<u8"),
+        ("activity", "<u8"),
+        ("sibling_busy_ns", "<u8"),
+        ("place", CPU_PLACE),
         ("pid", "<u4"),
         ("moved_pid", "<u4"),
         ("events", EVENT_READING, 3),
         ("dropped", COUNTERS),
+        ("idle", COUNTERS),
     ]
 )
+BUSY = np.uint64(1)  # lowest bit of a CPU's activity
 SETTINGS = np.dtype(
     [(name, "<u4") for name in ("n_cpu", "event_mask", "by_process", "hierarchy", "v1_cpuacct", "by_copy")]
 )
@@ -111,8 +124,9 @@ class LoadedProgram:
 
     maps: name -> descriptor; without "cgroup_events" on a kernel without ring buffers. programs: name ->
     descriptor, for statistics. charge_running: the program to run on a CPU before a reading. available: the
-    fields that are counted. close: detaches and frees everything that is not pinned. identity: of the counts,
-    where they outlive the process. events: in the maps, for CPUs that come and go.
+    fields that are counted wherever CPUs sit. close: detaches and frees everything that is not pinned.
+    identity: of the counts, where they outlive the process. events, places: in the maps, for CPUs that come
+    and go. put_to_rest: the program to run with the number of a CPU that went.
     """
 
     maps: Mapping[str, int]
@@ -123,6 +137,8 @@ class LoadedProgram:
     close: Callable[[], None]
     identity: str = ""
     events: CpuEvents = field(default_factory=CpuEvents)
+    places: CpuPlaces = field(default_factory=CpuPlaces)
+    put_to_rest: int = -1
 
 
 def event_mask(fields: Collection[str]) -> int:
@@ -144,7 +160,7 @@ def layout_of(options: ProgramOptions, n_cpu: int, event_mask: int, parts: Parts
     How a program gets at the kernel's structs is not among it.
     """
     events = sorted((name, event.type, event.config) for name, event in options.events.items())
-    dtypes = [dtype.descr for dtype in (KEY, COUNTERS, CPU_STATE)]
+    dtypes = [dtype.descr for dtype in (KEY, COUNTERS, CPU_STATE, SOCKET_STATE)]
     settings = settings_of(options, n_cpu, event_mask)
     common = (dtypes, settings, options.map_entries, events, parts.pinned_maps)
     return f"podjoule_{LAYOUT_VERSION}_{hashlib.sha256(repr(common).encode()).hexdigest()[:12]}"

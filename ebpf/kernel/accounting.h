@@ -11,11 +11,19 @@
  *	__u64 slice_start_by_copy(task)			its clock when the scheduler picked it; 0: not known
  *	struct counters *counters_of(cpu)			the owner's, or cpu->dropped
  *	long read_value(event, bpf_perf_event_value *)		on this CPU; 0 when it worked
+ *	__u64 clock_of(task)			the scheduler's, of the CPU that is the task's, or one of all CPUs
+ *	__u64 clock_by_copy(task)
+ *	struct cpu_place *place_here()		as user space has it now
  *	SELDOM	a function of its own where the dialect has such, so that what is rare costs the rest no registers
+ *	VERIFIED_ONCE	likewise, where the verifier looks at such functions by themselves
+ * and what places.h wants.
  */
 #ifndef PODJOULE_ACCOUNTING_H
 #define PODJOULE_ACCOUNTING_H
 
+#define INLINE static inline __attribute__((always_inline))
+
+#include "places.h"
 #include "slices.h"
 
 /*
@@ -23,8 +31,6 @@
  * types, over a millisecond of loading time. The two ways that are rarely gone copy instead.
  */
 #define UNKNOWN_CSS_SET 1 /* equal to no task's */
-
-#define INLINE static inline __attribute__((always_inline))
 
 /* What one event counted since the last boundary; the share of the last keep_ns of it stays for the next. */
 INLINE void settle_event(int event, struct cpu_state *cpu, struct counters *to, __u64 keep_ns)
@@ -43,27 +49,57 @@ INLINE void settle_event(int event, struct cpu_state *cpu, struct counters *to, 
 	now.count = value.counter - per_1024(value.counter - start->count, keep);
 	now.enabled_ns = value.enabled - per_1024(value.enabled - start->enabled_ns, keep);
 	now.running_ns = value.running - per_1024(value.running - start->running_ns, keep);
-	if (to)
-		add_event(to, event, now.count - start->count, now.enabled_ns - start->enabled_ns,
-			  now.running_ns - start->running_ns);
+	add_event(to, event, now.count - start->count, now.enabled_ns - start->enabled_ns,
+		  now.running_ns - start->running_ns);
 	*start = now;
 }
 
-/* Charge the owner with all that is pending but keep_ns, and with its share of the events. */
-INLINE void settle(struct cpu_state *cpu, __u64 keep_ns)
+/* Of what is pending but keep_ns, how much the sibling was busy in. */
+INLINE __u64 settle_shared(struct cpu_state *cpu, __u64 keep_ns, __u64 now_ns)
 {
-	struct counters *to = cpu->owner.cgroup_id ? counters_of(cpu) : 0;
+	__u64 shared_ns = shared_since(cpu, now_ns, cpu->pending_ns), kept_ns;
+
+	if (!keep_ns || !shared_ns)
+		return shared_ns;
+	kept_ns = per_1024(shared_ns, keep_ns < cpu->pending_ns ? (keep_ns << 10) / cpu->pending_ns : 1024);
+	cpu->sibling_busy_ns -= kept_ns;
+	return shared_ns - kept_ns;
+}
+
+/* Charge the owner with all that is pending but keep_ns, and with its share of the events. */
+INLINE void settle(struct cpu_state *cpu, __u64 keep_ns, __u64 now_ns)
+{
+	struct counters *to = cpu->owner.cgroup_id ? counters_of(cpu) : &cpu->idle;
+	__u64 cycles = to->events[0], shared_ns = settle_shared(cpu, keep_ns, now_ns);
 
 	settle_event(0, cpu, to, keep_ns);
 	settle_event(1, cpu, to, keep_ns);
 	settle_event(2, cpu, to, keep_ns);
-	if (to) {
-		to->cpu_ns += cpu->pending_ns - keep_ns;
-		to->switches += cpu->pending_switches;
+	to->cpu_ns += cpu->pending_ns - keep_ns;
+	to->switches += cpu->pending_switches;
+	if (shared_ns) {
+		to->shared_ns += shared_ns;
+		to->shared_cycles += part_of(to->events[0] - cycles, shared_ns, cpu->pending_ns - keep_ns);
 	}
 	cpu->pending_ns = keep_ns;
 	cpu->pending_switches = 0;
 }
+
+/* The same where it is rare. */
+#ifdef VERIFIED_ONCE
+/* Looked at once, instead of on each way that leads to it: it finds this_cpu() anew. */
+VERIFIED_ONCE int settle_here(__u64 keep_ns, __u64 now_ns)
+{
+	struct cpu_state *cpu = this_cpu();
+
+	if (cpu)
+		settle(cpu, keep_ns, now_ns);
+	return 0;
+}
+#define settle_seldom(cpu, keep_ns, now_ns) settle_here(keep_ns, now_ns)
+#else
+#define settle_seldom settle
+#endif
 
 INLINE void take_over(struct cpu_state *cpu, __u64 css_set, __u64 cgroup_id, __u32 tgid)
 {
@@ -91,13 +127,14 @@ SELDOM void meet(struct cpu_state *cpu, struct task_struct *task, __u32 pid, __u
 {
 	__u64 watched_ns = cpu->watched_since_ns ? bpf_ktime_get_ns() - cpu->watched_since_ns : 0;
 	__u64 start_ns = pid && watched_ns ? slice_start_by_copy(task) : 0;
-	__u64 ran_ns = start_ns && start_ns < runtime_ns ? runtime_ns - start_ns : 0;
+	__u64 ran_ns = start_ns && start_ns < runtime_ns ? runtime_ns - start_ns : 0, now_ns = clock_by_copy(task);
 
 	if (ran_ns > watched_ns)
 		ran_ns = watched_ns;
 	cpu->pending_ns += ran_ns;
 	if (cpu->owner.cgroup_id || !watched_ns)
-		settle(cpu, ran_ns);
+		settle_seldom(cpu, ran_ns, now_ns);
+	note_activity(cpu, pid != 0, now_ns);
 	take_over(cpu, pid ? UNKNOWN_CSS_SET : 0, pid ? cgroup_id_by_copy(task) : 0, tgid);
 	cpu->pid = pid;
 	cpu->runtime_ns = runtime_ns;
@@ -130,7 +167,7 @@ SELDOM void split_at_move(struct cpu_state *cpu, __u32 pid, __u64 ran_ns, struct
 	cpu->moved_ns = 0;
 	if (!pid || pid != cpu->moved_pid || pid != cpu->pid)
 		return;
-	settle(cpu, since_ns < ran_ns ? since_ns : ran_ns);
+	settle_seldom(cpu, since_ns < ran_ns ? since_ns : ran_ns, clock_by_copy(task));
 	take_over(cpu, UNKNOWN_CSS_SET, cgroup_id_by_copy(task), cpu->owner.tgid);
 }
 
@@ -140,8 +177,11 @@ SELDOM void change_owner(struct cpu_state *cpu, struct task_struct *next, __u32 
 	__u64 cgroup_id = pid ? cgroup_id_of(next) : 0;
 
 	if (cgroup_id != cpu->owner.cgroup_id || (by_process && tgid != cpu->owner.tgid)) {
-		settle(cpu, 0);
+		__u64 now_ns = clock_of(next);
+
+		settle(cpu, 0, now_ns);
 		take_over(cpu, css_set, cgroup_id, tgid);
+		note_activity(cpu, pid != 0, now_ns);
 	}
 	/* In the root one css_set does not tell whose: it is looked up each time. */
 	cpu->css_set = cgroup_id == ROOT_CGROUP || cgroup_id == KERNEL_THREADS ? UNKNOWN_CSS_SET : css_set;
@@ -177,16 +217,20 @@ INLINE void account_switch(struct cpu_state *cpu, struct task_struct *prev, __u3
 INLINE void account_running(struct cpu_state *cpu, struct task_struct *task, __u32 pid, __u32 tgid,
 			    __u64 runtime_ns)
 {
-	__u64 ran_ns;
+	__u64 ran_ns, now_ns = clock_by_copy(task);
+	struct cpu_place *place = place_here();
 
 	if (pid != cpu->pid)
 		meet(cpu, task, pid, tgid, runtime_ns);
 	ran_ns = advance(cpu, runtime_ns);
 	if (cpu->moved_ns)
 		split_at_move(cpu, pid, ran_ns, task);
-	settle(cpu, 0);
+	settle_seldom(cpu, 0, now_ns);
 	if (pid)
 		take_over(cpu, UNKNOWN_CSS_SET, cgroup_id_by_copy(task), tgid);
+	note_activity(cpu, pid != 0, now_ns);
+	if (place)
+		take_place(cpu, *place, now_ns);
 	cpu->watched_since_ns = bpf_ktime_get_ns();
 }
 

@@ -4,7 +4,7 @@
 #define PODJOULE_COUNTERS_H
 
 /* Goes up when a struct below or what it means changes: maps pinned by another version are not taken over. */
-#define LAYOUT_VERSION 3
+#define LAYOUT_VERSION 4
 
 #define N_EVENTS 3 /* cycles, instructions, cache misses */
 #define RT_PRIORITIES 100 /* a task's prio below this: a realtime or deadline task */
@@ -37,11 +37,14 @@ struct counters_key {
 	__u32 pad;
 };
 
-/* blind_ns: enabled time in which an event was not on the PMU and that no later slice has stood in for yet */
+/* shared_ns: what of cpu_ns the core's other hardware thread was busy in; shared_cycles: the cycles' part by time.
+ * blind_ns: enabled time in which an event was not on the PMU and that no later slice has stood in for yet */
 struct counters {
 	__u64 cpu_ns;
 	__u64 events[N_EVENTS];
 	__u64 switches;
+	__u64 shared_ns;
+	__u64 shared_cycles;
 	__u64 blind_ns[N_EVENTS];
 };
 
@@ -50,6 +53,25 @@ struct event_reading {
 	__u64 count;
 	__u64 enabled_ns;
 	__u64 running_ns;
+};
+
+/* Where a CPU sits, as user space tells it: the other hardware thread of its core and the entry of its socket, each
+ * + 1; 0: none. */
+struct cpu_place {
+	__u32 sibling;
+	__u32 socket;
+};
+
+/* How long some CPU of a socket was busy: total_ns, and since since_ns, unless that is 0; what there was then is
+ * base_ns. busy: CPUs that are. physical: the socket's number + 1, written by user space before any CPU comes here. As
+ * long as two cache lines, so that no two sockets meet in one. */
+struct socket_state {
+	__u64 busy;
+	__u64 since_ns;
+	__u64 base_ns;
+	__u64 total_ns;
+	__u64 physical;
+	__u64 unused[11];
 };
 
 /* One per CPU. Everything since the last boundary belongs to owner and waits in the pending fields. */
@@ -63,10 +85,14 @@ struct cpu_state {
 	__u64 moved_ns;		/* when the running task was moved to another cgroup; 0: it was not */
 	__u64 moved_runtime_ns;	/* its own clock then; 0 where only the time is known */
 	__u64 watched_since_ns;	/* no task's running before this is known; 0: since nobody knows when */
+	__u64 activity;		/* for the sibling to read, see busy_ns() */
+	__u64 sibling_busy_ns;	/* the sibling's busy_ns() up to which it is charged */
+	struct cpu_place place;	/* by which this CPU goes */
 	__u32 pid;
 	__u32 moved_pid;
 	struct event_reading events[N_EVENTS];
 	struct counters dropped;	/* what the map could not hold */
+	struct counters idle;		/* what goes to nobody; the events of it mean nothing */
 };
 
 enum cgroup_event_kind {

@@ -6,7 +6,7 @@
  * Kernel structs are read by offset. The loader passes the offsets where it knows them (BTF), so that headers
  * of any version will do; otherwise they come from the headers, which must then be the running kernel's.
  *
- * Passed by the loader: N_CPU, MAP_ENTRIES, EVENT_MASK, BY_PROCESS, HIERARCHY, V1_CPUACCT, RING.
+ * Passed by the loader: N_CPU, SOCKET_ENTRIES, MAP_ENTRIES, EVENT_MASK, BY_PROCESS, HIERARCHY, V1_CPUACCT, RING.
  */
 #ifndef TASK_PID
 #include <linux/cgroup.h>
@@ -40,6 +40,8 @@ BPF_ARRAY(cpus, struct cpu_state, N_CPU);
 BPF_PERF_ARRAY(cycles, N_CPU);
 BPF_PERF_ARRAY(instructions, N_CPU);
 BPF_PERF_ARRAY(cache_misses, N_CPU);
+BPF_ARRAY(places, struct cpu_place, N_CPU);
+BPF_ARRAY(sockets, struct socket_state, SOCKET_ENTRIES);
 BPF_PERCPU_ARRAY(scratch, struct cgroup_event, 1);
 BPF_PERCPU_ARRAY(lost_events, u64, 1);
 #if RING
@@ -109,6 +111,35 @@ static inline __attribute__((always_inline)) struct counters *counters_of(struct
 	return found ? found : &cpu->dropped;
 }
 
+static inline __attribute__((always_inline)) struct cpu_state *cpu_numbered(u32 number)
+{
+	return cpus.lookup(&number);
+}
+
+static inline __attribute__((always_inline)) struct socket_state *socket_numbered(u32 number)
+{
+	return sockets.lookup(&number);
+}
+
+static inline __attribute__((always_inline)) struct cpu_place *place_here(void)
+{
+	u32 index = bpf_get_smp_processor_id();
+
+	return places.lookup(&index);
+}
+
+/* The run queue's clock is as old as the task's own, and any task leads to it; no header has it. */
+static inline __attribute__((always_inline)) u64 clock_of(struct task_struct *task)
+{
+#ifdef RQ_CLOCK
+	return word_at(word_at(word_at((u64)task, TASK_CFS_RQ), CFS_RQ_RQ), RQ_CLOCK);
+#else
+	return bpf_ktime_get_ns();
+#endif
+}
+
+#define clock_by_copy clock_of
+
 #define SELDOM INLINE /* bcc puts every function in line */
 #include "accounting.h"
 #include "own_types.h"
@@ -136,6 +167,16 @@ int charge_running(struct bpf_raw_tracepoint_args *ctx)
 	if (cpu)
 		account_running(cpu, task, half_at((u64)task, TASK_PID), half_at((u64)task, TASK_TGID),
 				word_at((u64)task, TASK_RUNTIME));
+	return 0;
+}
+
+/* args[0]: a CPU that is offline. */
+int put_to_rest(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct cpu_state *cpu = cpu_numbered(ctx->args[0]);
+
+	if (cpu)
+		note_activity(cpu, 0, clock_by_copy((struct task_struct *)bpf_get_current_task()));
 	return 0;
 }
 

@@ -37,9 +37,18 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
+struct rq {
+	__u64 clock;
+};
+
+struct cfs_rq {
+	struct rq *rq;
+};
+
 struct sched_entity {
 	__u64 sum_exec_runtime;
 	__u64 prev_sum_exec_runtime;
+	struct cfs_rq *cfs_rq;
 };
 
 struct task_struct {
@@ -108,6 +117,20 @@ struct {
 	__type(value, __u64);
 } lost_events SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct cpu_place);
+} places SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct socket_state);
+} sockets SEC(".maps");
+
 static const struct counters nothing;
 
 static __always_inline struct cpu_state *this_cpu(void)
@@ -115,6 +138,41 @@ static __always_inline struct cpu_state *this_cpu(void)
 	__u32 index = bpf_get_smp_processor_id();
 
 	return bpf_map_lookup_elem(&cpus, &index);
+}
+
+static __always_inline struct cpu_state *cpu_numbered(__u32 number)
+{
+	return bpf_map_lookup_elem(&cpus, &number);
+}
+
+static __always_inline struct socket_state *socket_numbered(__u32 number)
+{
+	return bpf_map_lookup_elem(&sockets, &number);
+}
+
+static __always_inline struct cpu_place *place_here(void)
+{
+	__u32 index = bpf_get_smp_processor_id();
+
+	return bpf_map_lookup_elem(&places, &index);
+}
+
+/*
+ * The run queue's clock is as old as the task's own: both were brought up to date when the scheduler picked the next.
+ * Any task leads to its CPU's run queue, the idle one too, where task groups are compiled in.
+ */
+static __always_inline __u64 clock_by_copy(struct task_struct *task)
+{
+	if (!bpf_core_field_exists(task->se.cfs_rq))
+		return bpf_ktime_get_ns();
+	return BPF_CORE_READ(task, se.cfs_rq, rq, clock);
+}
+
+static __always_inline __u64 clock_of(struct task_struct *task)
+{
+	if (settings.by_copy || !bpf_core_field_exists(task->se.cfs_rq))
+		return clock_by_copy(task);
+	return task->se.cfs_rq->rq->clock;
 }
 
 static __always_inline int v1_controller(void)
@@ -181,6 +239,7 @@ static __always_inline struct counters *counters_of(struct cpu_state *cpu)
 }
 
 #define SELDOM static __noinline
+#define VERIFIED_ONCE __noinline
 #include "accounting.h"
 #include "own_types.h"
 
@@ -227,6 +286,17 @@ int charge_running(void *ctx)
 	if (cpu)
 		account_running(cpu, task, BPF_CORE_READ(task, pid), BPF_CORE_READ(task, tgid),
 				BPF_CORE_READ(task, se.sum_exec_runtime));
+	return 0;
+}
+
+/* args[0]: a CPU that is offline. */
+SEC("raw_tp")
+int put_to_rest(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct cpu_state *cpu = cpu_numbered(ctx->args[0]);
+
+	if (cpu)
+		note_activity(cpu, 0, clock_by_copy((void *)bpf_get_current_task()));
 	return 0;
 }
 

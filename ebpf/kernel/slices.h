@@ -1,9 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The arithmetic of a slice, the same in both dialects: no map, no helper, no kernel struct. */
+/*
+ * The arithmetic of a slice, the same in both dialects: no map, no helper, no kernel struct. What is rare and takes
+ * several ways is a function of its own where the dialect has such (VERIFIED_ONCE, see accounting.h).
+ */
 #ifndef PODJOULE_SLICES_H
 #define PODJOULE_SLICES_H
 
 #include "counters.h"
+
+#ifdef VERIFIED_ONCE
+#define RARE_ARITHMETIC VERIFIED_ONCE
+#else
+#define RARE_ARITHMETIC static inline __attribute__((always_inline))
+#endif
 
 /*
  * What an event would have counted in `enabled` ns, from `count` in the `running` ns it was on the PMU:
@@ -11,7 +20,7 @@
  * does not, it is divided as by hand, 20 bits of `enabled` at a time: running below 2^43 ns (2.4 hours),
  * enabled below 2^60 ns.
  */
-static inline __attribute__((always_inline)) __u64 scaled(__u64 count, __u64 enabled, __u64 running)
+RARE_ARITHMETIC __u64 scaled(__u64 count, __u64 enabled, __u64 running)
 {
 	__u64 rest, part, quotient;
 
@@ -27,6 +36,17 @@ static inline __attribute__((always_inline)) __u64 scaled(__u64 count, __u64 ena
 	part = (part % running << 20) + rest * (enabled & 0xfffff);
 	quotient = (quotient << 20) + part / running;
 	return count / running * enabled + quotient;
+}
+
+/* Of what was counted in span_ns, the part of the shared_ns in it. */
+static inline __attribute__((always_inline)) __u64 part_of(__u64 count, __u64 shared_ns, __u64 span_ns)
+{
+	__u64 part;
+
+	if (shared_ns >= span_ns)
+		return count;
+	part = (shared_ns << 16) / span_ns;
+	return (count >> 16) * part + ((count & 0xffff) * part >> 16);
 }
 
 /*

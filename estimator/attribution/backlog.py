@@ -75,12 +75,13 @@ def combined(usages: Sequence[Usage]) -> Usage:
         dropped=np.sum([usage.dropped for usage in usages], axis=0),
         available=frozenset.intersection(*(usage.available for usage in usages)),
         interval_seconds=sum(usage.interval_seconds for usage in usages),
-        awake_seconds=_together([usage.awake_seconds for usage in usages]),
+        awake_seconds=_added([usage.awake_seconds for usage in usages]),
     )
 
 
-def _together(awake_seconds: Sequence[FloatArray | None]) -> FloatArray | None:
-    known = [each for each in awake_seconds if each is not None]
+def _added(awake_seconds: Sequence[FloatArray | None]) -> FloatArray | None:
+    """None where one of them is not known."""
+    known = [seconds for seconds in awake_seconds if seconds is not None]
     return np.sum(known, axis=0) if len(known) == len(awake_seconds) else None
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from ebpf.counters import CPU_NS, FIELDS, CounterArray, CounterSnapshot
+from ebpf.counters import AWAKE_NS, CPU_NS, FIELDS, CounterArray, CounterSnapshot
 from estimator.energy import FloatArray, Usage
 from estimator.machine.topology import CpuTopology
 
@@ -24,7 +24,8 @@ IndexArray = npt.NDArray[np.intp]
 class CounterTotals:
     """A snapshot summed by socket: what the next one is differenced against.
 
-    values: shape (n, n_groups, n_fields); dropped: (n_groups, n_fields).
+    values: shape (n, n_groups, n_fields); dropped: (n_groups, n_fields). awake_ns: by physical socket; empty
+    where it is not counted. cpu_ns: shape (n, n_cpu, 1), to estimate it from then; None where it cannot be.
     """
 
     cgroup_id: npt.NDArray[np.uint64]
@@ -32,6 +33,8 @@ class CounterTotals:
     values: CounterArray
     dropped: CounterArray
     monotonic_ns: int
+    awake_ns: Mapping[int, int] = field(default_factory=dict)
+    cpu_ns: CounterArray | None = None
 
 
 class UsageTracker:
@@ -120,7 +123,33 @@ class UsageTracker:
             available=snapshot.available,
             interval_seconds=seconds,
             n_cpu=n_cpu,
+            awake_seconds=self._awake_seconds(current, previous, seconds),
         )
+
+    def _awake_seconds(
+        self, current: CounterTotals, previous: CounterTotals, seconds: float
+    ) -> FloatArray | None:
+        """How long some CPU of each socket was busy, of the interval; None where that cannot be told."""
+        if not (current.awake_ns and previous.awake_ns):
+            return self._estimated_awake_seconds(current, previous, seconds)
+        grown_ns = [
+            current.awake_ns.get(physical, 0) - previous.awake_ns.get(physical, 0)
+            for physical in self._topology.physical_ids
+        ]
+        return np.clip(np.array(grown_ns) / 1e9, 0.0, max(0.0, seconds))
+
+    def _estimated_awake_seconds(
+        self, current: CounterTotals, previous: CounterTotals, seconds: float
+    ) -> FloatArray | None:
+        """As if each CPU were busy at times that have nothing to do with the others'."""
+        if current.cpu_ns is None or previous.cpu_ns is None or seconds <= 0:
+            return None
+        before = replace(previous, values=previous.cpu_ns)
+        now = replace(current, values=current.cpu_ns)
+        busy_ns = _growth(now.values, _baseline(before, now), np.ones(1, np.bool_)).sum(axis=(0, 2))
+        idle_ratio = 1.0 - np.clip(busy_ns / 1e9 / seconds, 0.0, 1.0)
+        sockets = self._socket_cpus(len(idle_ratio))
+        return seconds * (1.0 - np.array([idle_ratio[cpus].prod() for cpus in sockets]))
 
     def _leave_out_impossible(
         self, used: FloatArray, snapshot: CounterSnapshot, n_cpu: int, seconds: float
@@ -173,7 +202,16 @@ class UsageTracker:
             np.stack([_over_cpus(snapshot.values, cpus) for cpus in groups], axis=1),
             np.stack([snapshot.dropped[cpus].sum(axis=0) for cpus in groups]),
             snapshot.monotonic_ns,
+            snapshot.awake_ns if AWAKE_NS in snapshot.available else {},
+            self._cpu_ns(snapshot),
         )
+
+    def _cpu_ns(self, snapshot: CounterSnapshot) -> CounterArray | None:
+        """Kept where it is of use: a recording's columns are sockets, whose CPUs nobody has placed."""
+        is_told_apart = snapshot.values.shape[1] > 1 and bool(self._topology.placed)
+        if AWAKE_NS in snapshot.available or not is_told_apart:
+            return None
+        return snapshot.values[:, :, CPU_NS : CPU_NS + 1].copy()
 
     def _socket_cpus(self, n_cpu: int) -> list[IndexArray]:
         """The CPUs of each socket; a single group where the source cannot tell CPUs apart."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ebpf.cpus import parse_cpu_list
+from ebpf.cpus import package_number, parse_cpu_list
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def read_topology(sysfs: Path, before: CpuTopology | None = None) -> CpuTopology
     online = _read_cpu_list(root / "online") or present or (0,)
     possible = _read_cpu_list(root / "possible") or present or online
     known = {cpu: before.physical_ids[before.socket_of_cpu[cpu]] for cpu in before.placed} if before else {}
-    return assemble(online, possible, known | {cpu: _physical_id(root, cpu) for cpu in online})
+    return assemble(online, possible, known | {cpu: package_number(sysfs, cpu) for cpu in online})
 
 
 def assemble(online: Iterable[int], possible: Iterable[int], physical_id: dict[int, int]) -> CpuTopology:
@@ -77,10 +77,3 @@ def _read_cpu_list(path: Path) -> tuple[int, ...]:
         return tuple(parse_cpu_list(path.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return ()
-
-
-def _physical_id(root: Path, cpu: int) -> int:
-    try:
-        return int((root / f"cpu{cpu}" / "topology" / "physical_package_id").read_text())
-    except (OSError, ValueError):
-        return -1

@@ -38,6 +38,7 @@ T = TypeVar("T")
 
 BEFORE_PODJOULE = 1_700_000_000.0  # November 2023: every counter was 0 then
 CONTENT = 1  # goes up when what is kept, or what it means, is another
+_FIELDS_BEFORE = 5  # in states of versions that told no hardware threads apart
 _KINDS = get_args(Kind)
 _MOST = 1e30  # of any amount: sums of such stay finite
 _UNSOUND = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
@@ -96,6 +97,7 @@ class Encoder:
                 "start_seconds": saved.start_seconds,
                 "starts": [[*key, seconds] for key, seconds in saved.starts.items()],
                 "totals_ns": saved.totals.monotonic_ns if saved.totals else None,
+                "awake_ns": [*saved.totals.awake_ns.items()] if saved.totals else [],
             },
             self._arrays(saved),
         )
@@ -171,17 +173,30 @@ def _source(document: Mapping[str, Any], arrays: Mapping[str, Array]) -> Kept:
 def _totals(document: Mapping[str, Any], arrays: Mapping[str, Array]) -> CounterTotals:
     ids = _shaped(arrays["totals_id"], "totals_id", np.uint64, None)
     tgids = _shaped(arrays["totals_tgid"], "totals_tgid", np.uint32, len(ids))
-    dropped = _shaped(arrays["totals_dropped"], "totals_dropped", np.uint64, None, len(FIELDS))
+    dropped = _shaped(_padded(arrays["totals_dropped"]), "totals_dropped", np.uint64, None, len(FIELDS))
     if len(set(zip(ids.tolist(), tgids.tolist(), strict=True))) != len(ids):
         raise ValueError("a cgroup has two counters")
-    values = arrays["totals_values"]
+    values = _padded(arrays["totals_values"])
     return CounterTotals(
         ids,
         tgids,
         _shaped(values, "totals_values", np.uint64, len(ids), len(dropped), len(FIELDS)),
         dropped,
         _natural(document["totals_ns"]),
+        dict(_sound("sockets' awake times", _two_naturals, document.get("awake_ns", []))),
     )
+
+
+def _padded(counters: Array) -> Array:
+    """Counters of a version without what came last in FIELDS: nothing was counted of that."""
+    if counters.ndim == 0 or counters.shape[-1] != _FIELDS_BEFORE:
+        return counters
+    return np.pad(counters, [(0, 0)] * (counters.ndim - 1) + [(0, len(FIELDS) - _FIELDS_BEFORE)])
+
+
+def _two_naturals(row: Any) -> tuple[int, int]:
+    one, other = row
+    return _natural(one), _natural(other)
 
 
 def _rows(zones: Any, arrays: Mapping[str, Array], prefix: str) -> tuple[KeptRows, npt.NDArray[np.bool_]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes as ct
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,76 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ebpf.program import COUNTERS, CPU_STATE
-from tests.ebpf import native
-
-N_CGROUPS, N_TASKS = 4, 5
-DIALECT = f"""
-#include "counters.h"
-#define event_mask 1
-#define by_process 0
-#define SELDOM static
-struct task_struct {{ __u64 runtime_ns, slice_start_ns, cgroup_id; __u32 pid, tgid, flags; }};
-struct bpf_perf_event_value {{ __u64 counter, enabled, running; }};
-static __u64 now_ns, cycles, opened_ns;
-static inline __u64 bpf_ktime_get_ns(void) {{ return now_ns; }}
-static struct counters counted[{N_CGROUPS + 1}];
-static inline __u64 cgroup_id_of(struct task_struct *task)
-{{
-	return CHARGED_TO(task->cgroup_id, task->flags);
-}}
-#define cgroup_id_by_copy cgroup_id_of
-static inline __u64 slice_start_by_copy(struct task_struct *task) {{ return task->slice_start_ns; }}
-static inline struct counters *counters_of(struct cpu_state *cpu)
-{{
-	return &counted[cpu->owner.cgroup_id == KERNEL_THREADS ? 0 : cpu->owner.cgroup_id];
-}}
-static inline long read_value(int event, struct bpf_perf_event_value *value)
-{{
-	*value = (struct bpf_perf_event_value){{ cycles, now_ns - opened_ns, now_ns - opened_ns }};
-	return 0;
-}}
-#include "accounting.h"
-
-void c_reset(void) {{ memset(counted, 0, sizeof(counted)); opened_ns = 0; }}
-void c_open(void) {{ cycles = 0; opened_ns = now_ns; }}
-void c_clock(__u64 ns, __u64 count) {{ now_ns = ns; cycles = count; }}
-void c_counted(struct counters *to) {{ memcpy(to, counted, sizeof(counted)); }}
-void c_switch(struct cpu_state *cpu, struct task_struct *prev, struct task_struct *next)
-{{
-	account_switch(cpu, prev, prev->pid, prev->tgid, prev->runtime_ns, next, next->pid, next->tgid,
-		next->runtime_ns, 0x1000 + next->cgroup_id);
-}}
-void c_read(struct cpu_state *cpu, struct task_struct *task)
-{{
-	account_running(cpu, task, task->pid, task->tgid, task->runtime_ns);
-}}
-void c_moved(struct cpu_state *cpu, struct task_struct *task)
-{{
-	note_move(cpu, task->pid, task->runtime_ns, 0, now_ns);
-}}
-"""
-TASK = np.dtype(
-    [
-        ("runtime_ns", "<u8"),
-        ("slice_start_ns", "<u8"),
-        ("cgroup_id", "<u8"),
-        ("pid", "<u4"),
-        ("tgid", "<u4"),
-        ("flags", "<u4"),
-        ("pad", "<u4"),
-    ]
-)
-CYCLES_PER_NS = 3
+from tests.ebpf.dialect import CYCLES_PER_NS, N_CGROUPS, N_TASKS, TASK, address, built
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> ct.CDLL:
-    path: Path = native.build(DIALECT, tmp_path_factory.mktemp("accounting"), "-shared", "-fPIC")
-    return ct.CDLL(str(path))
-
-
-def address(array: np.ndarray) -> ct.c_void_p:
-    return array.ctypes.data_as(ct.c_void_p)
+    return built(tmp_path_factory.mktemp("accounting"))
 
 
 @dataclass

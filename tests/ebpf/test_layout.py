@@ -21,6 +21,8 @@ DTYPES = {
     "counters_key": program.KEY,
     "counters": program.COUNTERS,
     "event_reading": program.EVENT_READING,
+    "cpu_place": program.CPU_PLACE,
+    "socket_state": program.SOCKET_STATE,
     "cpu_state": program.CPU_STATE,
 }
 _MEMBER = re.compile(r"(?:__u64|__u32|char|struct \w+)\s+(\w+)\s*(?:\[\w+\])?")
@@ -107,7 +109,7 @@ def test_a_dtype_has_the_members_of_its_struct_where_the_compiler_puts_them(
     assert layout_of(DTYPES[struct]) == compiled[struct]
 
 
-@pytest.mark.parametrize("struct", ["counters_key", "counters", "event_reading", "cpu_state", "settings"])
+@pytest.mark.parametrize("struct", list(DTYPES))
 def test_no_struct_has_holes_with_undefined_bytes(compiled: dict[str, Layout], struct: str) -> None:
     # a hash key with a hole would make two entries of one
     assert sum(size for _, size in compiled[struct].members.values()) == compiled[struct].size

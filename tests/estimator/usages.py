@@ -23,18 +23,25 @@ def usage_of(
     interval_seconds: float = 5.0,
     n_cpu: int = 4,
 ) -> Usage:
-    """used: shape (n, n_sockets, n_fields); nothing dropped unless it is given."""
-    array = np.asarray(used, dtype=np.float64)
+    """used: shape (n, n_sockets, n_fields), where the last fields may be left out, which are 0 then; nothing
+    dropped unless it is given."""
+    array = whole(used)
     nothing = np.zeros(array.shape[1:])
     return Usage(
         cgroup_id=np.arange(1, len(array) + 1, dtype=np.uint64),
         tgid=np.zeros(len(array), dtype=np.uint32),
         used=array,
-        dropped=nothing if dropped is None else np.asarray(dropped, dtype=np.float64),
+        dropped=nothing if dropped is None else whole(dropped),
         available=available,
         interval_seconds=interval_seconds,
         n_cpu=n_cpu,
     )
+
+
+def whole(counts: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Counts of the first fields as counts of all."""
+    array = np.asarray(counts, dtype=np.float64)
+    return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, len(FIELDS) - array.shape[-1])])
 
 
 def cpu_usage(cpu_seconds: Sequence[Sequence[float]], **rest: object) -> Usage:

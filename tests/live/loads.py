@@ -74,3 +74,16 @@ while True:
         for _ in range(500): pass
     time.sleep(0.01)
 """
+
+# argv: period, and how much of it to be busy for, from which part of it on; seconds of CLOCK_MONOTONIC
+PHASES = """
+import sys, time
+period, busy, offset = map(float, sys.argv[1:])
+while True:
+    now = time.monotonic()
+    start = now - now % period + offset
+    if now > start + busy / 2:
+        start += period
+    time.sleep(max(0, start - now))
+    while time.monotonic() < start + busy: pass
+"""

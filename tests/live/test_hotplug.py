@@ -19,6 +19,8 @@ from tests.live import loads
 from tests.live.perf import STAND_INS, our_counts, perf_counts, perf_of
 from tests.live.rights import run_confined
 from tests.live.sandbox import BUSY, cgroup, hierarchies, stop
+from tests.live.sharing import Phases, shared_by
+from tests.live.topology_tree import write_tree
 
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("require_root_bpf")]
 
@@ -133,6 +135,24 @@ def test_maps_that_are_pinned_get_the_events_too_whoever_watches(pins: Path, whi
         switch(on=True)
     with contextlib.closing(open_source("core", pinned)) as second:
         assert_counted(second, "second")
+
+
+def test_a_cpu_that_went_while_it_was_busy_keeps_no_socket_awake(tmp_path: Path, loader: str) -> None:
+    """The last switch on it is not traced: without more ado it would be busy for ever."""
+    tree = write_tree(tmp_path, [[0, 1]])
+    with contextlib.closing(open_source(loader, replace(options(), sysfs=tree))) as source:
+        with cgroup("roaming") as group:
+            process = group.python(BUSY, cpu=1)
+            time.sleep(0.2)
+            source.read()
+            switch(on=False)
+            write_tree(tree, [[0]])
+            stop(process)
+        source.read()
+        states = source._states()  # type: ignore[attr-defined]
+        assert not states["activity"][1] & 1
+        found = shared_by({loader: source}, [Phases(0, 0.05, 0.01)], {}, {0: (0, 1)}, 1.0)[loader]
+    assert found.awake[0].off_percent <= 2, found.awake
 
 
 GIVEN_UP = """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 Answer = dict[str, Any]
@@ -50,6 +50,15 @@ def instruction_errors(answers: dict[str, Answer]) -> dict[str, float]:
             if row["perf"] > 2_000:
                 errors[field] = max(errors.get(field, 0), percent_off(row["counted"], row["perf"]))
     return errors
+
+
+def sharing_errors(found: Iterable[Answer]) -> tuple[float, float]:
+    """The worst of several loads: of shared time in points, of awake time in percent of the window."""
+    found = list(found)
+    return (
+        max(loop["off_points"] for each in found for loop in each["loops"]),
+        max(awake["off_percent"] for each in found for awake in each["awake"].values()),
+    )
 
 
 def unbalanced(books: Answer) -> float:

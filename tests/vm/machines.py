@@ -25,10 +25,11 @@ OFF_SECONDS = 45
 _FIRST = ["machine", "doctor", "confined-doctor", "short-lived", "lesser", "events", "start-up", "killed"]
 # hotplug comes last: a CPU that came back under emulation is not what the other claims are about
 PROBES = {
-    "5.10": [*_FIRST, "core", "hotplug"],
+    "5.10": [*_FIRST, "core", "sharing", "hotplug"],
     "6.1": [*_FIRST, "core-and-bcc", "powercap", "unreadable", "hotplug"],
     "6.12": [*_FIRST, "core", "hotplug"],
-    "arm64": [*_FIRST, "core", "known", "hotplug"],
+    "arm64": [*_FIRST, "core", "known", "sharing", "hotplug"],
+    "threads": ["machine", "threads"],
 }
 _SOURCES = (
     "ebpf", "estimator", "exporter", "models", "tests/vm", "tests/live", "tests/e2e/servers.py",

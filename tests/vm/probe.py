@@ -20,7 +20,7 @@ from exporter.configuration.config import Config
 from exporter.doctor.doctor import examine
 from exporter.doctor.finding import Machine
 from tests.live.rights import confined
-from tests.vm import probe_counters, probe_exporter
+from tests.vm import probe_counters, probe_exporter, probe_sharing
 from tests.vm.leftovers import left_after
 
 MARK = "probe: "
@@ -63,6 +63,8 @@ PROBES: dict[str, Callable[[], Finding]] = {
     "events": probe_counters.events,
     "known": probe_counters.known,
     "hotplug": probe_counters.hotplug,
+    "sharing": probe_sharing.sharing,
+    "threads": probe_sharing.threads,
     "start-up": probe_exporter.start_up,
     "killed": probe_exporter.killed,
     "powercap": probe_exporter.powercap,

@@ -15,9 +15,10 @@ from tests.vm.findings import (
     outside_ns,
     percent_off,
     percent_outside,
+    sharing_errors,
     unbalanced,
 )
-from tests.vm.machines import ROOT, cache
+from tests.vm.machines import PROBES, ROOT, cache
 
 PAGE = ROOT / "docs/kernels.md"
 _HEAD = """# Kernels
@@ -35,6 +36,7 @@ _COLUMNS = (
     "CPU time, worst load",
     "short processes",
     "events against perf",
+    "threads and sockets",
     "books",
     "start-up",
     "left behind",
@@ -46,6 +48,9 @@ _NOTES = """
   them; in `make kernels` two share it. The arm64 machine counts instructions for its clock.
 - **events against perf**: the worst of two cgroups that share a CPU, against perf's own counters for the
   same cgroups. On amd64 no PMU is emulated: software events (CPU clock, page faults) go the same way instead.
+- **threads and sockets**: where the machine has two hardware threads a core: how far the share of a loop's
+  time in which its sibling was busy is from a trace of every switch, in points, and how far the time that a
+  socket was awake is from it, in percent of the window; the worst of four loads.
 - **books**: what idle, every cgroup and `unattributed` leave of the node's joules, relative.
 """
 
@@ -57,14 +62,19 @@ def store(machine: str, answers: Mapping[str, Answer]) -> None:
 
 def stored() -> dict[str, dict[str, Answer]]:
     """Every machine's kept answers, in the page's order."""
-    paths = {machine: cache() / f"answers-{machine}.json" for machine in ("5.10", "6.1", "6.12", "arm64")}
+    paths = {machine: cache() / f"answers-{machine}.json" for machine in PROBES}
     return {machine: json.loads(path.read_text()) for machine, path in paths.items() if path.exists()}
 
 
 def page(machines: Mapping[str, dict[str, Answer]]) -> str:
     """The whole page."""
-    rows = [row for answers in machines.values() for row in _rows(answers)]
-    notes = [text for answers in machines.values() for text in (_known(answers), _powercap(answers)) if text]
+    rows = [row for answers in machines.values() if "start-up" in answers for row in _rows(answers)]
+    notes = [
+        text
+        for answers in machines.values()
+        for text in (_known(answers), _powercap(answers), _threads(answers))
+        if text
+    ]
     return (
         _HEAD
         + _line(_COLUMNS)
@@ -93,6 +103,7 @@ def _row(answers: dict[str, Answer], loader: str, counting: Answer) -> str:
         f"{cpu_error_percent(worst):.2g} % ({outside_ns(worst) / 1e6:.2g} ms)",
         f"{counting['short_processes_per_second']:.0f} a second",
         events,
+        _shared(answers),
         f"{unbalanced(start['books']):.0e}",
         f"{start['families']} families, exit {start['exit_code']}",
         _left(answers),
@@ -126,6 +137,24 @@ def _known(answers: dict[str, Answer]) -> str:
         f" rival on its CPU: instructions {off['instructions']:.2g} % and cycles {off['cycles']:.2g} % from"
         f" what `perf stat` counts for it; all cgroups together {whole:.2g} % outside the two readings of the"
         " CPU's own counter around them."
+    )
+
+
+def _shared(answers: dict[str, Answer]) -> str:
+    if "sharing" not in answers:
+        return "not tried"
+    points, percent = sharing_errors(answers["sharing"]["found"].values())
+    return f"{points:.2g} points, {percent:.2g} %"
+
+
+def _threads(answers: dict[str, Answer]) -> str:
+    if "threads" not in answers:
+        return ""
+    points, percent = sharing_errors(answers["threads"]["found"].values())
+    return (
+        f"**Two sockets of a core with two threads** on {answers['machine']['release']}, threads on, off and"
+        f" on again: loops' shared time {points:.2g} points, sockets' awake time {percent:.2g} % from the"
+        " trace."
     )
 
 

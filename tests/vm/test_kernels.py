@@ -26,7 +26,8 @@ from tests.vm.findings import (
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kernels, pytest.mark.timeout(2 * machines.LONGEST_SECONDS + 300)]
 
-MACHINES = list(machines.PROBES)
+MACHINES = [machine for machine in machines.PROBES if machine != "threads"]
+WITH_THREADS = ["5.10", "arm64"]
 NEEDED = ("qemu-system-x86_64", "qemu-system-aarch64", "mmdebstrap", "cpio", "make", "gcc")
 HOOKS = {"charge_running", "on_attach", "on_mkdir", "on_rename", "on_rmdir", "on_switch"}
 
@@ -62,7 +63,7 @@ def needs_the_kit(
     named = {
         item.callspec.params.get("machine") for item in request.session.items if hasattr(item, "callspec")
     }
-    for machine in reversed(MACHINES):
+    for machine in reversed(machines.PROBES):
         if machine in named:
             asked(machine)
 
@@ -168,6 +169,36 @@ def test_events_go_on_where_a_cpu_came_back(answers: dict[str, Answer]) -> None:
 def test_events_of_a_cpu_that_was_offline_at_the_start_are_counted(answers: dict[str, Answer]) -> None:
     found = answers["hotplug"]["cycles_of_a_late_cpu"]
     assert percent_off(found["counted"], found["perf"]) <= 2
+
+
+def assert_as_traced(found: Answer) -> None:
+    """Shares of the loops' time to two points, awake times to two percent of the window."""
+    assert {"awake_ns", "shared_ns"} <= set(found["available"])
+    for loop in found["loops"]:
+        assert loop["cpu_ns"] > 0.1e9, "the load hardly ran"
+        assert loop["off_points"] <= 2, loop
+    for awake in found["awake"].values():
+        assert awake["off_percent"] <= 2, awake
+
+
+@pytest.mark.parametrize("machine", WITH_THREADS)
+@pytest.mark.parametrize("load", ["overlap", "long phases", "alone", "idle"])
+def test_what_two_threads_share_is_as_traced(needs_the_kit: None, machine: str, load: str) -> None:
+    assert_as_traced(ask(machine)["sharing"]["found"][load])
+
+
+@pytest.mark.parametrize("machine", ["threads"])
+def test_two_sockets_with_threads_are_told_apart_whether_threads_are_on_or_off(
+    needs_the_kit: None, machine: str
+) -> None:
+    answers = ask(machine)
+    assert list(answers) == machines.PROBES[machine], machines.last_words(machine)
+    probe = answers["threads"]
+    assert "error" not in probe, probe["error"]
+    assert probe["siblings"] == {"0": 1, "1": 0, "2": 3, "3": 2}
+    for found in probe["found"].values():
+        assert_as_traced(found)
+    assert all(loop["shared_ns"] == 0 for loop in probe["found"]["off"]["loops"])
 
 
 def test_the_exporter_starts_balances_its_books_and_ends(answers: dict[str, Answer]) -> None:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ebpf.counters import FIELDS, CounterSnapshot
+from ebpf.counters import AWAKE_NS, FIELDS, CounterSnapshot
+from estimator.attribution.backlog import combined
 from estimator.attribution.usage import UsageTracker
 from estimator.energy import Usage
 from estimator.machine.topology import CpuTopology, assemble
@@ -21,6 +23,7 @@ def snapshot(
     seconds: float = 0.0,
     dropped: Sequence[int] | None = None,
     available: Sequence[str] = FIELDS,
+    awake_ns: Mapping[int, int] = {},
 ) -> CounterSnapshot:
     """rows: from (cgroup_id, tgid) to one number a CPU; field f of it is that number times f + 1."""
     by_field = np.arange(1, len(FIELDS) + 1, dtype=np.uint64)
@@ -31,8 +34,9 @@ def snapshot(
         tgid=np.array([key[1] for key in rows], dtype=np.uint32),
         values=cpus[:, :, np.newaxis] * by_field,
         dropped=np.array(dropped or [0] * n_cpu, dtype=np.uint64)[:, np.newaxis] * by_field,
-        available=frozenset(available),
+        available=frozenset(available) | ({AWAKE_NS} if awake_ns else frozenset()),
         monotonic_ns=round(seconds * 1e9),
+        awake_ns=awake_ns,
     )
 
 
@@ -78,7 +82,7 @@ def test_usage_is_the_difference_summed_by_socket() -> None:
         snapshot({(7, 0): [1, 10, 100, 1000]}, 10), snapshot({(7, 0): [3, 14, 108, 1016]}, 15), [0, 1, 0, 1]
     )
     assert usage is not None
-    assert usage.used.tolist() == [[[10, 20, 30, 40, 50], [20, 40, 60, 80, 100]]]
+    assert usage.used.tolist() == [[[10, 20, 30, 40, 50, 60, 70], [20, 40, 60, 80, 100, 120, 140]]]
     assert (usage.interval_seconds, usage.n_cpu) == (5.0, 4)
 
 
@@ -153,7 +157,7 @@ def test_a_field_that_is_not_measured_is_zero_and_restarts_nothing() -> None:
     after.values[:, :, 1] = 0
     usage = between(before, after, [0])
     assert usage is not None
-    assert usage.used.tolist() == [[[4, 0, 0, 0, 20]]]
+    assert usage.used.tolist() == [[[4, 0, 0, 0, 20, 0, 0]]]
 
 
 COUNTS = st.lists(st.integers(0, 10**9), min_size=4, max_size=4)
@@ -239,3 +243,77 @@ def test_a_restart_while_cpus_are_offline_books_no_life_anew(
     now = snapshot({(7, 0): [901 * second, 900 * second, 902 * second, 900 * second]}, 15)
     usage = resumed(before, seen(online_before), now, seen(online_now))
     assert usage.cpu_seconds == pytest.approx(3.0)
+
+
+def awake(usage: Usage | None) -> list[float] | None:
+    assert usage is not None
+    return None if usage.awake_seconds is None else usage.awake_seconds.tolist()
+
+
+SECOND = 10**9
+
+
+def test_awake_time_is_what_each_socket_was_awake_since_the_last_snapshot() -> None:
+    sockets = assemble([0, 1], [0, 1], {0: 7, 1: 3})
+    tracker = UsageTracker(sockets)
+    tracker.update(snapshot({}, 10, [0, 0], awake_ns={7: 4 * SECOND, 3: 0}), 2)
+    assert awake(tracker.update(snapshot({}, 15, [0, 0], awake_ns={7: 6 * SECOND, 3: SECOND}), 2)) == [1, 2]
+    assert awake(tracker.update(snapshot({}, 20, [0, 0], awake_ns={7: 6 * SECOND, 3: 2 * SECOND}), 2)) == [
+        1,
+        0,
+    ]
+
+
+def test_a_socket_that_came_is_awake_from_then_on() -> None:
+    tracker = UsageTracker(assemble([0, 1], [0, 1], {0: 0, 1: 1}))
+    tracker.update(snapshot({}, 10, [0, 0], awake_ns={0: 4 * SECOND}), 2)
+    assert awake(tracker.update(snapshot({}, 15, [0, 0], awake_ns={0: 5 * SECOND, 1: 3 * SECOND}), 2)) == [
+        1,
+        3,
+    ]
+
+
+@pytest.mark.parametrize(("counted", "seconds"), [(9 * SECOND, 5.0), (-2 * SECOND, 0.0)])
+def test_no_socket_is_awake_for_longer_than_the_interval_or_less_than_not_at_all(
+    counted: int, seconds: float
+) -> None:
+    tracker = UsageTracker(topology([0, 0]))
+    tracker.update(snapshot({}, 10, [0, 0], awake_ns={0: 20 * SECOND}), 2)
+    assert awake(tracker.update(snapshot({}, 15, [0, 0], awake_ns={0: 20 * SECOND + counted}), 2)) == [
+        seconds
+    ]
+
+
+def test_where_nobody_counts_awake_time_it_is_estimated_from_what_each_cpu_was_busy() -> None:
+    """Half the time one CPU of a socket and a fifth the other: 1 - 0.5 * 0.8."""
+    before = snapshot({(7, 0): [0, 0, 0], (8, 0): [9 * SECOND] * 3}, 10)
+    after = snapshot({(7, 0): [SECOND, SECOND, 0], (9, 0): [3 * SECOND // 2, 0, 0]}, 15)
+    assert awake(between(before, after, [0, 0, 1])) == pytest.approx([5 * 0.6, 0.0])
+
+
+def test_more_cpu_time_than_there_was_is_an_awake_socket() -> None:
+    assert awake(
+        between(snapshot({(7, 0): [0, 0]}, 10), snapshot({(7, 0): [9 * SECOND, 0]}, 15), [0, 0])
+    ) == [5]
+
+
+def test_without_cpus_told_apart_nobody_knows_how_long_a_socket_was_awake() -> None:
+    assert awake(between(snapshot({(7, 0): [0]}, 10), snapshot({(7, 0): [SECOND]}, 15), [0, 0])) is None
+
+
+def test_what_was_counted_by_a_process_before_goes_on() -> None:
+    sockets = topology([0, 0])
+    before = snapshot({}, 10, [0, 0], awake_ns={0: 4 * SECOND})
+    now = snapshot({}, 15, [0, 0], awake_ns={0: 7 * SECOND})
+    assert awake(resumed(before, sockets, now, sockets)) == [3]
+
+
+def test_several_intervals_are_awake_for_the_sum_and_one_that_is_not_known_hides_it() -> None:
+    tracker = UsageTracker(topology([0, 0]))
+    usages = [
+        tracker.update(snapshot({}, seconds, [0, 0], awake_ns={0: ns}), 2)
+        for seconds, ns in ((5, 1), (10, SECOND + 1), (15, 3 * SECOND + 1))
+    ]
+    known = [usage for usage in usages if usage is not None]
+    assert awake(combined(known)) == [3]
+    assert awake(combined([*known, replace(known[0], awake_seconds=None)])) is None

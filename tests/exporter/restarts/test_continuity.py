@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 
-from ebpf.counters import KernelStatistics
+from ebpf.counters import FIELDS, KernelStatistics
 from ebpf.fake import FakeCounterSource
 from estimator.model.whole_file import TEMPORARY
 from exporter.configuration.option_tree import State
@@ -577,6 +577,30 @@ def test_starts_of_a_clock_that_was_ahead_end_with_the_process(tmp_path: Path) -
     now = second.epoch + second.seconds()
     found = {key: at for key, at in starts(second).items() if not key[0].startswith(("process_", "python_"))}
     assert set(found.values()) == {now}
+
+
+def test_counters_of_a_version_without_hardware_threads_are_gone_on_from(tmp_path: Path) -> None:
+    life, path, before = written(tmp_path)
+    state = read_state(path)
+    assert state is not None
+    fewer = {name: state.arrays[name][..., :5] for name in ("totals_values", "totals_dropped")}
+    document = {name: entry for name, entry in state.document.items() if name != "awake_ns"}
+    write_state(path, StoredState(document, {**state.arrays, **fewer}))
+    node = life.start()
+    last = node.measurement.tracker.last
+    assert last is not None
+    assert last.values.shape[2] == len(FIELDS)
+    assert last.awake_ns == {}
+    assert_never_down(before, node.tick())
+
+
+def test_how_long_sockets_were_awake_is_gone_on_from(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+    life.source.awake_ns = {0: 10**9, 2: 5}
+    life.end(begun(life)[0])
+    last = life.start().measurement.tracker.last
+    assert last is not None
+    assert last.awake_ns == {0: 10**9, 2: 5}
 
 
 def test_a_file_that_keeps_no_starts_is_gone_on_from(
