@@ -276,7 +276,7 @@ class PowerModel(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         known = rows[list(self.features_in_use_)].notna().all(axis=1).to_numpy() & (seconds > 0)
         watts = np.full((3, len(rows), len(self.zones_)), np.nan)
         for at, zone in enumerate(self.zones_):
-            joules = predict_joules(self.model_.zones[zone], rows[known])
+            joules = predict_joules(self.model_, zone, rows[known])
             watts[:, known, at] = joules.T / seconds[known]
         predicted, low, high = watts[:, :, 0] if len(self.zones_) == 1 else watts
         return predicted, low, high

@@ -42,8 +42,9 @@ def ceilings(of: Specification) -> dict[str, float]:
     if of.tdp_watts is None or of.chips is None:
         return {}
     package = of.tdp_watts * of.chips * _PACKAGE_OVER_TDP
+    processors = {"package": package, "core": package, "uncore": package}
     if of.memory_gb_per_chip is None:
-        return {"package": package}
+        return processors
     dram = of.memory_gb_per_chip * of.chips * _DRAM_WATTS_PER_GB + of.chips * _DRAM_WATTS_PER_CHIP
     platform = (package + dram) * _PLATFORM_OVER_PARTS + _PLATFORM_WATTS
-    return {"package": package, "core": package, "uncore": package, "dram": dram, "platform": platform}
+    return {**processors, "dram": dram, "platform": platform, "psys": platform}

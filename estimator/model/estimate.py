@@ -14,3 +14,7 @@ class Estimate(NamedTuple):
     joules: float
     low: float
     high: float
+
+    def up_to(self, most: float) -> Estimate:
+        """The same, none of it above so many joules."""
+        return Estimate(*(min(of, most) for of in self))

@@ -16,7 +16,7 @@ from estimator.errors import ModelInvalid, ModelUnavailable
 from estimator.meters.port import ZONES
 from estimator.model.curve import CurveZone, Draw
 from estimator.model.document import Field, read_document
-from estimator.model.margin import read_margin
+from estimator.model.margin import read_ceiling, read_margin
 from estimator.model.power_model import LinearZone, PowerModel, TrainedMachine, ZoneModel
 from estimator.model.specification_file import read_specification_zone
 from estimator.model.trees import read_trees_zone
@@ -179,6 +179,7 @@ def _linear(zone: Field) -> LinearZone:
         },
         margin=read_margin(zone["interval"], "watts"),
         held={name: field.number() for name, field in held},
+        ceiling=read_ceiling(zone),
     )
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from estimator.energy import SourceInfo, Usage, ZoneEnergy
 from estimator.features import Coefficients, measured
 from estimator.model.estimate import Features
-from estimator.model.power_model import PowerModel, ZoneModel
+from estimator.model.power_model import PowerModel
 
 
 class ModelledEnergy:
@@ -31,9 +30,9 @@ class ModelledEnergy:
         features = node_features(usage)
         if not self._model.is_within_envelope(features, usage.n_cpu, usage.interval_seconds):
             self._counts["outside_envelope"] += 1
-        served = {name: zone for name, zone in self._model.zones.items() if zone.needs() <= features.keys()}
+        served = [name for name, zone in self._model.zones.items() if zone.needs() <= features.keys()]
         self._counts["missing_feature"] += len(self._model.zones) - len(served)
-        return [self._energy(name, zone, features, usage) for name, zone in served.items()]
+        return [self._energy(name, features, usage) for name in served]
 
     def errors(self) -> Mapping[str, int]:
         """Cumulative counts, see measure."""
@@ -43,19 +42,17 @@ class ModelledEnergy:
         """Joules per unit of each feature by zone, as estimator.attribution.shares wants them."""
         return {name: zone.coefficients() for name, zone in self._model.zones.items()}
 
-    def _energy(self, name: str, zone: ZoneModel, features: Features, usage: Usage) -> ZoneEnergy:
-        estimate = zone.predict(features, usage.n_cpu, usage.interval_seconds)
-        watts = self._model.ceilings.get(name, math.inf)
-        most = watts * usage.interval_seconds
+    def _energy(self, name: str, features: Features, usage: Usage) -> ZoneEnergy:
+        joules, low, high = self._model.predict(name, features, usage.n_cpu, usage.interval_seconds)
         return ZoneEnergy(
             zone=name,
             socket=None,
             path=self._path,
-            joules=min(estimate.joules, most),
+            joules=joules,
             interval_seconds=usage.interval_seconds,
-            idle_watts=min(zone.idle_watts(usage.n_cpu), watts),
-            low_joules=min(estimate.low, most),
-            high_joules=min(estimate.high, most),
+            idle_watts=self._model.idle_watts(name, usage.n_cpu),
+            low_joules=low,
+            high_joules=high,
         )
 
 

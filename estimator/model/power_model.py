@@ -37,6 +37,7 @@ class LinearZone:
     coefficients: joules per unit of the feature, ≥ 0. margin: how far off a prediction may be, by load. held:
     by feature the most that counts, per CPU-second of the machine's capacity: where more energy than was seen
     cannot be told, none is added. trained_cpus: of the machine that idle and margin are of; None: of any.
+    ceiling: watts per CPU that no such machine draws more than.
     """
 
     idle: float
@@ -44,10 +45,11 @@ class LinearZone:
     margin: LoadMargin
     held: Features = field(default_factory=dict)
     trained_cpus: int | None = None
+    ceiling: float = math.inf
 
     def idle_watts(self, n_cpu: int) -> float:
         """The draw of the whole machine at no load, watts."""
-        return self.idle * self._scale(n_cpu)
+        return min(self.idle * self._scale(n_cpu), self.ceiling * n_cpu)
 
     def _scale(self, n_cpu: int) -> float:
         """How much larger the machine is than that of the training."""
@@ -77,9 +79,17 @@ class LinearZone:
         joules = self.idle_watts(n_cpu) * interval_seconds + active
         load = load_of(features.get("cpu_seconds"), n_cpu, interval_seconds)
         inside = self.covers(features, n_cpu, interval_seconds)
-        watts = self.margin.at(load, inside=inside) * self._scale(n_cpu)
-        return Estimate(
-            joules, max(0.0, joules - watts * interval_seconds), joules + watts * interval_seconds
+        rates = {name: value / capacity for name, value in features.items()} if capacity > 0 else {}
+        watts = self.margin.at(load, inside=inside, rates=rates) * self._scale(n_cpu)
+        off = watts * interval_seconds + self._beyond(rates) * capacity / 2
+        return Estimate(joules, max(0.0, joules - off), joules + off).up_to(self.ceiling * capacity)
+
+    def _beyond(self, rates: Features) -> float:
+        """What features beyond where they were seen add, watts per CPU: there the slope may be another."""
+        return math.fsum(
+            self.coefficient_by_feature[name] * max(0.0, rates.get(name, 0.0) - limit)
+            for name, (limit, _) in self.margin.growth.items()
+            if name in self.coefficient_by_feature and name not in self.held
         )
 
 
@@ -122,6 +132,15 @@ class PowerModel:
     training: Mapping[str, Any]
     sha256: str
     ceilings: Mapping[str, float] = field(default_factory=dict)
+
+    def predict(self, zone: str, features: Features, n_cpu: int, interval_seconds: float) -> Estimate:
+        """The energy of a zone over an interval, no more of it than this machine can draw."""
+        estimate = self.zones[zone].predict(features, n_cpu, interval_seconds)
+        return estimate.up_to(self.ceilings.get(zone, math.inf) * interval_seconds)
+
+    def idle_watts(self, zone: str, n_cpu: int) -> float:
+        """The draw of a zone at no load, likewise."""
+        return min(self.zones[zone].idle_watts(n_cpu), self.ceilings.get(zone, math.inf))
 
     def is_within_envelope(self, features: Features, n_cpu: int, interval_seconds: float) -> bool:
         """False where some feature lies outside what the model has seen, or a zone's limits cut it short."""

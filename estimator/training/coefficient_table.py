@@ -31,9 +31,10 @@ def terms(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _term(term: Mapping[str, Any], limits: Mapping[str, float]) -> str:
-    feature, power = term["feature"], term["power"]
+    feature, power = term["feature"], term.get("power", 1)
     ratio = f"({feature.replace('_', ' ')} / {_count(limits[feature])})"
-    return f"{term['watts_per_cpu']:.3g} W · {ratio}" + ("" if power == 1 else f"^{power:g}")
+    bent = f"rise({ratio}, {term['knee']:g})" if "knee" in term else ratio
+    return f"{term['watts_per_cpu']:.3g} W · {bent}" + ("" if power == 1 else f"^{power:g}")
 
 
 def _one(feature: str) -> str:

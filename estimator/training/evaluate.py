@@ -12,7 +12,7 @@ import pandas as pd
 
 from estimator.energy import FloatArray
 from estimator.features import PREDICTORS
-from estimator.model.power_model import PowerModel, ZoneModel
+from estimator.model.power_model import PowerModel
 from estimator.training.accuracy import FIGURES, Score, score_rows
 from estimator.training.predictions import inputs_of, predict_joules
 from estimator.training.samples import Samples
@@ -48,7 +48,7 @@ class Evaluation:
 def evaluate(model: PowerModel, frame: pd.DataFrame) -> Evaluation:
     """Predict every row as the exporter would, one by one, and compare it with what was measured."""
     scores = {
-        name: _score(zone, usable_rows(frame, name, sorted(zone.needs())), name)
+        name: _score(model, usable_rows(frame, name, sorted(zone.needs())), name)
         for name, zone in model.zones.items()
         if f"{name}_joules" in frame and zone.needs() <= set(frame.columns)
     }
@@ -63,8 +63,8 @@ def _spans(outside: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
     return [(int(first), int(after) - 1) for first, after in edges.reshape(-1, 2)]
 
 
-def _score(zone: ZoneModel, rows: pd.DataFrame, name: str) -> Score:
-    predicted, low, high = predict_joules(zone, rows).T
+def _score(model: PowerModel, rows: pd.DataFrame, name: str) -> Score:
+    predicted, low, high = predict_joules(model, name, rows).T
     joules: FloatArray = rows[f"{name}_joules"].to_numpy(dtype=np.float64)
     seconds: FloatArray = rows["interval_seconds"].to_numpy(dtype=np.float64)
     return score_rows(rows, joules / seconds, predicted / seconds, (low <= joules) & (joules <= high))

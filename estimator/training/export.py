@@ -36,7 +36,9 @@ def trees_zone(
 ) -> dict[str, Any]:
     """The zone of a fit of watts per CPU; see estimator.model.trees for what stands where."""
     curves = fitted.linear_
-    terms = zip(curves.feature_, rounded(curves.power_), rounded(curves.watts_), strict=True)
+    terms = zip(
+        *(curves.feature_, rounded(curves.power_), rounded(curves.knee_), rounded(curves.watts_)), strict=True
+    )
     extends = [name for name, goes_on in zip(features, fitted.extends, strict=True) if goes_on]
     return {
         "kind": "trees",
@@ -47,8 +49,9 @@ def trees_zone(
             "idle_watts_per_cpu": rounded(curves.idle_),
             "extends": extends,
             "terms": [
-                {"feature": features[at], "power": power, "watts_per_cpu": watts}
-                for at, power, watts in terms
+                {"feature": features[at], "watts_per_cpu": watts}
+                | ({"knee": knee} if knee else {"power": power})
+                for at, power, knee, watts in terms
                 if watts > 0
             ],
         },

@@ -45,7 +45,8 @@ What a unit of each feature costs, never below zero; a measured zone's energy is
 """
 _TREES = """\
 Of zones of trees this is a straight line through the same rows; they are predicted by the trees and, for the
-other half, by these curves, a CPU (features are of a CPU-second of capacity):
+other half, by these curves, a CPU (features are of a CPU-second of capacity; rise(x, k), steep at first, is
+x · (1 + k) / (x + k)):
 """
 _HOW_TO_READ = """\
 Bias is predicted less measured; idle bias the same where under 5 % of the CPU time was used. WAPE is
@@ -201,6 +202,8 @@ def _interval(interval: Mapping[str, Any], n_cpu: int) -> str:
         of.get("watts", of.get("watts_per_cpu", 0.0) * n_cpu)
         for of in (interval, interval.get("outside", {}))
     )
+    if interval.get("outside", {}).get("growth"):
+        return f"± {within:.3g} W or less, more the farther outside the envelope"
     beyond = f", ± {outside:.3g} W outside the envelope" if outside else ""
     return f"± {within:.3g} W or less{beyond}"
 

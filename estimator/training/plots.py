@@ -101,7 +101,7 @@ def power_against_load(samples: pd.DataFrame, model: Any, zone: str | None = Non
 
 def _power_against_load(axis: Axes, samples: pd.DataFrame, model: PowerModel, zone: str) -> str:
     sweep = _sweep(samples)
-    curve, low, high = predict_joules(model.zones[zone], sweep).T
+    curve, low, high = predict_joules(model, zone, sweep).T
     at = 100 * load_of_rows(sweep)
     measured = watts_of(samples, zone)
     axis.plot(100 * load_of_rows(samples), measured, color=BLUE, label="measured", **_DOTS)

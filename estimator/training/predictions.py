@@ -10,7 +10,7 @@ import pandas as pd
 from estimator.energy import FloatArray
 from estimator.features import PREDICTORS
 from estimator.model.estimate import Features
-from estimator.model.power_model import PowerModel, ZoneModel
+from estimator.model.power_model import PowerModel
 from estimator.training.accuracy import load_of_rows
 from estimator.training.zone_fit import usable_rows
 
@@ -30,10 +30,10 @@ def inputs_of(frame: pd.DataFrame, features: Iterable[str] = PREDICTORS) -> list
     ]
 
 
-def predict_joules(zone: ZoneModel, rows: pd.DataFrame) -> FloatArray:
+def predict_joules(model: PowerModel, zone: str, rows: pd.DataFrame) -> FloatArray:
     """Joules, low and high of each row; shape (n, 3)."""
-    inputs = inputs_of(rows, dict.fromkeys((*PREDICTORS, *sorted(zone.needs()))))
-    return np.array([zone.predict(*of) for of in inputs], dtype=np.float64).reshape(-1, 3)
+    inputs = inputs_of(rows, dict.fromkeys((*PREDICTORS, *sorted(model.zones[zone].needs()))))
+    return np.array([model.predict(zone, *of) for of in inputs], dtype=np.float64).reshape(-1, 3)
 
 
 def predict_rows(model: PowerModel, frame: pd.DataFrame, zone: str) -> pd.DataFrame:
@@ -41,7 +41,7 @@ def predict_rows(model: PowerModel, frame: pd.DataFrame, zone: str) -> pd.DataFr
     (watts), error (predicted - measured), is_outside (the model's envelope); one row a usable one."""
     rows = usable_rows(frame, zone, sorted(model.zones[zone].needs()))
     seconds = rows["interval_seconds"].to_numpy(dtype=np.float64)
-    predicted, low, high = predict_joules(model.zones[zone], rows).T / seconds
+    predicted, low, high = predict_joules(model, zone, rows).T / seconds
     measured = rows[f"{zone}_joules"].to_numpy(dtype=np.float64) / seconds
     return pd.DataFrame(
         {

@@ -20,6 +20,11 @@ _COUNTERS = tuple(name for name in PREDICTORS if name != "cpu_seconds")
 # Watts grow with the root of the cycles where the package wakes up, with the cycles, and with their square
 # and cube where voltage rises with the clock (P = C V² f). Of CPU time only the first two can be told.
 _POWERS: Mapping[str, tuple[float, ...]] = {"cpu_seconds": (0.5, 1.0), "cycles": (0.5, 1.0, 2.0, 3.0)}
+# Memory leaves its sleep with the first work of any core, and most of what it then draws it draws for being
+# awake; the more lines come from it, the more of them lie in rows that are open.
+_KNEES: Mapping[str, Mapping[str, tuple[float, ...]]] = {
+    "dram": {"cycles": (0.02, 0.1), "cache_misses": (0.1,)}
+}
 # The feature whose energy adds up without end in a zone: each line that comes from memory costs the DRAM the
 # same, each cycle costs the cores. A core that waits for memory draws no more for waiting on more of it.
 EXTENSIVE: Mapping[str, str] = {
@@ -56,6 +61,11 @@ def choose_features(samples: Samples, wanted: Sequence[str] | None = None) -> tu
 def powers_of(feature: str) -> tuple[float, ...]:
     """The powers of its rate that power may grow with: with itself alone, unless more is known."""
     return _POWERS.get(feature, (1.0,))
+
+
+def knees_of(zone: str, feature: str) -> tuple[float, ...]:
+    """The shares of its limit by which most of what the feature adds to a zone is there."""
+    return _KNEES.get(zone, {}).get(feature, ())
 
 
 def extends_along(zone: str, features: Sequence[str]) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from estimator.training.train import UNKNOWN_MACHINE, Recipe, Title, train
 COMMAND = "python -m estimator.training.shipped --output models/ --pictures docs/images/"
 TABLE = "nx12_train.csv"
 # Stated, not the clock's; moves when the table or the method does.
-CREATED = "2026-11-21"
+CREATED = "2026-11-29"
 # "Probably 2 x Xeon E5-2667 v3": Haswell-EP, 2 x 8 cores, 135 W each.
 MACHINE = {
     **UNKNOWN_MACHINE,

@@ -15,7 +15,9 @@ from estimator.model.file import parse_model, render_model
 from estimator.model.power_model import PowerModel
 from estimator.training.accuracy import Score
 from estimator.training.blocks import BLOCKS, LATER, later_part
+from estimator.training.ceiling import ceiling_per_cpu
 from estimator.training.evaluate import evaluate
+from estimator.training.export import rounded
 from estimator.training.machines import require_one_machine
 from estimator.training.plausible import require_plausible
 from estimator.training.rates import choose_features, envelope, has_features
@@ -117,10 +119,18 @@ def _content(
         "created": title.created,
         "machine": dict(title.machine),
         "features": {name: PREDICTORS[name].unit if name in PREDICTORS else "1" for name in features},
-        "zones": {zone: fit.document for zone, fit in fits.items()},
+        "zones": {zone: _zone(fit, rows, zone, title) for zone, fit in fits.items()},
         "envelope": envelope(rows[has_features(rows, features)], _with_cpu_time(samples, features)),
         "scores": scores,
         "training": _provenance(samples, fits),
+    }
+
+
+def _zone(fit: ZoneFit, frame: pd.DataFrame, zone: str, title: Title) -> dict[str, Any]:
+    measured = frame[frame[f"{zone}_joules"].notna()]
+    return {
+        **fit.document,
+        "ceiling_watts_per_cpu": rounded(ceiling_per_cpu(measured, zone, title.machine)),
     }
 
 

@@ -20,7 +20,7 @@ _TREES = {
     "max_iter": 100,
     "learning_rate": 0.08,
     "max_leaf_nodes": 8,
-    "min_samples_leaf": 20,
+    "min_samples_leaf": 40,
     "early_stopping": False,
     "random_state": 0,
 }
@@ -30,19 +30,24 @@ class TreesPower(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit
     """share · trees + (1 - share) · curves, both held at the envelope, and the tangent beyond it.
 
     More of any feature never predicts less: the trees are constrained to rise, the curves have no negative
-    term. powers, extends: as in LinearPower. Learned: linear_, trees_ (HistGradientBoostingRegressor).
+    term. powers, extends, knees: as in LinearPower. Learned: linear_, trees_ (HistGradientBoostingRegressor).
     """
 
     def __init__(
-        self, powers: Sequence[Sequence[float]], extends: Sequence[bool], share: float = SHARE
+        self,
+        powers: Sequence[Sequence[float]],
+        extends: Sequence[bool],
+        knees: Sequence[Sequence[float]] = (),
+        share: float = SHARE,
     ) -> None:
         self.powers = powers
         self.extends = extends
+        self.knees = knees
         self.share = share
 
     def fit(self, rates: FloatArray, watts: FloatArray) -> TreesPower:
         """rates: shape (n, n_features), ≥ 0; watts: shape (n,)."""
-        self.linear_ = LinearPower(self.powers, self.extends).fit(rates, watts)
+        self.linear_ = LinearPower(self.powers, self.extends, self.knees).fit(rates, watts)
         self.trees_ = HistGradientBoostingRegressor(monotonic_cst=[1] * rates.shape[1], **_TREES)
         with threadpool_limits(1, "openmp"):  # with so few rows, threads wait for each other and no more
             self.trees_.fit(self._held(rates), watts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,17 +16,20 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from ebpf.errors import UsageError
 from estimator.energy import FloatArray
 from estimator.training.accuracy import Score, load_of_rows, score_rows
-from estimator.training.blocks import time_blocks
-from estimator.training.conformal import Margins, margins
-from estimator.training.export import linear_zone, sharing, trees_zone
+from estimator.training.blocks import IntArray, Split, time_blocks
+from estimator.training.conformal import Beyond, Margins, margins
+from estimator.training.export import linear_zone, rounded, sharing, trees_zone
 from estimator.training.linear_power import LinearPower
-from estimator.training.rates import Rates, extends_along, has_features, powers_of
+from estimator.training.rates import Rates, extends_along, has_features, knees_of, powers_of
 from estimator.training.trees_power import TreesPower
 
 KINDS = ("linear", "trees")
 LEAST_ROWS = 100
-# How much of each feature's range is held out to learn how far off a prediction outside the envelope may be.
-_TAIL = 0.2
+# How many of the rows, those with the most of a feature, are held out to learn how far off a prediction
+# outside the envelope may be, near it and far from it.
+_TAILS = (0.2, 0.5)
+# A model that has not seen a third of the time misses whole kinds of work, as it will of those to come.
+_LONG_BLOCKS = 3
 # The simpler kind is kept unless the other is better by more than this.
 _CLEARLY = 0.98
 
@@ -49,7 +53,8 @@ def make_zone_pipeline(kind: str, zone: str, features: Sequence[str]) -> Pipelin
     extends = [name in along for name in features]
     if kind == "linear":
         return make_pipeline(Rates(features), LinearPower([(1.0,)] * len(features), extends))
-    return make_pipeline(Rates(features), TreesPower([powers_of(name) for name in features], extends))
+    powers, knees = [powers_of(name) for name in features], [knees_of(zone, name) for name in features]
+    return make_pipeline(Rates(features), TreesPower(powers, extends, knees))
 
 
 def fit_zone(
@@ -84,7 +89,7 @@ def fit_zone(
             rows,
             features,
             zone,
-            margins(held_out[best] - watts, load_of_rows(rows), _errors_outside(pipeline, rows, watts)),
+            _margins(pipeline, rows, watts, held_out[best], blocks, features),
         ),
         pipeline=pipeline,
         rows=len(rows),
@@ -102,15 +107,57 @@ def _watts_per_cpu(rows: pd.DataFrame, zone: str) -> FloatArray:
     return np.asarray(rows[f"{zone}_joules"] / rows["interval_seconds"] / rows["n_cpu"], dtype=np.float64)
 
 
-def _errors_outside(pipeline: Pipeline, rows: pd.DataFrame, watts: FloatArray) -> list[FloatArray]:
+def _margins(
+    pipeline: Pipeline,
+    rows: pd.DataFrame,
+    watts: FloatArray,
+    held_out: FloatArray,
+    blocks: Sequence[Split],
+    features: Sequence[str],
+) -> Margins:
+    """What leaving out blocks and longer ones shows, and leaving out the rows with most of a feature.
+
+    held_out: what each row was predicted to draw by the other blocks, watts per CPU.
+    """
+    longer = list(time_blocks(rows["timestamp_seconds"].to_numpy(dtype=np.float64), _LONG_BLOCKS))
+    by_longer = cross_val_predict(clone(pipeline), rows, watts, cv=longer)
+    return margins(
+        np.concatenate([held_out - watts, by_longer - watts]),
+        np.tile(load_of_rows(rows), 2),
+        np.concatenate([_block_of_rows(blocks, len(rows)), len(blocks) + _block_of_rows(longer, len(rows))]),
+        _beyond(pipeline, rows, watts),
+        dict(zip(features, rounded(_limits(pipeline)), strict=True)),
+    )
+
+
+def _block_of_rows(blocks: Sequence[Split], n_rows: int) -> IntArray:
+    """The number of the block that each row is held out with."""
+    of_row = np.zeros(n_rows, dtype=np.intp)
+    for number, (_, test) in enumerate(blocks):
+        of_row[test] = number
+    return of_row
+
+
+def _limits(pipeline: Pipeline) -> FloatArray:
+    """By feature the rate up to which the fit has seen it."""
+    fitted = pipeline[-1]
+    return np.asarray((fitted if isinstance(fitted, LinearPower) else fitted.linear_).limits_)
+
+
+def _beyond(pipeline: Pipeline, rows: pd.DataFrame, watts: FloatArray) -> Beyond | None:
     """For each feature, the errors on the rows with the most of it, of a fit to the others."""
-    rates, errors = pipeline[0].transform(rows), []
-    for of in rates.T:
-        low = of <= np.quantile(of, 1 - _TAIL)
+    rates, found = pipeline[0].transform(rows), []
+    for of, tail in product(rates.T, _TAILS):
+        low = of <= np.quantile(of, 1 - tail)
         if not low.all():
             fitted = clone(pipeline).fit(rows[low], watts[low])
-            errors.append(fitted.predict(rows[~low]) - watts[~low])
-    return errors
+            excess = np.log(np.maximum(1.0, rates[~low] / _limits(fitted)))
+            found.append(Beyond(fitted.predict(rows[~low]) - watts[~low], excess))
+    if not found:
+        return None
+    return Beyond(
+        np.concatenate([each.errors for each in found]), np.concatenate([each.excess for each in found])
+    )
 
 
 def _best(mae: Mapping[str, float]) -> str:

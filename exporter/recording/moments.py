@@ -32,7 +32,8 @@ class Moment:
     Sockets that a cgroup did not run on have no row, unless it is the first. counts: shape (n, n_fields),
     deltas in the order of FIELDS, 0 where not measured. cgroup_id, is_alive, is_dropped, socket (physical,
     NO_SOCKET where not told apart): shape (n,); paths: n, as first seen, None for one that never was.
-    context: see `describe_context`. names: as far as they are known once it is read back.
+    context: see `describe_context`. names: as far as they are known once it is read back. awake_seconds: by
+    physical socket, empty where nobody counts it.
     """
 
     timestamp_seconds: float
@@ -48,6 +49,7 @@ class Moment:
     energies: Sequence[ZoneEnergy]
     context: Mapping[str, Any]
     names: Names = field(default_factory=dict)
+    awake_seconds: Mapping[int, float] = field(default_factory=dict)
 
 
 class Sightings:
@@ -115,7 +117,14 @@ def capture(
         paths=[*(paths[row] for row in rows.tolist()), *([None] * len(nobody))],
         energies=energies,
         context=context,
+        awake_seconds=_by_physical(usage, physical_ids),
     )
+
+
+def _by_physical(usage: Usage, physical_ids: Sequence[int]) -> dict[int, float]:
+    if usage.awake_seconds is None:
+        return {}
+    return dict(zip(physical_ids, usage.awake_seconds.tolist(), strict=True))
 
 
 def _by_socket(

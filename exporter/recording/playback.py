@@ -123,6 +123,13 @@ class RecordedCounters:
             dropped=dropped[0],
             available=tick.available,
             monotonic_ns=before.monotonic_ns + round(tick.interval_seconds * 1e9),
+            awake_ns={
+                **before.awake_ns,
+                **{
+                    socket: before.awake_ns.get(socket, 0) + round(seconds * 1e9)
+                    for socket, seconds in tick.awake_seconds.items()
+                },
+            },
         )
         context = tick.context
         self.name = str(context["counters"])

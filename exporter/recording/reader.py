@@ -14,9 +14,9 @@ import numpy.typing as npt
 from ebpf.counters import FIELDS, CounterArray
 from ebpf.errors import UsageError
 from estimator.energy import ZoneEnergy
-from estimator.features import COUNTED
 from exporter.names.workloads import Kind
 from exporter.recording.arrow import UNREADABLE, pa, pq
+from exporter.recording.columns import AWAKE, COUNTED
 from exporter.recording.files import (
     Listing,
     RecordedMachine,
@@ -116,16 +116,18 @@ def _read(pieces: Sequence[RecordingFile], schema: Any) -> Any:
 
 def _ticks_of(samples: Any, workloads: _Workloads, zones: _Zones) -> Iterator[Moment]:
     for row in samples.to_pylist():
-        at = row["timestamp_seconds"]
+        at, context = row["timestamp_seconds"], json.loads(row["context"])
+        awake = context.pop(AWAKE, {})
         yield Moment(
             timestamp_seconds=at,
             interval_seconds=row["interval_seconds"],
             n_cpu=row["n_cpu"],
             available=frozenset(
-                FIELDS[feature.field] for name, feature in COUNTED.items() if row.get(name) is not None
+                FIELDS[field] for name, (field, _) in COUNTED.items() if row.get(name) is not None
             ),
             energies=zones.at(at),
-            context=json.loads(row["context"]),
+            context=context,
+            awake_seconds={int(socket): float(seconds) for socket, seconds in awake.items()},
             **workloads.at(at),
         )
 
@@ -189,8 +191,8 @@ class _Workloads:
 
 def _counts(table: Any) -> CounterArray:
     counts = np.zeros((len(table), len(FIELDS)), np.uint64)
-    for name, feature in COUNTED.items():
-        counts[:, feature.field] = np.rint(table[name].fill_null(0.0).to_numpy() * feature.counts_per_unit)
+    for name, (field, per_unit) in COUNTED.items():
+        counts[:, field] = np.rint(table[name].fill_null(0.0).to_numpy() * per_unit)
     return counts
 
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from ebpf.counters import FIELDS
 from estimator.energy import ZoneEnergy
-from estimator.features import COUNTED, measured
 from exporter.names.workloads import identify
 from exporter.recording.arrow import pa
+from exporter.recording.columns import AWAKE, CLOCKED, COUNTED, DERIVED, clocked_cycles, counted
 from exporter.recording.moments import NO_SOCKET, Moment, Names
 
 TABLES = ("workloads", "zones", "samples")
@@ -25,7 +25,7 @@ _SPAN_TOLERANCE = 0.1
 
 _TIME = [("timestamp_seconds", pa.float64()), ("node", pa.string()), ("interval_seconds", pa.float64())]
 _COUNTS = [("n_cpu", pa.int32()), *((name, pa.float64()) for name in COUNTED)]
-_SAMPLES = [*_TIME, *_COUNTS]
+_SAMPLES = [*_TIME, *_COUNTS, *((name, pa.float64()) for name in DERIVED if name not in COUNTED)]
 WORKLOADS = pa.schema(
     [
         *_TIME,
@@ -107,16 +107,26 @@ def _samples(moments: Sequence[Moment], cells: Sequence[Mapping[str, float]], no
         [*_SAMPLES, *((column, pa.float64()) for column in zone_columns), ("context", pa.string())]
     )
     rows = [
-        {**_time(moment, node), **_totals(moment), **row, "context": json.dumps(moment.context)}
+        {**_time(moment, node), **_totals(moment), **row, "context": json.dumps(_context(moment))}
         for moment, row in zip(moments, cells, strict=True)
     ]
     return pa.Table.from_pylist(rows, schema)
 
 
+def _context(moment: Moment) -> dict[str, Any]:
+    """What was in force; and, where it is counted, how long each socket was awake, which the column sums."""
+    awake = {str(socket): seconds for socket, seconds in moment.awake_seconds.items()}
+    return {**moment.context, **({AWAKE: awake} if awake else {})}
+
+
 def _totals(moment: Moment) -> dict[str, float]:
     totals = moment.counts.sum(axis=0)
-    features = measured(moment.available)
-    return {"n_cpu": moment.n_cpu, **{f.name: float(totals[f.field] / f.counts_per_unit) for f in features}}
+    columns = {name: float(totals[field] / per_unit) for name, field, per_unit in counted(moment.available)}
+    if {"cpu_ns", "cycles"} <= moment.available:
+        columns[CLOCKED] = clocked_cycles(moment.counts)
+    if moment.awake_seconds:
+        columns[AWAKE] = sum(moment.awake_seconds.values())
+    return {"n_cpu": moment.n_cpu, **columns}
 
 
 def _zones(moments: Sequence[Moment], node: str) -> Any:
@@ -167,9 +177,9 @@ def _workloads(moments: Sequence[Moment], node: str, names: Names) -> Any:
         "cgroup_id": pa.array(of_row("cgroup_id"), mask=is_dropped),
         "is_alive": of_row("is_alive"),
     }
-    for name, f in COUNTED.items():
-        missing = of_tick([FIELDS[f.field] not in moment.available for moment in moments])
-        columns[name] = pa.array(counts[:, f.field] / f.counts_per_unit, mask=missing)
+    for name, (field, per_unit) in COUNTED.items():
+        missing = of_tick([FIELDS[field] not in moment.available for moment in moments])
+        columns[name] = pa.array(counts[:, field] / per_unit, mask=missing)
     for name, texts in _texts(paths.dictionary.to_pylist(), names).items():
         columns[name] = pa.array(texts, pa.string()).take(paths.indices)
     return pa.table(columns).select(WORKLOADS.names).cast(WORKLOADS)
