@@ -170,7 +170,7 @@ class Calibration:
         self._fit.add_place(weights, energy.zone, has_cores=energy.zone not in _WITHOUT_CORES)
         index = len(self._places)
         if restored and (anchor := restored.anchor):
-            self._fit.floors.restore(index, anchor.watts, anchor.error_watts, anchor.age_seconds)
+            self._fit.restore_anchor(index, anchor.watts, anchor.error_watts, anchor.age_seconds)
         contest = self._fit.contests[-1]
         place = _Place(index, contest, energy.zone, energy.socket, energy.path, share, origin)
         self._places[place_of(energy)] = place

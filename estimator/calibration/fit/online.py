@@ -51,7 +51,8 @@ class OnlineFit:
 
     The shadow is a mixture of fits that forget at different rates; it is put in force where it has won its
     contest and where idle and active power can be told apart, and leads from then on. in_force: weights,
-    shape (places, p), 0 where nothing is. contests: one a place; floors: the power of idling that they saw.
+    shape (places, p), 0 where nothing is. contests: one a place; floors: the power of idling that they saw;
+    is_anchored: shape (places,), where intervals with next to no load say what idling draws.
     competing: features, by their index, that must earn their place, zone by zone; awake: which of them is
     the awake time.
     """
@@ -63,12 +64,14 @@ class OnlineFit:
         self._competing, self._awake = list(competing), awake
         self._sets: dict[str, FeatureContest] = {}
         self._zones: list[str] = []
+        self._places_of: dict[str, BoolArray] = {}
         self._of_cores = np.zeros(0, dtype=np.bool_)
         self._leads = np.zeros(0, dtype=np.bool_)
         self._fits = ForgettingFits(FORGETTING, n_features, n_variants=2 if competing else 1)
         self._mixture = ExpertMixture(len(FORGETTING))
         self._usual_error = np.zeros((0, len(FORGETTING)))
         self._held = np.zeros((0, n_features), dtype=np.bool_)
+        self.is_anchored = np.zeros(0, dtype=np.bool_)
 
     @property
     def shadow(self) -> FloatArray:
@@ -76,17 +79,10 @@ class OnlineFit:
         mixed: FloatArray = (self._mixture.weights[..., np.newaxis] * self._fits.weights[0]).sum(axis=1)
         return mixed
 
-    @property
-    def is_anchored(self) -> BoolArray:
-        """Where intervals with next to no load say what idling draws; shape (places,)."""
-        with np.errstate(invalid="ignore"):
-            anchored: BoolArray = self.floors.error <= ANCHORED * self.floors.watts
-        return anchored
-
     def bounds(self) -> tuple[FloatArray, FloatArray]:
         """Within which the idle power lies; shapes (places,), NaN where nothing is known."""
-        low, high = (self.floors.watts + sign * _BOUND * self.floors.error for sign in (-1, 1))
-        return np.maximum(low, 0.0), high
+        reach = _BOUND * self.floors.error
+        return np.maximum(self.floors.watts - reach, 0.0), self.floors.watts + reach
 
     def add_place(self, weights: FloatArray | None, zone: str = "", *, has_cores: bool = True) -> None:
         """One more place; weights, shape (p,), are in force from the start, None for nothing.
@@ -103,6 +99,9 @@ class OnlineFit:
         self._zones.append(zone)
         self._of_cores = np.append(self._of_cores, has_cores and bool(self._competing))
         self._leads = np.append(self._leads, False)
+        for each in self._sets:
+            self._places_of[each] = self._of_cores & [of == each for of in self._zones]
+        self.is_anchored = np.append(self.is_anchored, False)
         self._fits.add_place(given)
         self._mixture.add_place()
         self.floors.add_place()
@@ -136,16 +135,27 @@ class OnlineFit:
         self._fits.learn(features, watts, trust)
         may_sleep = np.array([self._sets[zone].may_sleep for zone in self._zones]) & self._of_cores
         self.floors.learn(features[:, 1:], watts, self.shadow[:, 1:], usable, may_sleep, seconds)
+        self._find_anchors()
         self._solve()
         return self._promote(watts, usable)
+
+    def restore_anchor(self, place: int, watts: float, error: float, age_seconds: float) -> None:
+        """What was seen before a restart while next to nothing ran; see Floors."""
+        self.floors.restore(place, watts, error, age_seconds)
+        self._find_anchors()
 
     def hotplug(self) -> None:
         """CPUs came or went: idle power is another one, the coefficients hardly."""
         self._fits.doubt(_KEPT_AFTER_HOTPLUG)
         self.floors.forget()
+        self._find_anchors()
         self._leads[:] = False
         for contest in self.contests:
             contest.restart()
+
+    def _find_anchors(self) -> None:
+        with np.errstate(invalid="ignore"):
+            self.is_anchored = self.floors.error <= ANCHORED * self.floors.watts
 
     def _judge(self, features: FloatArray, watts: FloatArray, usable: BoolArray) -> None:
         in_force, shadow = ((weights * features).sum(axis=1) for weights in (self.in_force, self.shadow))
@@ -164,7 +174,7 @@ class OnlineFit:
         seen = features[:, self._competing] > 0
         longest = self._fits.weights[0, :, -1]
         for zone, contest in self._sets.items():
-            places = np.flatnonzero(usable & self._of_cores & [each == zone for each in self._zones])
+            places = np.flatnonzero(usable & self._places_of[zone])
             if len(places):
                 contest.offer([bool(column.any()) for column in seen[places].T])
                 awake, idle = longest[places].mean(axis=0)[[self._awake or 0, 0]].tolist()
