@@ -45,6 +45,16 @@ _COLUMN = {name: 1 + at for at, name in enumerate(LEARNED)}
 _GIVEN_ERROR, _ALIKE = 0.15, 0.15
 
 
+def new_fit() -> OnlineFit:
+    """A fit of what an ObservationReader reads; add_zone gives it places."""
+    return OnlineFit(1 + len(LEARNED), [_COLUMN[name] for name in COMPETING], _COLUMN["awake_seconds"])
+
+
+def add_zone(fit: OnlineFit, zone: str, weights: FloatArray | None = None) -> None:
+    """One more place of a zone; weights are in force there from the start."""
+    fit.add_place(weights, zone, has_cores=zone not in _WITHOUT_CORES)
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
     """A zone at a path.
@@ -93,8 +103,7 @@ class Calibration:
         self._given = given or {}
         self._is_frozen = is_frozen
         self._observations = ObservationReader(socket_index)
-        competing = [_COLUMN[name] for name in COMPETING]
-        self._fit = OnlineFit(1 + len(LEARNED), competing, _COLUMN["awake_seconds"])
+        self._fit = new_fit()
         self._places: dict[str, _Place] = {}  # by place_of
         self._n_cpu: int | None = None
         self._coefficients: Coefficients = {}
@@ -167,7 +176,7 @@ class Calibration:
         restored, prior = self._restored_at(energy), self._priors.get(energy.zone)
         origin = RESTORED if restored else PRIOR if prior else NO_METHOD
         weights = to_weights(restored) if restored else to_weights(prior, share) if prior else None
-        self._fit.add_place(weights, energy.zone, has_cores=energy.zone not in _WITHOUT_CORES)
+        add_zone(self._fit, energy.zone, weights)
         index = len(self._places)
         if restored and (anchor := restored.anchor):
             self._fit.restore_anchor(index, anchor.watts, anchor.error_watts, anchor.age_seconds)
