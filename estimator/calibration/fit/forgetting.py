@@ -58,7 +58,7 @@ class ForgettingFits:
         forget = np.where((known > _UNSEEN) & (trust > 0), self._lost / np.maximum(known, _UNSEEN), 0.0)
         lost = forget[..., np.newaxis] * along
         gained = trust[..., np.newaxis] * x
-        said = (self._moment * x).sum(axis=-1, keepdims=True)
+        said = (along * self.weights[0]).sum(axis=-1, keepdims=True)
         self._moment += gained * target[:, np.newaxis, np.newaxis] - lost * said
         self._gram += gained[..., np.newaxis] * x[..., np.newaxis, :]
         self._gram -= lost[..., np.newaxis] * along[..., np.newaxis, :]

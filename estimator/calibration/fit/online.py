@@ -15,8 +15,8 @@ from estimator.calibration.fit.mixture import ExpertMixture
 from estimator.calibration.fit.nnls import BoolArray
 from estimator.energy import FloatArray
 
-# Memories of some 5 to 100 samples a direction: a load that jumps wants the short ones, noise the long ones.
-FORGETTING = np.array([0.8, 0.95, 0.99])
+# Memories of some 2 to 100 samples a direction: a load that jumps wants the short ones, noise the long ones.
+FORGETTING = np.array([0.5, 0.85, 0.99])
 
 # Huber's loss: an error beyond this many times the usual one counts as no more than that.
 _HUBER = 2.0
