@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 
-from ebpf.counters import FIELDS
 from estimator.attribution.idle import split_idle, two_parts
 from estimator.energy import FloatArray, Usage, ZoneEnergy, ZoneShare
-from estimator.features import FEATURES, Coefficients, measured
+from estimator.features import FEATURES, Coefficients, amounts, measured
 
 NO_USAGE, MAP_FULL, SUSPENDED = "no_usage", "map_full", "suspended"
-_CPU_TIME = FEATURES["cpu_seconds"]
 
 
 def attribute(
@@ -28,14 +26,14 @@ def attribute(
     """Share out each zone's active energy in proportion to w = Σ β·x; one ZoneShare an energy, in order.
 
     coefficients: β by zone and feature (see FEATURES), joules per CPU second, cycle, …; a zone without any,
-    or with none on a measured counter, goes by CPU time alone. Unknown features are left out.
+    or with none on what is measured, goes by CPU time alone. Unknown features are left out.
     socket_index: from the physical socket to the index in usage.used; a zone whose socket is None or not
     there is shared out over all sockets. spans: by path, what ran in all of the energy's interval where that
     is longer than the tick; row by row as usage (see backlog.Spans).
     Always Σ cgroups + unattributed + idle == joules, to 1e-9 relative; a cgroup that used nothing gets 0.0.
     Raises ValueError for a coefficient that is negative or not finite. Source: DESIGN section 4, steps 2-5.
     """
-    beta = {energy.zone: _beta(energy.zone, coefficients, usage.available) for energy in energies}
+    beta = {energy.zone: _beta(energy.zone, coefficients, usage) for energy in energies}
     weights = {zone: _weigh(usage, weighed) for zone, weighed in beta.items()}
     shares = []
     for energy in energies:
@@ -60,24 +58,25 @@ class _Weights:
         return self.cgroups[:, index], float(self.dropped[index])
 
 
-def _weigh(usage: Usage, beta: FloatArray) -> _Weights:
-    return _Weights(usage.used @ beta, usage.dropped @ beta)
+def _weigh(usage: Usage, beta: Mapping[str, float]) -> _Weights:
+    """Of everyone at once, who was dropped last."""
+    used = np.concatenate([usage.used, usage.dropped[np.newaxis]])
+    features = [FEATURES[name] for name in beta]
+    weights = amounts(used, features, usage.awake_seconds) @ np.array(list(beta.values()))
+    return _Weights(weights[:-1], weights[-1])
 
 
-def _beta(zone: str, coefficients: Coefficients, available: Set[str]) -> FloatArray:
-    """β in the order of the counters' fields, joules per counted unit; shape (n_fields,)."""
+def _beta(zone: str, coefficients: Coefficients, usage: Usage) -> Mapping[str, float]:
+    """Joules per unit of each feature that is measured and weighs something."""
     given = coefficients.get(zone, {})
     for name, joules in given.items():
         if not 0 <= joules < math.inf:
             raise ValueError(
                 f"coefficient {name} of zone {zone} must be finite and at least 0, found {joules}"
             )
-    beta = np.zeros(len(FIELDS))
-    for feature in measured(available):
-        beta[feature.field] = given.get(feature.name, 0.0) / feature.counts_per_unit
-    if not beta.any():
-        beta[_CPU_TIME.field] = 1 / _CPU_TIME.counts_per_unit
-    return beta
+    has_awake = usage.awake_seconds is not None
+    able = [row.name for row in measured(usage.available, FEATURES) if has_awake or not row.needs_awake]
+    return {name: given[name] for name in able if given.get(name, 0.0) > 0} or {"cpu_seconds": 1.0}
 
 
 def _share(energy: ZoneEnergy, weights: tuple[FloatArray, float], cpu_ratio: float) -> ZoneShare:

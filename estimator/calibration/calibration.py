@@ -14,23 +14,45 @@ from estimator.calibration.fit.nnls import BoolArray
 from estimator.calibration.fit.online import OnlineFit
 from estimator.calibration.observations import Observation, ObservationReader
 from estimator.calibration.place import (
+    ANCHORED,
     FITTED,
+    GIVEN,
     NO_METHOD,
+    NOT_SEEN,
     PRIOR,
     RESTORED,
+    TWIN,
+    Anchor,
     Fit,
+    IdlePower,
     ZoneCalibration,
     to_coefficients,
-    to_fit,
     to_weights,
 )
 from estimator.energy import FloatArray, Usage, ZoneEnergy
-from estimator.features import PREDICTORS, Coefficients
+from estimator.features import COMPETING, LEARNED, Coefficients
 
 log = logging.getLogger(__name__)
 
 # More than any machine has (8 sockets of 4 zones): beyond it the work of a tick would not be bounded.
 MAX_PLACES = 64
+
+# Without cores in it a zone knows no siblings, no clocks and no sleep.
+_WITHOUT_CORES = ("dram",)
+_COLUMN = {name: 1 + at for at, name in enumerate(LEARNED)}
+
+# A user's figure is right to this share; a socket alike is as this one to this share.
+_GIVEN_ERROR, _ALIKE = 0.15, 0.15
+
+
+def new_fit() -> OnlineFit:
+    """A fit of what an ObservationReader reads; add_zone gives it places."""
+    return OnlineFit(1 + len(LEARNED), [_COLUMN[name] for name in COMPETING], _COLUMN["awake_seconds"])
+
+
+def add_zone(fit: OnlineFit, zone: str, weights: FloatArray | None = None) -> None:
+    """One more place of a zone; weights are in force there from the start."""
+    fit.add_place(weights, zone, has_cores=zone not in _WITHOUT_CORES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +83,8 @@ class Calibration:
     A tick is: energies = prepare(measure(usage)); attribute(energies, usage, coefficients(), …);
     learn(energies, usage). So what is in force has never seen the interval that it shares out.
     socket_index: as attribution has it. priors: by zone, for the whole machine, what a shipped model says.
-    restored: by place, as `fits` gives it, what was in force before a restart; goes before a prior.
+    restored: by place, as `fits` gives it, what was in force before a restart; goes before a prior. given: by
+    zone, the idle watts of the whole machine as its user knows them.
     is_frozen: learns nothing and serves what it was given. skipped: intervals that could not be learned from,
     by reason.
     """
@@ -72,13 +95,15 @@ class Calibration:
         priors: Mapping[str, Fit] | None = None,
         restored: Mapping[str, Fit] | None = None,
         *,
+        given: Mapping[str, float] | None = None,
         is_frozen: bool = False,
     ) -> None:
         self.skipped: dict[str, int] = {}
         self._priors, self._restored = priors or {}, restored or {}
+        self._given = given or {}
         self._is_frozen = is_frozen
         self._observations = ObservationReader(socket_index)
-        self._fit = OnlineFit(1 + len(PREDICTORS))
+        self._fit = new_fit()
         self._places: dict[str, _Place] = {}  # by place_of
         self._n_cpu: int | None = None
         self._coefficients: Coefficients = {}
@@ -99,9 +124,8 @@ class Calibration:
             return
         self._admit(energies)
         promoted = self._fit.learn(*self._stack(energies, usage), usage.interval_seconds)
-        if promoted:
-            self._announce(promoted)
-            self._coefficients = self._averaged()
+        self._announce(promoted)
+        self._coefficients = self._averaged()
 
     def replace_priors(self, priors: Mapping[str, Fit]) -> None:
         """Another model is the prior from now on, wherever nothing measured has taken its place."""
@@ -131,7 +155,7 @@ class Calibration:
         for energy in new[: MAX_PLACES - len(self._places)]:
             share = 1 / (1 + sum(place.zone == energy.zone for place in self._places.values()))
             self._share_prior(energy.zone, share)
-            self._add_place(energy, share, *self._starting_point(energy, share))
+            self._add_place(energy, share)
         if new:
             self._coefficients = self._averaged()
 
@@ -143,28 +167,63 @@ class Calibration:
                 if place.origin == PRIOR and not place.contest.promotions:
                     self._fit.put_in_force(place.index, to_weights(self._priors[zone], share))
 
-    def _starting_point(self, energy: ZoneEnergy, share: float) -> tuple[FloatArray | None, float, str]:
-        """Weights in force from the start, the least power known, and where they come from."""
+    def _restored_at(self, energy: ZoneEnergy) -> Fit | None:
         # Before there were places, a path alone named what was kept.
-        if restored := self._restored.get(place_of(energy), self._restored.get(energy.path)):
-            return to_weights(restored), restored.minimum_watts, RESTORED
-        if prior := self._priors.get(energy.zone):
-            return to_weights(prior, share), math.inf, PRIOR
-        return None, math.inf, NO_METHOD
+        return self._restored.get(place_of(energy), self._restored.get(energy.path))
 
-    def _add_place(
-        self, energy: ZoneEnergy, share: float, weights: FloatArray | None, minimum_watts: float, origin: str
-    ) -> None:
-        self._fit.add_place(weights, minimum_watts)
-        index, contest = len(self._places), self._fit.contests[-1]
+    def _add_place(self, energy: ZoneEnergy, share: float) -> None:
+        """With weights in force from the start, where a restart or a model left any."""
+        restored, prior = self._restored_at(energy), self._priors.get(energy.zone)
+        origin = RESTORED if restored else PRIOR if prior else NO_METHOD
+        weights = to_weights(restored) if restored else to_weights(prior, share) if prior else None
+        add_zone(self._fit, energy.zone, weights)
+        index = len(self._places)
+        if restored and (anchor := restored.anchor):
+            self._fit.restore_anchor(index, anchor.watts, anchor.error_watts, anchor.age_seconds)
+        contest = self._fit.contests[-1]
         place = _Place(index, contest, energy.zone, energy.socket, energy.path, share, origin)
         self._places[place_of(energy)] = place
 
     def _with_idle(self, energy: ZoneEnergy) -> ZoneEnergy:
         place = self._places.get(place_of(energy))
-        if energy.idle_watts is not None or place is None or not place.contest.is_set:
+        if energy.idle_watts is not None or place is None:
             return energy
-        return replace(energy, idle_watts=float(self._fit.in_force[place.index, 0]))
+        idle = self._idle(place)
+        return energy if idle.method == NO_METHOD else replace(energy, idle_watts=idle.watts)
+
+    def _idle(self, place: _Place) -> IdlePower:
+        """By the surest of the ways in which it is known."""
+        fit, at = self._fit, place.index
+        own = float(fit.in_force[at, 0])
+        bounds = (float(bound[at]) for bound in fit.bounds())
+        low, high = (
+            float(widest(bound, own)) for widest, bound in zip((np.fmin, np.fmax), bounds, strict=True)
+        )
+        if place.contest.is_set and fit.is_anchored[at]:
+            return IdlePower(ANCHORED, own, low, high, fit.floors.age_seconds(at))
+        if place.zone in self._given:
+            watts = self._given[place.zone] * place.share
+            return IdlePower(GIVEN, watts, watts * (1 - _GIVEN_ERROR), watts * (1 + _GIVEN_ERROR))
+        if not place.contest.is_set:
+            return IdlePower(NO_METHOD, math.nan)
+        if twin := self._twin(place, own, low, high):
+            watts = float(fit.in_force[twin.index, 0])
+            return IdlePower(TWIN, watts, watts * (1 - _ALIKE), watts * (1 + _ALIKE))
+        if place.contest.promotions:
+            return IdlePower(NOT_SEEN, own, low, high)
+        return IdlePower(place.origin, own)
+
+    def _twin(self, place: _Place, own: float, low: float, high: float) -> _Place | None:
+        """The socket whose own idle power was seen and is nearest to what this one's fit says; None where
+        there is none alike. The sockets of a machine are of one model."""
+        others = [
+            (abs(float(self._fit.in_force[other.index, 0]) - own), other.index, other)
+            for other in self._places.values()
+            if other.zone == place.zone and other.socket is not None and self._fit.is_anchored[other.index]
+        ]
+        off, at, twin = min(others, default=(math.inf, 0, None))
+        is_within = not low > self._fit.floors.watts[at] and not high < self._fit.floors.watts[at]
+        return twin if off <= _ALIKE * own and is_within else None
 
     def _observe(self, energies: Sequence[ZoneEnergy], usage: Usage) -> list[Observation]:
         observations = self._observations.read(energies, usage)
@@ -207,14 +266,22 @@ class Calibration:
                 log.info("%s at %s: idle power is established at %.1f W", place.zone, place.path, watts)
 
     def _status(self, place: _Place) -> ZoneCalibration:
-        contest, minimum = place.contest, float(self._fit.minimum_watts[place.index])
+        contest = place.contest
         return ZoneCalibration(
             zone=place.zone,
             socket=place.socket,
             path=place.path,
             method=FITTED if contest.promotions else place.origin,
-            fit=to_fit(self._fit.in_force[place.index], minimum) if contest.is_set else None,
+            fit=self._fit_at(place) if contest.is_set else None,
             error_watts=contest.error_watts,
             shadow_error_watts=contest.shadow_error_watts,
             promotions=contest.promotions,
+            idle=self._idle(place),
         )
+
+    def _fit_at(self, place: _Place) -> Fit:
+        weights, floors, at = self._fit.in_force[place.index], self._fit.floors, place.index
+        anchor = None
+        if self._fit.is_anchored[at]:
+            anchor = Anchor(float(floors.watts[at]), float(floors.error[at]), floors.age_seconds(at))
+        return Fit(float(weights[0]), to_coefficients(weights), anchor)

@@ -8,19 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ebpf.counters import FIELDS
 from estimator.energy import FloatArray, Usage, ZoneEnergy
-from estimator.features import PREDICTORS
+from estimator.features import LEARNED, amounts, measured
 from estimator.meters.difference import DEFAULT_PLAUSIBLE_WATTS, IMPOSSIBLE_FACTOR, PLAUSIBLE_WATTS
 
-# The features of a fit, after the constant 1, are those of PREDICTORS in units of SCALE.
-SCALE = np.array([feature.usual for feature in PREDICTORS.values()])
-_FIELDS = [feature.field for feature in PREDICTORS.values()]
-_PER_UNIT = SCALE * [feature.counts_per_unit for feature in PREDICTORS.values()]
+# The features of a fit, after the constant 1, are those of LEARNED in units of SCALE.
+SCALE = np.array([feature.usual for feature in LEARNED.values()])
 
 # Counters are read a moment apart from the clock that the rates go by.
 _SLACK = 1.1
-_MOST_PER_CPU = _SLACK * np.array([feature.most for feature in PREDICTORS.values()]) / SCALE
+_MOST_PER_CPU = _SLACK * np.array([feature.most for feature in LEARNED.values()]) / SCALE
 
 # The energy and the counters must span the same time, to this ratio.
 _SAME_SPAN = 1.2
@@ -52,6 +49,7 @@ class ObservationReader:
         self._socket_index = socket_index
         self._usual_seconds = math.nan
         self._last: dict[str, tuple[float, FloatArray]] = {}
+        self._stuck: set[str] = set()
 
     def follow(self, socket_index: Mapping[int, int]) -> None:
         """The machine has other sockets from now on."""
@@ -95,8 +93,10 @@ class ObservationReader:
     def _is_stuck(self, energy: ZoneEnergy, features: FloatArray) -> bool:
         joules, before = self._last.get(energy.path, (math.nan, features))
         if joules != energy.joules:
-            return False
-        return float(np.abs(features - before).sum()) > _MOVED * float(before.sum())
+            self._stuck.discard(energy.path)
+        elif float(np.abs(features - before).sum()) > _MOVED * float(before.sum()):
+            self._stuck.add(energy.path)
+        return energy.path in self._stuck
 
 
 def _load(totals: FloatArray, usage: Usage, why: str) -> Observation:
@@ -124,6 +124,10 @@ def _judge_rates(rates: FloatArray, n_cpu: int) -> str:
 
 def _totals(usage: Usage) -> FloatArray:
     """Totals over the interval in units of SCALE; shape (n_sockets, n_features)."""
-    counted = [FIELDS[field] in usage.available for field in _FIELDS]
-    scaled: FloatArray = np.where(counted, usage.totals[:, _FIELDS], 0.0) / _PER_UNIT
+    counted = set(measured(usage.available, LEARNED))
+    used = np.concatenate([usage.used, usage.dropped[np.newaxis]])
+    with np.errstate(invalid="ignore", over="ignore"):  # what is no number is found out below
+        totals = amounts(used, list(LEARNED.values()), usage.awake_seconds).sum(axis=0)
+    is_counted = [feature in counted for feature in LEARNED.values()]
+    scaled: FloatArray = np.where(is_counted, totals, 0.0) / SCALE
     return scaled

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from estimator.calibration.place import Fit
+from estimator.calibration.place import Anchor, Fit
 from estimator.errors import ModelInvalid
-from estimator.features import PREDICTORS
+from estimator.features import LEARNED
 from estimator.model.document import Field, read_document
 from estimator.model.file import content_hash
 from estimator.model.whole_file import set_aside, write_whole
 
 log = logging.getLogger(__name__)
 
-SCHEMA = "podjoule.calibration/1"
+# The first had no anchors, but the least power of half a day, which bounded what idling draws.
+SCHEMA, _BEFORE = "podjoule.calibration/2", "podjoule.calibration/1"
 
 # 64 zones take some 30 kB: whatever is larger was not written by us.
 _MOST_BYTES = 1_000_000
@@ -36,7 +37,7 @@ def to_document(fits: Mapping[str, Fit], machine: str) -> dict[str, Any]:
 def from_document(file: str, text: str, machine: str) -> dict[str, Fit]:
     """The fits by path. Raises ModelInvalid, naming file and field, for whatever must not be used."""
     document = read_document(file, text)
-    if document["schema"].value != SCHEMA:
+    if document["schema"].value not in (SCHEMA, _BEFORE):
         document["schema"].refuse(SCHEMA)
     document.require_finite()
     expected = content_hash(document.mapping())
@@ -92,18 +93,17 @@ def _set_aside(path: Path) -> None:
 
 
 def _zone(fit: Fit) -> dict[str, Any]:
-    minimum = fit.minimum_watts if math.isfinite(fit.minimum_watts) else None
-    return {
-        "idle_watts": fit.idle_watts,
-        "coefficients": dict(fit.coefficients),
-        "minimum_watts": minimum,
-    }
+    body = {"idle_watts": fit.idle_watts, "coefficients": dict(fit.coefficients)}
+    return body if fit.anchor is None else {**body, "anchor": asdict(fit.anchor)}
 
 
 def _fit(zone: Field) -> Fit:
-    minimum = zone["minimum_watts"].optional_number()
-    most = math.inf if minimum is None else minimum
     coefficients = {name: field.number() for name, field in zone["coefficients"].items()}
-    if not coefficients.keys() <= PREDICTORS.keys():
-        zone["coefficients"].refuse(f"features among {', '.join(PREDICTORS)}")
-    return Fit(zone["idle_watts"].number(most=most), coefficients, most)
+    if not coefficients.keys() <= LEARNED.keys():
+        zone["coefficients"].refuse(f"features among {', '.join(LEARNED)}")
+    anchor = _anchor(zone["anchor"]) if "anchor" in zone.mapping() else None
+    return Fit(zone["idle_watts"].number(), coefficients, anchor)
+
+
+def _anchor(anchor: Field) -> Anchor:
+    return Anchor(*(anchor[name].number() for name in ("watts", "error_watts", "age_seconds")))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ebpf.counters import FIELDS
-from estimator.calibration.fit.online import OnlineFit
+from estimator.calibration.calibration import add_zone, new_fit
 from estimator.calibration.observations import ObservationReader
 from estimator.energy import Usage, ZoneEnergy
 from estimator.features import PREDICTORS
@@ -45,10 +45,10 @@ def predict_ahead(rows: pd.DataFrame) -> Iterator[tuple[str, float, float, float
     """Zone, watts, what was predicted for it, and within how many watts, for every row of a node but the
     first; the width is inf while there are too few errors to tell."""
     zones = [zone for zone in ZONES if f"{zone}_joules" in rows]
-    fit, reader = OnlineFit(1 + len(PREDICTORS)), ObservationReader({})
+    fit, reader = new_fit(), ObservationReader({})
     errors = {zone: deque[float](maxlen=_REMEMBERED_ERRORS) for zone in zones}
-    for _ in zones:
-        fit.add_place(None)
+    for zone in zones:
+        add_zone(fit, zone)
     for at, (energies, usage) in enumerate(_ticks(rows, zones)):
         seen = reader.read(energies, usage)
         features = np.stack([each.features for each in seen])

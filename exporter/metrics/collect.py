@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ebpf.version import VERSION
+from estimator.calibration.place import IDLE_METHODS
 from estimator.energy import ZoneShare
 from estimator.machine.cpuinfo import Processor, read_processors
 from exporter.books.ledger import Balances
@@ -211,6 +212,8 @@ class Collector:
             _known(f.MODEL_ERROR_WATTS, places, [zone.error_watts for zone in status]),
             _known(f.MODEL_SHADOW_ERROR_WATTS, places, [zone.shadow_error_watts for zone in status]),
             _known(f.MODEL_IDLE_WATTS, places, idle),
+            _known(f.MODEL_IDLE_LOW_WATTS, places, [zone.idle.low_watts for zone in status]),
+            _known(f.MODEL_IDLE_HIGH_WATTS, places, [zone.idle.high_watts for zone in status]),
             f.MODEL_PROMOTIONS.family(places, [float(zone.promotions) for zone in status]),
             f.MODEL_CALIBRATION_INFO.family(methods, [1.0] * len(methods)),
             f.MODEL_SKIPPED.family(
@@ -220,7 +223,11 @@ class Collector:
 
     def _last_tick(self, shares: Sequence[ZoneShare]) -> list[Family]:
         places = [self._row(share.energy.zone, share.energy.path) for share in shares]
-        methods = list(dict.fromkeys(self._row(share.energy.zone, share.idle_method) for share in shares))
+        known = self._idle_methods()
+        methods = [
+            self._row(share.energy.zone, share.energy.path, known.get(share.energy.path, share.idle_method))
+            for share in shares
+        ]
         families = [
             f.CONSERVATION_ERROR.family(places, [conservation_error(share) for share in shares]),
             f.IDLE_METHOD_INFO.family(methods, [1.0] * len(methods)),
@@ -236,6 +243,12 @@ class Collector:
                 ),
             ]
         return families
+
+    def _idle_methods(self) -> dict[str, str]:
+        """By path, how a meter's idle power is known."""
+        calibration = self._measurement.power.calibration
+        status = calibration.status() if calibration else []
+        return {zone.path: zone.idle.method for zone in status if zone.idle.method in IDLE_METHODS}
 
     def _self(self, ticks: int, duration_seconds: float) -> list[Family]:
         measurement = self._measurement

@@ -5,6 +5,7 @@ What Kepler 0.11 defines keeps its name, labels and unit; what only podjoule has
 
 from __future__ import annotations
 
+from estimator.calibration.place import IDLE_METHODS
 from estimator.features import PREDICTORS
 from exporter.metrics import tariff_families
 from exporter.metrics.specs import CONTAINER, NODE, POD, PROCESS, VM, Catalogue
@@ -151,8 +152,9 @@ SOURCE_INFO = declare.gauge(
 )
 IDLE_METHOD_INFO = declare.gauge(
     "podjoule_idle_method_info",
-    "Always 1: how idle energy was told apart in the last tick; method is idle_watts or usage_ratio",
-    ("zone", "method"),
+    "Always 1: how idle energy was told apart in the last tick; method is idle_watts or usage_ratio, or,"
+    " where a meter teaches it, how idle power is known: " + ", ".join(IDLE_METHODS),
+    (*NODE, "method"),
 )
 IDLE_POLICY_INFO = declare.gauge(
     "podjoule_idle_policy_info",
@@ -179,6 +181,12 @@ MODEL_SHADOW_ERROR_WATTS = declare.gauge(
 )
 MODEL_IDLE_WATTS = declare.gauge(
     "podjoule_model_idle_watts", "Idle power of a zone as it was learned, in watts", NODE
+)
+MODEL_IDLE_LOW_WATTS = declare.gauge(
+    "podjoule_model_idle_watts_low", "What the idle power is at least, by what was seen of it, in watts", NODE
+)
+MODEL_IDLE_HIGH_WATTS = declare.gauge(
+    "podjoule_model_idle_watts_high", "What the idle power is at most, by what was seen of it, in watts", NODE
 )
 MODEL_PROMOTIONS = declare.counter(
     "podjoule_model_promotions_total",

@@ -6,15 +6,12 @@ from collections.abc import Iterator, Mapping, Set
 
 import numpy as np
 
-from ebpf.counters import CPU_NS, CYCLES, FIELDS, SHARED_CYCLES, SHARED_NS, CounterArray
-from estimator.features import FEATURES
+from ebpf.counters import CPU_NS, CYCLES, FIELDS, CounterArray
+from estimator import features
 
-# By name of the column: the counter, and how much of it is one of the column's unit. What the kernel counts
-# beside the features is recorded too, for whoever learns from it later.
+# By name of the column: the counter, and how much of it is one of the column's unit.
 COUNTED: Mapping[str, tuple[int, float]] = {
-    **{name: (feature.field, feature.counts_per_unit) for name, feature in FEATURES.items()},
-    "shared_seconds": (SHARED_NS, 1e9),
-    "shared_cycles": (SHARED_CYCLES, 1.0),
+    name: (feature.field, feature.counts_per_unit) for name, feature in features.COUNTED.items()
 }
 CLOCKED, AWAKE = "clocked_cycles", "awake_seconds"
 # In the samples alone: of a whole node and its interval.

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ebpf.counters import FIELDS, NOTHING_KEPT, CounterArray, CounterSnapshot, Kept, KernelStatistics
 from estimator.calibration.calibration import Calibration
-from estimator.calibration.place import Fit, ZoneCalibration
+from estimator.calibration.place import ZoneCalibration, recorded_status
 from estimator.energy import SourceInfo, Usage, ZoneEnergy
 from exporter.names.accounts import Account
 from exporter.names.container_names import ContainerNames
@@ -219,9 +219,7 @@ class RecordedCalibration(Calibration):
         """Go on to a tick."""
         told = tick.context["calibration"] or {"status": [], "skipped": {}}
         self.skipped = told["skipped"]
-        self._recorded = [
-            ZoneCalibration(**{**zone, "fit": zone["fit"] and Fit(**zone["fit"])}) for zone in told["status"]
-        ]
+        self._recorded = list(map(recorded_status, told["status"]))
 
     def status(self) -> list[ZoneCalibration]:
         """See Calibration."""

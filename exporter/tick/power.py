@@ -117,6 +117,7 @@ def _calibrated(config: Config, identity: CpuIdentity, power: Power, watch: Mode
         topology.socket_index,
         priors_of(watch.model, topology.n_cpu) if watch else {},
         load_state(path, machine) if path else {},
+        given=_given(config),
         is_frozen=config.calibration == "off",
     )
     energy = CalibratedEnergy(
@@ -129,6 +130,12 @@ def _calibrated(config: Config, identity: CpuIdentity, power: Power, watch: Mode
 
     coefficients = CurrentCoefficients(energy.coefficients)
     return Power(energy, coefficients, close, power.refused, calibration)
+
+
+def _given(config: Config) -> dict[str, float]:
+    """What the user says the whole machine draws while it idles, by the zones that are the whole machine."""
+    idle_watts = config.anchors.idle_watts
+    return {} if idle_watts is None else {"platform": idle_watts, "psys": idle_watts}
 
 
 def _anchors(config: Config, n_cpu: int) -> Anchors | None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ebpf.counters import FIELDS
 from estimator.calibration.calibration import Calibration
 from estimator.energy import FloatArray, Usage, ZoneEnergy
 from tests.estimator.usages import usage_of
@@ -14,8 +13,8 @@ from tests.estimator.usages import usage_of
 INTERVAL_SECONDS = 5.0
 N_CPU = 8
 IDLE_WATTS = 20.0
-# Joules per CPU second, cycle, instruction, miss and switch.
-TRUE = np.array([2e-9, 1e-9, 0.5e-9, 2e-8, 0.0])
+# Joules per nanosecond of CPU time, cycle, instruction and miss; nothing shares a core.
+TRUE = np.array([2e-9, 1e-9, 0.5e-9, 2e-8, 0.0, 0.0, 0.0])
 
 
 def node_usage(
@@ -26,7 +25,8 @@ def node_usage(
     cpu = busy * INTERVAL_SECONDS
     ipc, misses = np.array([[0.6], [2.0]]), np.array([[1e-2], [1e-5]])
     cycles = cpu * 2.5e9
-    columns = (cpu * 1e9, cycles, cycles * ipc, cycles * ipc * misses, cpu * 100)
+    nothing = np.zeros_like(cpu)
+    columns = (cpu * 1e9, cycles, cycles * ipc, cycles * ipc * misses, cpu * 100, nothing, nothing)
     return usage_of(np.stack(columns, axis=2), interval_seconds=INTERVAL_SECONDS, n_cpu=n_cpu)
 
 
@@ -37,7 +37,7 @@ def node_energies(
     idle_watts: float = IDLE_WATTS,
 ) -> list[ZoneEnergy]:
     """What each socket's package draws for the usage; noise, a share, by socket, repeated."""
-    active = (usage.used.sum(axis=0) @ TRUE[: len(FIELDS)]) * scale
+    active = (usage.used.sum(axis=0) @ TRUE) * scale
     joules = (active + idle_watts * INTERVAL_SECONDS) * (1 + np.resize(noise, len(active)))
     return [package(float(value), socket) for socket, value in enumerate(joules)]
 

@@ -100,12 +100,12 @@ def test_energy_that_nobody_used_is_unattributed() -> None:
 
 
 def test_no_cgroup_at_all_leaves_everything_unattributed() -> None:
-    (share,) = attribute([energy_of(100)], usage_of(np.zeros((0, 2, 5))), {}, SOCKETS)
+    (share,) = attribute([energy_of(100)], usage_of(np.zeros((0, 2, len(FIELDS)))), {}, SOCKETS)
     assert share.unattributed_joules[NO_USAGE] == 100
 
 
 def test_what_the_map_could_not_hold_has_its_share_of_the_socket() -> None:
-    dropped = [[4e9, 0, 0, 0, 0], [0, 0, 0, 0, 0]]
+    dropped = [[4e9, *[0] * (len(FIELDS) - 1)], [0] * len(FIELDS)]
     usage = cpu_usage(ONE_EACH, dropped=dropped)
     first, second = attribute([energy_of(100, socket=0), energy_of(60, socket=1)], usage, {}, SOCKETS)
     assert first.unattributed_joules == {NO_USAGE: 0, MAP_FULL: 50, SUSPENDED: 0}

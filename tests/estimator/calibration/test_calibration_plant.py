@@ -128,7 +128,7 @@ def test_not_a_joule_is_lost(seed: int) -> None:
 def test_every_place_is_established_within_bounds(seed: int) -> None:
     for status in run(seed).calibration.status():
         assert status.fit is not None
-        assert 0 <= status.fit.idle_watts <= status.fit.minimum_watts
+        assert status.idle.low_watts <= status.fit.idle_watts <= status.idle.high_watts
         assert min(status.fit.coefficients.values()) >= 0
     assert run(seed).calibration.skipped == {}
 

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from estimator.calibration.place import Fit
+from estimator.calibration.place import Anchor, Fit
 from estimator.calibration.state import from_document, load_state, save_state, to_document
 from estimator.errors import ModelInvalid
-from estimator.features import PREDICTORS
+from estimator.features import LEARNED
 from estimator.model.file import content_hash
 
 MACHINE = "Xeon, 32 CPUs"
 FITS = {
-    "intel-rapl:0": Fit(20.0, {"cpu_seconds": 1.5, "cycles": 1e-9}, 21.0),
+    "intel-rapl:0": Fit(20.0, {"cpu_seconds": 1.5, "awake_seconds": 12.0}, Anchor(19.0, 0.5, 300.0)),
     "intel-rapl:0:2": Fit(4.0, {"cache_misses": 4e-8}),
 }
 
@@ -27,10 +26,10 @@ joules = st.floats(0, 1e6)
 fits = st.dictionaries(
     st.text(max_size=20),
     st.builds(
-        lambda idle, above, coefficients: Fit(idle, coefficients, idle + above),
+        Fit,
         joules,
-        st.one_of(joules, st.just(math.inf)),
-        st.dictionaries(st.sampled_from(sorted(PREDICTORS)), joules),
+        st.dictionaries(st.sampled_from(sorted(LEARNED)), joules),
+        st.one_of(st.none(), st.builds(Anchor, joules, joules, joules)),
     ),
     max_size=5,
 )
@@ -56,6 +55,13 @@ def test_the_file_is_read_back_and_nothing_lies_beside_it(tmp_path: Path) -> Non
     assert [file.name for file in tmp_path.iterdir()] == ["calibration.json"]
 
 
+def test_what_the_version_before_wrote_is_read(tmp_path: Path) -> None:
+    zone = {"idle_watts": 3, "coefficients": {"cycles": 1e-9}, "minimum_watts": 4}
+    path = tmp_path / "calibration.json"
+    path.write_text(sealed(schema="podjoule.calibration/1", zones={"a": zone}))
+    assert load_state(path, MACHINE) == {"a": Fit(3.0, {"cycles": 1e-9})}
+
+
 def test_no_file_is_no_calibration(tmp_path: Path) -> None:
     assert load_state(tmp_path / "calibration.json", MACHINE) == {}
     assert list(tmp_path.iterdir()) == []
@@ -68,18 +74,22 @@ def test_no_file_is_no_calibration(tmp_path: Path) -> None:
         (json.dumps(to_document(FITS, MACHINE))[:-40], "document"),
         ("[" * 5000, "document"),
         ("[]", "document"),
-        (json.dumps(to_document(FITS, MACHINE)).replace("20.0", "19.0"), "sha256"),
+        (json.dumps(to_document(FITS, MACHINE)).replace("20.0", "18.0"), "sha256"),
         (json.dumps(to_document(FITS, "another")), "machine"),
-        (sealed(schema="podjoule.calibration/2"), "schema"),
+        (sealed(schema="podjoule.calibration/3"), "schema"),
         (sealed(zones=[]), "zones"),
         (
-            sealed(zones={"a": {"idle_watts": 1, "coefficients": {"cycles": -1}, "minimum_watts": 2}}),
+            sealed(zones={"a": {"idle_watts": 1, "coefficients": {"cycles": -1}}}),
             "cycles",
         ),
-        (sealed(zones={"a": {"idle_watts": 3, "coefficients": {}, "minimum_watts": 2}}), "idle_watts"),
-        (sealed(zones={"a": {"idle_watts": "3", "coefficients": {}, "minimum_watts": 2}}), "idle_watts"),
+        (sealed(zones={"a": {"idle_watts": "3", "coefficients": {}}}), "idle_watts"),
+        (sealed(zones={"a": {"idle_watts": 3, "coefficients": {}, "anchor": 2}}), "anchor"),
         (
-            sealed(zones={"a": {"idle_watts": 1, "coefficients": {"heat": 1}, "minimum_watts": 2}}),
+            sealed(zones={"a": {"idle_watts": 3, "coefficients": {}, "anchor": {"watts": -1}}}),
+            "anchor.watts",
+        ),
+        (
+            sealed(zones={"a": {"idle_watts": 1, "coefficients": {"heat": 1}}}),
             "coefficients",
         ),
         (json.dumps(to_document({"a": Fit(1.0, {"cycles": 5.0})}, MACHINE)).replace("5.0", "NaN"), "cycles"),

@@ -144,7 +144,12 @@ def test_what_a_calibration_taught_is_replayed_as_it_was_in_force(tmp_path: Path
     tape = Tape(node, tmp_path / "tape")
     samples = live(node, 100)
     assert tape.close()
-    assert of(samples, "podjoule_idle_method_info", zone="package", method="idle_watts") == 1
+    methods = [status.idle.method for status in calibration.status() if status.zone == "package"]
+    assert "none" not in methods
+    for method in methods:
+        assert of(samples, "podjoule_idle_method_info", zone="package", method=method) == methods.count(
+            method
+        )
     assert of(samples, "podjoule_model_skipped_total") > 0
     assert_same(samples, page_of(replay(tmp_path / "tape", node.config, tmp_path / "host")))
 

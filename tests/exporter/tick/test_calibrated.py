@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ebpf.counters import FIELDS
 from estimator.calibration.calibration import Calibration
 from estimator.calibration.place import Fit
 from estimator.energy import SourceInfo, Usage, ZoneEnergy
@@ -30,13 +31,13 @@ class Node:
 
 
 def usage(busy: float, seconds: float = 5.0, n_cpu: int = 4) -> Usage:
-    used = np.zeros((1, 1, 5))
+    used = np.zeros((1, 1, len(FIELDS)))
     used[0, 0, 0] = busy * n_cpu * seconds * 1e9
     return Usage(
         cgroup_id=np.array([1], np.uint64),
         tgid=np.zeros(1, np.uint32),
         used=used,
-        dropped=np.zeros((1, 5)),
+        dropped=np.zeros((1, len(FIELDS))),
         available=frozenset({"cpu_ns", "switches"}),
         interval_seconds=seconds,
         n_cpu=n_cpu,

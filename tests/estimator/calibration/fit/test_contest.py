@@ -65,10 +65,10 @@ def test_a_place_without_a_sample_stays_as_it_is() -> None:
     fit = OnlineFit(2)
     fit.add_place(np.array([10.0, 1.0]))
     fit.add_place(np.array([10.0, 1.0]))
-    for watts in (50.0, 60.0, 70.0):
+    for watts in (50.0, 60.0, 70.0, 80.0, 90.0):
         features = np.array([[1.0, watts], [0.0, 0.0]])
         fit.learn(features, np.array([watts, 0.0]), np.array([True, False]), 5.0)
     assert not math.isnan(fit.contests[0].error_watts)
     assert math.isnan(fit.contests[1].error_watts)
     assert fit.shadow[1] == pytest.approx([10.0, 1.0])
-    assert fit.minimum_watts.tolist() == [50.0, math.inf]
+    assert np.isfinite(fit.floors.watts).tolist() == [True, False]

@@ -1,0 +1,58 @@
+"""The estimator on machines of known joules: what each physics may cost, and how idle power is known."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from tests.estimator.plant.scenarios import Outcome, play
+
+SEEDS = (0, 1)
+# The share by which containers may be off, all of them together.
+WANTED = {
+    "plain": 0.035,
+    "package sleeps": 0.04,
+    "SMT": 0.045,
+    "clock by core": 0.045,
+    "all three": 0.06,
+}
+
+
+@cache
+def played(name: str) -> list[Outcome]:
+    return [play(name, seed) for seed in SEEDS]
+
+
+def error(name: str, zone: str) -> float:
+    """The mean over the seeds."""
+    return float(np.mean([outcome.run.error(zone, outcome.since) for outcome in played(name)]))
+
+
+@pytest.mark.parametrize("name", WANTED)
+def test_each_physics_costs_no_more_than_this(name: str) -> None:
+    assert error(name, "package") <= WANTED[name]
+    assert error(name, "dram") <= 2 * WANTED[name]
+
+
+def test_a_machine_that_never_idles_says_so_and_its_bounds_hold_the_truth() -> None:
+    outcome = play("never idles", SEEDS[0])
+    statuses = outcome.run.statuses[outcome.since :]
+    found = [status.idle for tick in statuses for status in tick if status.zone == "package"]
+    true = outcome.run.true_idle_watts["package"][outcome.since :].ravel()
+    held = [idle.low_watts <= watts <= idle.high_watts for idle, watts in zip(found, true, strict=True)]
+    assert np.mean(held) >= 0.9
+    assert {idle.method for idle in found[len(found) // 2 :]} == {"not_seen"}
+
+
+def test_a_socket_that_idles_now_and_then_is_anchored() -> None:
+    for outcome in played("package sleeps"):
+        last = outcome.run.statuses[-1]
+        assert {status.idle.method for status in last if status.zone == "package"} == {"anchored"}
+
+
+def test_one_low_reading_of_a_quiet_machine_moves_next_to_nothing() -> None:
+    outcome = play("one reading x 0.01", SEEDS[0])
+    assert outcome.without is not None
+    assert abs(outcome.run.moved(outcome.without, "package", outcome.since)) <= 0.02
