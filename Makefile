@@ -32,7 +32,7 @@ set-up: $(DEV_STAMP) ## install what `make test` needs, and no more
 
 .PHONY: machines
 machines: $(DEV_STAMP) $(CORE_OBJECT) ## try other kernels, arm64, and the set-up on a bare Debian
-	$(BIN)/python -m tests machines -- $(ARGS)
+	$(BIN)/python -m tests machines compiled -- $(ARGS)
 	$(BIN)/python -m tests.vm.table
 
 .PHONY: live

@@ -32,7 +32,8 @@ PARTS = {
         ["-n", "2", "--dist", "loadfile", "-m", "e2e and not (alone or kubernetes or kernels or fresh)"],
         ["-m", "e2e and kubernetes and not (kernels or fresh)"],
     ],
-    "machines": [["-n", "2", "--dist", "loadfile", "-m", "kernels or fresh"]],
+    "machines": [["-n", "2", "--dist", "loadfile", "-m", "(kernels or fresh) and not compiles"]],
+    "compiled": [["-m", "compiles"]],
 }
 DEFAULT = ("pure", "alone")
 # What failed is asked once more, and that is told: the machine is shared with others. What is wrong fails

@@ -55,6 +55,11 @@ def fetch() -> None:
         subprocess.run([KIT, step, cache()], check=True)
 
 
+def compile_kernel() -> None:
+    """Have the kernel of IRQTIME, which is compiled here: some minutes. Raises CalledProcessError."""
+    subprocess.run([KIT, "compile", cache()], check=True)
+
+
 def ask(machine: str) -> Answers:
     """Boot a machine once and run all its probes: name -> finding. The console is kept beside the cache."""
     with tempfile.TemporaryDirectory(prefix="podjoule-vm-") as folder:
