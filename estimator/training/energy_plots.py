@@ -169,7 +169,7 @@ def specified(servers: pd.DataFrame) -> Plot:
 def attribution(table: Mapping[str, Any]) -> Plot:
     """How far off joules by container are on machines as they are, physics by physics.
 
-    table: what tests.estimator.attribution_table writes as JSON: seeds, and rows of physics, zone, error and
+    table: what tests.estimator.physics writes as JSON: seeds, and rows of physics, zone, error and
     wanted, percent.
     """
     rows = pd.DataFrame(table["rows"])
