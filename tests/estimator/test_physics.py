@@ -56,3 +56,15 @@ def test_one_low_reading_of_a_quiet_machine_moves_next_to_nothing() -> None:
     outcome = play("one reading x 0.01", SEEDS[0])
     assert outcome.without is not None
     assert abs(outcome.run.moved(outcome.without, "package", outcome.since)) <= 0.02
+
+
+def test_no_socket_of_four_goes_by_the_usage_ratio_after_an_hour() -> None:
+    """Two are alike, and one never idles."""
+    outcome = play("four sockets", SEEDS[0])
+    methods = [method for tick in outcome.run.methods[outcome.since :] for method in tick.values()]
+    assert methods
+    assert "usage_ratio" not in methods
+
+
+def test_each_physics_is_conserved() -> None:
+    assert max(each.run.conservation_error for name in SHORT for each in played(name)) <= 1e-9
