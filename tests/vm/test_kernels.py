@@ -30,7 +30,9 @@ MACHINES = [machine for machine, probes in machines.PROBES.items() if "short-liv
 WITH_THREADS = ["5.10", "arm64"]
 NEEDED = ("qemu-system-x86_64", "qemu-system-aarch64", "mmdebstrap", "cpio", "make", "gcc")
 NEEDED_TO_COMPILE = ("bc", "bison", "flex", "libelf.h")
-HOOKS = {"charge_running", "on_attach", "on_mkdir", "on_rename", "on_rmdir", "on_switch"}
+HOOKS = {
+    "charge_running", "on_attach", "on_mkdir", "on_rename", "on_rmdir", "on_switch", "put_to_rest", "read_interrupts",
+}  # fmt: skip
 
 
 # Two at a time: each waits for its own clock as long as it works.
