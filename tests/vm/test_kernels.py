@@ -31,7 +31,8 @@ WITH_THREADS = ["5.10", "arm64"]
 NEEDED = ("qemu-system-x86_64", "qemu-system-aarch64", "mmdebstrap", "cpio", "make", "gcc")
 NEEDED_TO_COMPILE = ("bc", "bison", "flex", "libelf.h")
 HOOKS = {
-    "charge_running", "on_attach", "on_mkdir", "on_rename", "on_rmdir", "on_switch", "put_to_rest", "read_interrupts",
+    "on_attach", "on_mkdir", "on_rename", "on_rmdir", "on_switch",
+    "charge_running", "put_to_rest", "read_interrupts",
 }  # fmt: skip
 
 
