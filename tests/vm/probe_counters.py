@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ebpf.btf import OWN_TYPES
-from ebpf.counters import CPU_NS, CYCLES, INSTRUCTIONS, CounterSnapshot, CounterSource
+from ebpf.counters import CPU_NS, CYCLES, INSTRUCTIONS, SWITCHES, CounterSnapshot, CounterSource
 from ebpf.perf_events import HARDWARE, Event, open_event
 from ebpf.program import ProgramOptions
 from ebpf.source import open_source
@@ -243,7 +243,7 @@ def known() -> dict[str, object]:
             "cpu1_most": {name: latest[name] - earliest[name] for name in wanted},
             "cpu1_cgroups": {"cycles": int(on_cpu1[CYCLES]), "instructions": int(on_cpu1[INSTRUCTIONS])},
             "cpu1_idle_ticks": _idle_ticks(1) - idle,
-            "rival_switches": 0 if switches is None else int(switches[-1]),
+            "rival_switches": 0 if switches is None else int(switches[SWITCHES]),
         }
 
 
