@@ -129,8 +129,8 @@ def _known(answers: dict[str, Answer]) -> str:
     off = {n: percent_off(found["counted"][n], found["perf"][n]) for n in ("instructions", "cycles")}
     whole = percent_outside(*(found[f"cpu1_{part}"]["instructions"] for part in ("cgroups", "least", "most")))
     return (
-        f"**A known program** on {answers['machine']['release']}, beside a rival that"
-        f" switches on its CPU: instructions {off['instructions']:.2g} % and cycles {off['cycles']:.2g} % from"
+        f"**A known program** on {answers['machine']['release']}, beside a rival that switches on"
+        f" its CPU: instructions {off['instructions']:.2g} % and cycles {off['cycles']:.2g} % from"
         f" what `perf stat` counts for it; all cgroups together {whole:.2g} % outside the two readings of the"
         " CPU's own counter around them."
     )
