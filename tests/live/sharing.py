@@ -61,11 +61,12 @@ class Awake:
 
 @dataclass(frozen=True)
 class Found:
-    """What one source counted: of each loop, and of each socket."""
+    """What one source counted: of each loop, and of each socket. is_whole: see SwitchTrace."""
 
     loops: list[Shared]
     awake: dict[int, Awake]
     available: frozenset[str]
+    is_whole: bool
 
 
 def shared_by(
@@ -103,6 +104,7 @@ def shared_by(
                 ],
                 {socket: _awake(window, trace, socket, cpus) for socket, cpus in sockets.items()},
                 window[1].available,
+                trace.is_whole,
             )
             for name, window in ((name, (before[name], after[name])) for name in sources)
         }

@@ -62,9 +62,11 @@ def found(request: pytest.FixtureRequest, sources: dict[str, CounterSource]) -> 
 @pytest.mark.parametrize("loader", LOADERS)
 def test_time_that_is_shared_is_as_traced_within_two_percent(found: dict[str, Found], loader: str) -> None:
     assert found[loader].available >= SHARING
+    # Where the trace is not whole, phases of 200 us are known to some points themselves.
+    most_points = 2 if found[loader].is_whole else 4
     for loop in found[loader].loops:
         assert loop.cpu_ns > 0.03e9, "the load hardly ran"
-        assert loop.off_points <= 2, loop
+        assert loop.off_points <= most_points, loop
 
 
 @pytest.mark.parametrize("loader", LOADERS)
