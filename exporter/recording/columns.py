@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Set
 
 import numpy as np
 
-from ebpf.counters import CPU_NS, CYCLES, FIELDS, CounterArray
+from ebpf.counters import FIELDS, CounterArray
 from estimator import features
 
 # By name of the column: the counter, and how much of it is one of the column's unit.
@@ -16,7 +16,6 @@ COUNTED: Mapping[str, tuple[int, float]] = {
 CLOCKED, AWAKE = "clocked_cycles", "awake_seconds"
 # In the samples alone: of a whole node and its interval.
 DERIVED = (CLOCKED, AWAKE)
-_USUAL_GHZ = 3.0
 
 
 def counted(available: Set[str]) -> Iterator[tuple[str, int, float]]:
@@ -27,8 +26,6 @@ def counted(available: Set[str]) -> Iterator[tuple[str, int, float]]:
 
 
 def clocked_cycles(counts: CounterArray) -> float:
-    """Σ cycles · (GHz / 3)² over the rows of shape (n, n_fields), a cgroup and socket each; GHz is the clock
-    that it ran at, its cycles over its CPU time."""
-    cycles, cpu_ns = (counts[:, field].astype(np.float64) for field in (CYCLES, CPU_NS))
-    ghz = np.divide(cycles, cpu_ns, out=np.zeros_like(cycles), where=cpu_ns > 0)
-    return float((cycles * (ghz / _USUAL_GHZ) ** 2).sum())
+    """The feature's sum over the rows of shape (n, n_fields), a cgroup and socket each."""
+    used = counts[:, np.newaxis].astype(np.float64)
+    return float(features.FEATURES[CLOCKED].amount(used, np.zeros(1)).sum())
