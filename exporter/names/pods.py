@@ -60,6 +60,9 @@ class PodDirectory(Protocol):
         long enough to name what it leaves.
         """
 
+    def named(self, namespace: str, name: str) -> PodInfo | None:
+        """The pod that has this name now, for who is told names alone; None while it is not known."""
+
     def status(self) -> DirectoryStatus | None:
         """How it fares; None where there is no Kubernetes to ask."""
 
@@ -71,6 +74,10 @@ class NoPods:
     """The directory of a host without Kubernetes."""
 
     def lookup(self, key: str) -> PodInfo | None:  # noqa: ARG002  the port's signature
+        """None is known."""
+        return None
+
+    def named(self, namespace: str, name: str) -> PodInfo | None:  # noqa: ARG002  the port's signature
         """None is known."""
         return None
 

@@ -65,6 +65,10 @@ class FollowedPods:
             self._wanted.set()
         return info
 
+    def named(self, namespace: str, name: str) -> PodInfo | None:
+        """What is known now; nobody is asked."""
+        return self._store.named(namespace, name)
+
     def status(self) -> DirectoryStatus:
         """Errors by reason, all of them from the start on."""
         return DirectoryStatus(dict(self._health.errors), self._health.is_current, len(self._store))

@@ -17,15 +17,21 @@ STRANGE_SECONDS = 60.0
 
 
 class PodHealth:
-    """Errors by reason, and whether the source answers. source: who is asked, for the log.
+    """Errors by reason, and whether the source answers.
 
+    source: who is asked, for the log; kept: what holds while it does not answer.
     A kind of failure is logged when it begins and when it is over, not at each try.
     """
 
-    def __init__(self, source: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        source: str,
+        clock: Callable[[], float] = time.monotonic,
+        kept: str = "names that are known stay",
+    ) -> None:
         self.errors = dict.fromkeys(REASONS, 0)
         self.is_current = False
-        self._source, self._clock = source, clock
+        self._source, self._clock, self._kept = source, clock, kept
         self._last_told: dict[str, float] = {}
         self._told: list[str] = []
         self._strange_since: float | None = None
@@ -45,8 +51,8 @@ class PodHealth:
             return
         self._told.append(failure.reason)
         log.warning(
-            "%s: %s: %s; names that are known stay, next try in %.1f s",
-            *(self._source, failure.reason, str(failure), delay_seconds),
+            "%s: %s: %s; %s, next try in %.1f s",
+            *(self._source, failure.reason, str(failure), self._kept, delay_seconds),
             exc_info=failure.__cause__ if failure.reason == "internal" else None,
         )
 

@@ -21,6 +21,7 @@ class PodStore:
         self._clock = clock
         self._by_key: dict[str, PodInfo] = {}
         self._living: set[str] = set()
+        self._by_name: dict[tuple[str, str], str] = {}
         self._gone: dict[str, float] = {}
 
     def __len__(self) -> int:
@@ -33,8 +34,15 @@ class PodStore:
         """The pod with this UID or a container of this id."""
         return self._by_key.get(key)
 
+    def named(self, namespace: str, name: str) -> PodInfo | None:
+        """The living pod of this name; of two, as when one takes another's place, the newer."""
+        uid = self._by_name.get((namespace, name))
+        return self._by_key.get(uid) if uid else None
+
     def put(self, info: PodInfo) -> None:
         """Take in a pod as it is now."""
+        if info.uid not in self._living:
+            self._by_name[info.namespace, info.name] = info.uid
         self._living.add(info.uid)
         self._gone.pop(info.uid, None)
         before = self._by_key.get(info.uid)
@@ -49,6 +57,9 @@ class PodStore:
         """A pod is gone."""
         if uid in self._living:
             self._living.remove(uid)
+            info = self._by_key[uid]
+            if self._by_name.get((info.namespace, info.name)) == uid:
+                del self._by_name[info.namespace, info.name]
             self._gone[uid] = self._clock()
             self.forget_gone()
 

@@ -39,6 +39,9 @@ class FakePods:
     def lookup(self, key: str) -> PodInfo | None:
         return next((pod for pod in self.known if key == pod.uid or key in pod.containers), None)
 
+    def named(self, namespace: str, name: str) -> PodInfo | None:
+        return next((pod for pod in self.known if (pod.namespace, pod.name) == (namespace, name)), None)
+
     def status(self) -> DirectoryStatus:
         return DirectoryStatus({"timeout": 2}, self.is_current, len(self.known))
 

@@ -168,6 +168,10 @@ class _Pods:
     def lookup(self, key: str) -> PodInfo | None:
         return self._known.get(key)
 
+    def named(self, namespace: str, name: str) -> PodInfo | None:
+        known = self._known.values()
+        return next((pod for pod in known if (pod.namespace, pod.name) == (namespace, name)), None)
+
     def status(self) -> DirectoryStatus:
         return DirectoryStatus({}, True, len(self._known) // 2)
 

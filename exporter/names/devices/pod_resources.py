@@ -1,0 +1,46 @@
+"""What the kubelet's PodResources service says: which device is whose.
+
+https://github.com/kubernetes/kubelet/blob/master/pkg/apis/podresources/v1/api.proto: a list of pods (1), of
+each its name (1), namespace (2) and containers (3), of each its devices (2), of each their ids (2).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from exporter.names.devices.wire import messages, text
+
+LIST = "/v1.PodResourcesLister/List"
+
+# What plugins write behind the id of a device that several may have: NVIDIA's (time-slicing, MPS) and GKE's.
+_REPLICA = re.compile(r"(::|/vgpu)[0-9]+\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """One device in a pod's hands."""
+
+    namespace: str
+    pod: str
+    device: str
+
+
+def holdings(answer: bytes) -> frozenset[Holding]:
+    """What a ListPodResourcesResponse tells. Raises ValueError for bytes that are none."""
+    return frozenset(_holdings(answer))
+
+
+def device_id(told: str) -> str:
+    """The device that a plugin's id stands for: replicas of a shared one are the same device."""
+    return _REPLICA.sub("", told)
+
+
+def _holdings(answer: bytes) -> Iterator[Holding]:
+    for pod in messages(answer, 1):
+        name, namespace = text(pod, 1), text(pod, 2)
+        for container in messages(pod, 3):
+            for devices in messages(container, 2):
+                for told in messages(devices, 2):
+                    yield Holding(namespace, name, device_id(told.decode()))
