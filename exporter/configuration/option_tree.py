@@ -287,6 +287,12 @@ class Kube:
         False,
         "Take any certificate from the kubelet: whoever answers at its address is believed",
     )
+    pod_resources: Path = option(
+        "kube.podResources",
+        path(),
+        Path("/var/lib/kubelet/pod-resources/kubelet.sock"),
+        "Socket of the kubelet's PodResources, which is asked which pod holds which GPU where there is one",
+    )
     read_node: bool = option(
         "kube.readNode",
         boolean(),

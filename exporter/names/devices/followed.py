@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Protocol
 
 from exporter.names.devices.pod_resources import LIST, Holding, holdings
@@ -110,18 +109,6 @@ class FollowedDevices:
         delay = self._backoff.delay()
         self._health.failed(failure, delay)
         return delay
-
-
-def follow_devices(path: Path, pods: PodDirectory) -> FollowedDevices:
-    """A directory that has begun to ask the kubelet at this socket. Raises ImportError without h2."""
-    from exporter.names.devices.unary_call import UnaryCall
-
-    health = PodHealth(
-        f"the kubelet's PodResources at {path}", kept="devices that are known stay their pods'"
-    )
-    directory = FollowedDevices(UnaryCall(path), pods, health)
-    directory.start()
-    return directory
 
 
 def _grouped(pairs: Iterable[tuple[str, str]]) -> Mapping[str, tuple[str, ...]]:

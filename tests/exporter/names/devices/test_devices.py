@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,13 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.configuration.option_tree import Kube
 from exporter.names.devices.followed import FollowedDevices
+from exporter.names.devices.opening import open_devices
 from exporter.names.devices.pod_resources import holdings
+from exporter.names.devices.port import NoDevices
 from exporter.names.devices.unary_call import UnaryCall
 from exporter.names.kube.backoff import Backoff
 from exporter.names.kube.health import PodHealth
 from exporter.names.kube.pod_store import PodStore
-from exporter.names.pods import NoPods, PodInfo
+from exporter.names.pods import DirectoryStatus, NoPods, PodInfo
 from tests.exporter.names.devices.kubelet_socket import (
     Fault,
     KubeletSocket,
@@ -36,8 +40,8 @@ from tests.exporter.names.devices.kubelet_socket import (
 GPU, OTHER_GPU, MIG = "GPU-6f0c", "GPU-93aa", "MIG-1b2c"
 
 
-class Pods(NoPods):
-    """What Kubernetes has said of pods, as a directory of them."""
+class Pods:
+    """What Kubernetes has said of pods, as a PodDirectory."""
 
     def __init__(self, *pods: PodInfo) -> None:
         self.store = PodStore()
@@ -46,6 +50,15 @@ class Pods(NoPods):
 
     def named(self, namespace: str, name: str) -> PodInfo | None:
         return self.store.named(namespace, name)
+
+    def lookup(self, key: str) -> PodInfo | None:
+        return self.store.find(key)
+
+    def status(self) -> DirectoryStatus:
+        return DirectoryStatus({}, True, len(self.store))
+
+    def close(self) -> None:
+        """Nothing was opened."""
 
 
 class Plant:
@@ -254,3 +267,30 @@ def test_a_list_that_was_cut_is_a_shorter_list_or_an_error(end: int) -> None:
     whole = listed({("ml", "train"): {"nvidia.com/gpu": [GPU]}, ("ml", "serve"): {"nvidia.com/gpu": [MIG]}})
     with contextlib.suppress(ValueError):
         assert holdings(whole[:end]) <= holdings(whole)
+
+
+def test_without_a_kubelet_or_names_of_pods_nobody_is_asked(plant: Plant, tmp_path: Path) -> None:
+    nowhere, here = tmp_path / "none/kubelet.sock", plant.server.path
+    assert isinstance(open_devices(Kube(pod_resources=nowhere), plant.pods), NoDevices)
+    assert isinstance(open_devices(Kube(pod_resources=here), NoPods()), NoDevices)
+    assert not plant.server.calls
+
+
+def test_without_h2_it_is_said_and_nobody_is_asked(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delitem(sys.modules, "exporter.names.devices.following", raising=False)
+    monkeypatch.delitem(sys.modules, "exporter.names.devices.unary_call", raising=False)
+    monkeypatch.setitem(sys.modules, "h2.connection", None)
+    assert isinstance(open_devices(Kube(pod_resources=plant.server.path), plant.pods), NoDevices)
+    assert "install podjoule[gpu]" in caplog.text
+
+
+def test_the_kubelet_s_socket_may_come_later_than_we(plant: Plant) -> None:
+    plant.server.stop()
+    directory = open_devices(Kube(pod_resources=plant.server.path), plant.pods)
+    wait_until(lambda: sum(directory.status().errors.values()))
+    plant.server.devices["ml", "train"] = {"nvidia.com/gpu": [GPU]}
+    plant.server.start()
+    wait_until(directory.holders)
+    directory.close()
