@@ -108,6 +108,54 @@ def test_the_kubelets_ca_is_the_mounted_one() -> None:
     assert render(BY_NAME["kubelet-insecure"]).environment["PODJOULE_KUBE_KUBELET_INSECURE"] == "true"
 
 
+def test_a_meter_takes_nothing_where_it_is_not_asked_for() -> None:
+    rendered = render(BY_NAME["default"])
+    assert not {"pod-resources", "nvidia", "redfish", "vm"} & rendered.volumes.keys()
+    assert not any("POD_RESOURCES" in name or "NVIDIA" in name for name in rendered.environment)
+    assert "runtimeClassName" not in rendered.pod
+    assert rendered.container["resources"]["limits"].keys() == {"memory"}
+
+
+def test_the_runtime_of_gpus_is_asked_for_their_library_alone() -> None:
+    rendered = render(BY_NAME["gpu-runtime"])
+    assert rendered.pod["runtimeClassName"] == "nvidia"
+    assert rendered.environment["NVIDIA_DRIVER_CAPABILITIES"] == "utility"
+    assert rendered.container["securityContext"]["privileged"] is False
+    assert "nvidia" not in rendered.volumes
+
+
+def test_the_kubelet_s_socket_is_in_the_folder_that_is_mounted() -> None:
+    """A socket that is mounted itself would be the old one once the kubelet has made it anew."""
+    rendered = render(BY_NAME["gpu-runtime"])
+    folder = rendered.mounts["pod-resources"]
+    assert folder["readOnly"] is True
+    assert rendered.environment["PODJOULE_KUBE_POD_RESOURCES"] == f"{folder['mountPath']}/kubelet.sock"
+
+
+def test_a_library_on_the_node_is_found_where_it_is_mounted() -> None:
+    rendered = render(BY_NAME["gpu-library"])
+    assert rendered.environment["LD_LIBRARY_PATH"] == rendered.mounts["nvidia"]["mountPath"]
+
+
+def test_a_device_plugin_hands_the_bmc_s_device_over() -> None:
+    rendered = render(BY_NAME["ipmi-plugin"])
+    assert rendered.container["resources"]["limits"] == {"memory": "256Mi", "squat.ai/ipmi": "1"}
+    assert rendered.environment["PODJOULE_IPMI_DEVICE"] == "/dev/ipmi1"
+
+
+def test_passwords_of_bmcs_are_root_s_alone_and_bmcs_may_be_asked() -> None:
+    rendered = render(BY_NAME["redfish"])
+    assert rendered.volumes["redfish"]["secret"] == {"secretName": "bmc", "defaultMode": 0o400}
+    file = f"{rendered.mounts['redfish']['mountPath']}/redfish.yaml"
+    assert rendered.environment["PODJOULE_REDFISH_CONFIG_FILE"] == file
+    assert "bmc" not in {secret["metadata"]["name"] for secret in rendered.of_kind("Secret")}
+    egress = rendered.one("NetworkPolicy")["spec"]["egress"]
+    assert {
+        "ports": [{"port": 443, "protocol": "TCP"}],
+        "to": [{"ipBlock": {"cidr": "10.9.0.0/16"}}],
+    } in egress
+
+
 def test_the_rules_are_those_of_the_file() -> None:
     ours, keplers = render(BY_NAME["service-monitor"]).of_kind("PrometheusRule")
     assert ours["spec"] == yaml.safe_load((CHART / "files/rules.yaml").read_text())
@@ -203,6 +251,13 @@ CONTRADICTIONS = {
         {"serviceMonitor": {"enabled": True}, "service": {"enabled": False}},
         "needs service.enabled",
     ),
+    "runtime-without-gpus": ({"gpu": {"runtimeClassName": "nvidia"}}, "set it to true"),
+    "two-libraries": (
+        {"gpu": {"enabled": True, "runtimeClassName": "nvidia", "libraryPath": "/usr/lib64"}},
+        "give one of them",
+    ),
+    "device-without-rights": ({"ipmi": {"enabled": True}}, "set ipmi.resource, or privileged"),
+    "resource-without-meter": ({"ipmi": {"resource": "squat.ai/ipmi"}}, "set it to true"),
     "two-monitors": ({"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}, "scraped twice"),
 }
 
@@ -239,6 +294,9 @@ WRONG: dict[str, dict[str, Any]] = {
     "interval": {"serviceMonitor": {"interval": "15"}},
     "cidr": {"networkPolicy": {"apiServer": {"cidrs": ["10.0.0.1"]}}},
     "mount": {"extraVolumeMounts": [{"name": "a"}]},
+    "device": {"ipmi": {"enabled": True, "device": "ipmi0"}},
+    "resource": {"ipmi": {"enabled": True, "resource": "ipmi"}},
+    "shallow-share": {"vm": {"shareDir": "/vm"}},
     "strategy": {"updateStrategy": {"type": "Recreate"}},
 }
 

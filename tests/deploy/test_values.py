@@ -50,8 +50,8 @@ def test_the_container_has_the_named_capabilities_and_no_other_right(
     assert context == {
         "runAsUser": 0,
         "runAsGroup": 0,
-        "privileged": False,
-        "allowPrivilegeEscalation": False,
+        "privileged": wanted["privileged"],
+        "allowPrivilegeEscalation": wanted["privileged"],
         "readOnlyRootFilesystem": True,
     }
     seccomp = rendered.pod["securityContext"]["seccompProfile"]
@@ -78,9 +78,17 @@ def test_the_host_is_mounted_read_only_and_no_more_of_it_than_the_values_say(
     if wanted["bcc"]["enabled"]:
         headers = {"modules": wanted["bcc"]["modulesPath"], "sources": wanted["bcc"]["sourcesPath"]}
         expected |= {name: path for name, path in headers.items() if path}
+    if wanted["gpu"]["enabled"]:
+        expected["pod-resources"] = "/var/lib/kubelet/pod-resources"
+    expected |= {name: path for name, path in _given(wanted).items() if path}
     assert on_host == expected
     writable = {name for name in on_host if not rendered.mounts[name].get("readOnly")}
-    assert writable == {"state", "pins"} & on_host.keys()
+    assert writable == {"state", "pins", "vm"} & on_host.keys()
+
+
+def _given(wanted: Document) -> dict[str, str]:
+    """Directories of meters, where the values name one."""
+    return {"nvidia": wanted["gpu"]["libraryPath"], "vm": wanted["vm"]["shareDir"]}
 
 
 def test_every_volume_is_mounted_and_every_mount_has_a_volume(rendered: Rendered) -> None:
@@ -174,9 +182,11 @@ def test_secrets_that_are_mounted_are_made_here_or_named_in_the_values(
     rendered: Rendered, values: Path
 ) -> None:
     wanted = values_of(values)["web"]
+    others = {wanted["existingSecret"], wanted["tls"]["existingSecret"]}
+    others.add(values_of(values)["redfish"]["existingSecret"])
     mounted = {volume["secret"]["secretName"] for volume in rendered.volumes.values() if "secret" in volume}
     made = {secret["metadata"]["name"] for secret in rendered.of_kind("Secret")}
-    assert made | mounted - {wanted["existingSecret"], wanted["tls"]["existingSecret"]} == made
+    assert made | mounted - others == made
     assert made <= mounted
     assert ("web" in rendered.volumes) == any(
         "--web.config.file" in flag for flag in rendered.container["args"]

@@ -124,6 +124,19 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if and $values.web.existingSecret $values.web.config -}}
 {{- fail "web.existingSecret and web.config: give one of them; the Secret holds the whole file" -}}
 {{- end -}}
+{{- $gpu := $values.gpu -}}
+{{- if and (not $gpu.enabled) (or $gpu.runtimeClassName $gpu.libraryPath) -}}
+{{- fail "gpu: a runtime class or a library is given and gpu.enabled is false; set it to true" -}}
+{{- end -}}
+{{- if and $gpu.runtimeClassName $gpu.libraryPath -}}
+{{- fail "gpu.runtimeClassName and gpu.libraryPath: the class brings the library; give one of them" -}}
+{{- end -}}
+{{- if and $values.ipmi.enabled (not $values.ipmi.resource) (not $values.privileged) -}}
+{{- fail "ipmi.enabled: a container opens a device that a plugin hands over; set ipmi.resource, or privileged" -}}
+{{- end -}}
+{{- if and (not $values.ipmi.enabled) $values.ipmi.resource -}}
+{{- fail "ipmi.resource: it is given and ipmi.enabled is false; set it to true" -}}
+{{- end -}}
 {{- $tls := $values.web.tls -}}
 {{- if and $tls.enabled (not $values.web.existingSecret) (not (include "podjoule.tlsSecret" .)) -}}
 {{- fail "web.tls.enabled: give web.tls.existingSecret, or web.tls.certificate and web.tls.key" -}}
@@ -168,6 +181,25 @@ PODJOULE_EBPF_PIN: /host/sys/fs/bpf/podjoule
 {{- end }}
 {{- if .Values.bcc.enabled }}
 PODJOULE_EBPF_LOADER: bcc
+{{- end }}
+{{- if .Values.gpu.enabled }}
+PODJOULE_KUBE_POD_RESOURCES: /host/pod-resources/kubelet.sock
+{{- if .Values.gpu.runtimeClassName }}
+NVIDIA_VISIBLE_DEVICES: all
+NVIDIA_DRIVER_CAPABILITIES: utility
+{{- end }}
+{{- if .Values.gpu.libraryPath }}
+LD_LIBRARY_PATH: /host/nvidia
+{{- end }}
+{{- end }}
+{{- if .Values.ipmi.enabled }}
+PODJOULE_IPMI_DEVICE: {{ .Values.ipmi.device }}
+{{- end }}
+{{- if .Values.redfish.existingSecret }}
+PODJOULE_REDFISH_CONFIG_FILE: /etc/podjoule/redfish/redfish.yaml
+{{- end }}
+{{- if .Values.vm.shareDir }}
+PODJOULE_VM_SHARE_DIR: /host/vm
 {{- end }}
 PODJOULE_KUBE_ENABLED: {{ $kube.enabled | quote }}
 {{- if $kube.enabled }}
@@ -215,4 +247,13 @@ httpGet:
   scheme: {{ ternary "HTTPS" "HTTP" .Values.web.tls.enabled }}
 {{- end }}
 {{ toYaml .timing }}
+{{- end }}
+
+{{- /* What the values ask for, and the BMC's device. */ -}}
+{{- define "podjoule.resources" -}}
+{{- $resources := deepCopy (.Values.resources | default dict) -}}
+{{- with .Values.ipmi.resource -}}
+{{- $_ := set $resources "limits" (merge (dict . "1") ($resources.limits | default dict)) -}}
+{{- end -}}
+{{- with $resources }}{{ toYaml . }}{{ end -}}
 {{- end }}

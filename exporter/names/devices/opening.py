@@ -14,8 +14,8 @@ log = logging.getLogger("exporter.pods")
 def open_devices(kube: Kube, pods: PodDirectory) -> DeviceDirectory:
     """The directory that the configuration asks for; it begins to work in the background.
 
-    pods: what knows the UIDs of pods by their names; without it the kubelet is not asked, since it tells names
-    alone. Whether the kubelet answers is seen later, and is no reason not to start.
+    pods: what knows the UIDs of pods by their names; without it the kubelet is not asked, since it tells
+    names alone. Whether the kubelet answers is seen later, and is no reason not to start.
     """
     path = kube.pod_resources
     if isinstance(pods, NoPods) or not path.parent.is_dir():
