@@ -79,7 +79,7 @@ def test_the_host_is_mounted_read_only_and_no_more_of_it_than_the_values_say(
         headers = {"modules": wanted["bcc"]["modulesPath"], "sources": wanted["bcc"]["sourcesPath"]}
         expected |= {name: path for name, path in headers.items() if path}
     if wanted["gpu"]["enabled"]:
-        expected["pod-resources"] = "/var/lib/kubelet/pod-resources"
+        expected["pod-resources"] = paths["podResources"]
     expected |= {name: path for name, path in _given(wanted).items() if path}
     assert on_host == expected
     writable = {name for name in on_host if not rendered.mounts[name].get("readOnly")}

@@ -14,6 +14,8 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, RequestReceived, StreamEnded, WindowUpdated
 
+from tests.exporter.names.devices.messages import field, number, varint
+
 Fault = Callable[["Exchange"], None]
 Devices = Mapping[tuple[str, str], Mapping[str, list[str]]]
 """By namespace and name of a pod, by resource, the ids of its devices."""
@@ -159,22 +161,6 @@ def _container(resources: Mapping[str, list[str]]) -> bytes:
     cpus = field(3, b"".join(map(varint, range(0, 400, 7))))
     memory = field(4, field(1, b"memory") + number(2, 1 << 34))
     return field(3, field(1, b"main") + held + cpus + memory)
-
-
-def field(at: int, value: bytes) -> bytes:
-    return varint(at << 3 | 2) + varint(len(value)) + value
-
-
-def number(at: int, value: int) -> bytes:
-    return varint(at << 3) + varint(value)
-
-
-def varint(value: int) -> bytes:
-    parts = bytearray()
-    while value > 127:
-        parts.append(value & 127 | 128)
-        value >>= 7
-    return bytes((*parts, value))
 
 
 def hang(exchange: Exchange) -> None:
