@@ -60,7 +60,11 @@ class FollowedDevices:
 
     def of(self, pod_uid: str) -> tuple[str, ...]:
         """Devices of one pod."""
-        return tuple(sorted(holding.device for holding, uid in self._living() if uid == pod_uid))
+        return tuple(sorted({holding.device for holding, uid in self._living() if uid == pod_uid}))
+
+    def containers(self, pod_uid: str) -> tuple[str, ...]:
+        """Containers of one pod that hold a device."""
+        return tuple(sorted({holding.container for holding, uid in self._living() if uid == pod_uid}))
 
     def status(self) -> DirectoryStatus:
         """Errors by reason, all of them from the start on."""

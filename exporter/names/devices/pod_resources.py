@@ -24,6 +24,7 @@ class Holding:
 
     namespace: str
     pod: str
+    container: str
     device: str
 
 
@@ -41,6 +42,7 @@ def _holdings(answer: bytes) -> Iterator[Holding]:
     for pod in messages(answer, 1):
         name, namespace = text(pod, 1), text(pod, 2)
         for container in messages(pod, 3):
+            container_name = text(container, 1)
             for devices in messages(container, 2):
                 for told in messages(devices, 2):
-                    yield Holding(namespace, name, device_id(told.decode()))
+                    yield Holding(namespace, name, container_name, device_id(told.decode()))

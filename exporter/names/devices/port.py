@@ -21,6 +21,9 @@ class DeviceDirectory(Protocol):
     def of(self, pod_uid: str) -> tuple[str, ...]:
         """The ids of the devices that a pod holds."""
 
+    def containers(self, pod_uid: str) -> tuple[str, ...]:
+        """The names of its containers that hold them."""
+
     def status(self) -> DirectoryStatus | None:
         """How it fares; `pods` counts those with a device. None where there is nobody to ask."""
 
@@ -36,6 +39,10 @@ class NoDevices:
         return {}
 
     def of(self, pod_uid: str) -> tuple[str, ...]:  # noqa: ARG002  the port's signature
+        """None are known."""
+        return ()
+
+    def containers(self, pod_uid: str) -> tuple[str, ...]:  # noqa: ARG002  the port's signature
         """None are known."""
         return ()
 

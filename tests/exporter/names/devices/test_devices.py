@@ -114,6 +114,7 @@ def test_a_device_is_its_pod_s(plant: Plant) -> None:
     train, serve = ("uid-train",), ("uid-serve",)
     assert directory.holders() == {GPU: train, OTHER_GPU: train, "kvm0": train, MIG: serve}
     assert directory.of("uid-train") == (GPU, OTHER_GPU, "kvm0")
+    assert directory.containers("uid-train") == ("main",)
     assert directory.status().pods == 2
 
 
