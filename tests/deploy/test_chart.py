@@ -146,7 +146,7 @@ def test_a_device_plugin_hands_the_bmc_s_device_over() -> None:
 def test_passwords_of_bmcs_are_root_s_alone_and_bmcs_may_be_asked() -> None:
     rendered = render(BY_NAME["redfish"])
     assert rendered.volumes["redfish"]["secret"] == {"secretName": "bmc", "defaultMode": 0o400}
-    file = f"{rendered.mounts['redfish']['mountPath']}/redfish.yaml"
+    file = f"{rendered.mounts['redfish']['mountPath']}/bmcs.yaml"
     assert rendered.environment["PODJOULE_REDFISH_CONFIG_FILE"] == file
     assert "bmc" not in {secret["metadata"]["name"] for secret in rendered.of_kind("Secret")}
     egress = rendered.one("NetworkPolicy")["spec"]["egress"]

@@ -196,7 +196,7 @@ LD_LIBRARY_PATH: /host/nvidia
 PODJOULE_IPMI_DEVICE: {{ .Values.ipmi.device }}
 {{- end }}
 {{- if .Values.redfish.existingSecret }}
-PODJOULE_REDFISH_CONFIG_FILE: /etc/podjoule/redfish/redfish.yaml
+PODJOULE_REDFISH_CONFIG_FILE: /etc/podjoule/redfish/bmcs.yaml
 {{- end }}
 {{- if .Values.vm.shareDir }}
 PODJOULE_VM_SHARE_DIR: /host/vm

@@ -24,7 +24,7 @@ def open_devices(kube: Kube, pods: PodDirectory) -> DeviceDirectory:
         from exporter.names.devices.following import follow_devices  # h2 is there for who has devices
     except ImportError as error:
         log.warning(
-            "which pod holds which device stays unknown: %s; install podjoule[gpu], where h2 is among it",
+            "which pod holds which device stays unknown: %s; install podjoule[gpu], which brings h2",
             error,
         )
         return NoDevices()
