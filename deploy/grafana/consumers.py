@@ -14,6 +14,7 @@ from deploy.grafana.queries import (
     in_energy_zones,
     labelled,
     used,
+    with_gpus,
 )
 
 
@@ -55,7 +56,8 @@ def parts_kwh() -> str:
     """The nodes' energy within the range in kWh, by the label part."""
     vectors = [labelled(f"sum ({_used(kind)}) / 3.6e6", {"part": kind.title}) for kind in CONSUMERS]
     for title, counter in _OF_NOBODY.items():
-        grown = in_energy_zones(f"increase({counter}{{{NODE}}}[{RANGE}])", RANGE)
+        increase = with_gpus(counter, lambda each: f"increase({each}{{{NODE}}}[{RANGE}])")
+        grown = in_energy_zones(increase, RANGE)
         vectors.append(labelled(f"sum ({grown}) / 3.6e6", {"part": title}))
     return " or ".join(vectors)
 

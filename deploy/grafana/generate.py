@@ -8,6 +8,7 @@ from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
+from deploy.grafana.gpu import gpu
 from deploy.grafana.node import node
 from deploy.grafana.pod import pod
 from deploy.grafana.sustainability import sustainability
@@ -18,7 +19,7 @@ RULES = ("rules.yaml", "kepler-0.9.yaml")
 
 def files() -> dict[Path, str]:
     """What is made from the code, by its place."""
-    dashboards = {"sustainability": sustainability(), "node": node(), "pod": pod()}
+    dashboards = {"sustainability": sustainability(), "node": node(), "pod": pod(), "gpu": gpu()}
     made = {DEPLOY / "chart/files" / name: (DEPLOY / "prometheus" / name).read_text() for name in RULES}
     for name, dashboard in dashboards.items():
         text = json.dumps(dashboard, cls=JSONEncoder, indent=2, sort_keys=True) + "\n"

@@ -38,6 +38,7 @@ from deploy.grafana.queries import (
     or_no_price,
     pod_total,
     rate_of,
+    with_gpus,
 )
 from deploy.grafana.tables import Column, facts_table, values_table
 
@@ -112,8 +113,14 @@ def _totals() -> list[AnyPanel]:
 
 
 def _power() -> list[AnyPanel]:
-    containers = in_energy_zones(f'rate(kepler_container_cpu_joules_total{{{NODE}, pod_id!=""}}[{RATE}])')
+    containers = in_energy_zones(
+        with_gpus(
+            "kepler_container_cpu_joules_total",
+            lambda counter: f'rate({counter}{{{NODE}, pod_id!=""}}[{RATE}])',
+        )
+    )
     names = f"group by ({', '.join(POD_IDENTITY)}) (kepler_pod_cpu_joules_total{{{POD}}})"
+    by_zone = with_gpus(ENERGY.pod_counter, lambda counter: f"rate({counter}{{{POD}}}[{RATE}])")
     return [
         time_series(
             Shown("Power by pod", "Active power of each pod in the zones that count.", WATTS),
@@ -137,7 +144,7 @@ def _power() -> list[AnyPanel]:
                 WATTS,
             ),
             Query(
-                f"sum by (cluster, zone) (rate(kepler_pod_cpu_joules_total{{{POD}}}[{RATE}]))",
+                f"sum by (cluster, zone) ({by_zone})",
                 "{{zone}} {{cluster}}",
             ),
         ),

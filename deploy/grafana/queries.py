@@ -9,7 +9,7 @@ cluster it is empty on both sides of each join, and changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 CLUSTER = ("cluster",)
@@ -49,6 +49,21 @@ CARBON = Quantity("podjoule_node_carbon_grams_total", "podjoule_pod_carbon_grams
 COST = Quantity("podjoule_node_cost_total", "podjoule_pod_cost_total", ("currency",))
 
 
+# Families of GPUs have names of their own, as Kepler has them: sums over zones take them in as the zone gpu.
+_OF_GPUS = {
+    f"kepler_{of}_cpu_{what}joules_total": f"kepler_{of}_gpu_{what}joules_total"
+    for of, whats in {"node": ("", "active_", "idle_"), "pod": ("",), "container": ("",)}.items()
+    for what in whats
+}
+
+
+def with_gpus(counter: str, vector_of: Callable[[str], str]) -> str:
+    """A vector of a counter by zone, with that of its twin of GPUs, where it has one, as one zone more."""
+    if counter not in _OF_GPUS:
+        return vector_of(counter)
+    return f"({vector_of(counter)} or {labelled(vector_of(_OF_GPUS[counter]), {'zone': 'gpu'})})"
+
+
 def energy_zones(window: str = "") -> str:
     """1 for each zone of each node that counts; over a window, also for nodes that have gone since."""
     info = f"last_over_time(podjoule_energy_zone_info[{window}])" if window else "podjoule_energy_zone_info"
@@ -62,13 +77,14 @@ def in_energy_zones(vector: str, window: str = "") -> str:
 
 def rate_of(quantity: Quantity, counter: str, selector: str, by: Sequence[str]) -> str:
     """What a counter grows by each second, by some labels: watts where it holds joules."""
-    rate = f"rate({counter}{{{selector}}}[{RATE}])"
+    rate = with_gpus(counter, lambda each: f"rate({each}{{{selector}}}[{RATE}])")
     return f"sum by ({_list(by, quantity.extra)}) ({_zoned(quantity, rate)})"
 
 
 def node_total(quantity: Quantity, by: Sequence[str] = (), window: str = RANGE) -> str:
     """What the nodes used within the window, in kWh, grams or money."""
-    grown = _zoned(quantity, f"increase({quantity.node_counter}{{{NODE}}}[{window}])", window)
+    increase = with_gpus(quantity.node_counter, lambda each: f"increase({each}{{{NODE}}}[{window}])")
+    grown = _zoned(quantity, increase, window)
     return f"sum by ({_list(by, quantity.extra)}) ({grown}){quantity.divisor}"
 
 
@@ -88,15 +104,19 @@ def used(
     The greater of the two never counts anything twice, through restarts of the exporter too. The recording
     rule pod:podjoule_active_kwh:increase1h is the same for pods and one hour.
     """
-    series = f"{counter}{{{selector}}}"
     labels = _list((*identity, "zone") if quantity.is_zoned else identity, quantity.extra)
-    grown = f"sum by ({labels}) (increase({series}[{window}]))"
-    begun = (
-        f"max by ({labels}) (last_over_time({series}[{window}]))"
-        f" unless on ({labels}) last_over_time({series}[5m] offset {window})"
-        f" and on (cluster, node_name) podjoule_ticks_total offset {window}"
-    )
-    return _zoned(quantity, f"(({begun}) > {grown} or {grown})", window)
+
+    def from_the_first(counter: str) -> str:
+        series = f"{counter}{{{selector}}}"
+        grown = f"sum by ({labels}) (increase({series}[{window}]))"
+        begun = (
+            f"max by ({labels}) (last_over_time({series}[{window}]))"
+            f" unless on ({labels}) last_over_time({series}[5m] offset {window})"
+            f" and on (cluster, node_name) podjoule_ticks_total offset {window}"
+        )
+        return f"(({begun}) > {grown} or {grown})"
+
+    return _zoned(quantity, with_gpus(counter, from_the_first), window)
 
 
 def beside_pods(quantity: Quantity, labels: dict[str, str], window: str = RANGE) -> str:

@@ -43,6 +43,7 @@ from deploy.grafana.queries import (
     or_no_price,
     pod_total,
     rate_of,
+    with_gpus,
     with_workload,
 )
 from deploy.grafana.tables import Column, values_table
@@ -78,14 +79,16 @@ def sustainability() -> model.Dashboard:
 
 
 def _totals() -> list[AnyPanel]:
-    idle = f"increase(kepler_node_cpu_idle_joules_total{{{NODE}}}[{RANGE}])"
+    idle = with_gpus(
+        "kepler_node_cpu_idle_joules_total", lambda counter: f"increase({counter}{{{NODE}}}[{RANGE}])"
+    )
     idle_kwh = f"sum ({in_energy_zones(idle, RANGE)}) / 3.6e6"
     return [
         number(
             Shown(
                 "Energy",
                 "What the chosen nodes used in this range: of each node the zones that count"
-                " (podjoule_energy_zone_info: platform or psys, else package and dram), idle included.",
+                " (podjoule_energy_zone_info: platform or psys, else package, dram and gpu), idle included.",
                 KWH,
                 SMALL,
                 3,

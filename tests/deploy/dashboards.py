@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parents[2] / "deploy/grafana/dashboards"
-NAMES = ("sustainability", "node", "pod")
+NAMES = ("sustainability", "node", "pod", "gpu")
 
 # What Grafana fills in: https://grafana.com/docs/grafana/latest/datasources/prometheus/template-variables/
 RANGE_SECONDS = 120
