@@ -25,8 +25,8 @@ _TOTAL, _IDLE, _ACTIVE = (
     f"kepler_node_gpu_{what}joules_total{{{NODE}}}" for what in ("", "idle_", "active_")
 )
 _PODS = f"kepler_pod_gpu_joules_total{{{NAMESPACE}}}"
-_RESERVED = f'podjoule_pod_idle_joules_total{{{NAMESPACE}, zone="gpu"}}'
-_GPU = (*MACHINE, "gpu", "gpu_uuid", "gpu_name")
+_RESERVED = f"podjoule_pod_gpu_idle_joules_total{{{NAMESPACE}}}"
+_GPU = (*MACHINE, "gpu", "gpu_uuid", "gpu_name", "vendor")
 _NAMES = (*CLUSTER, "pod_namespace", "pod_name")
 _OF_POD = "{{pod_namespace}}/{{pod_name}} {{cluster}}"
 _OF_GPU = "{{node_name}} {{cluster}} {{gpu}} {{gpu_name}}"
@@ -122,6 +122,7 @@ def _who() -> list[AnyPanel]:
                 "node_name": "Node",
                 "gpu": "GPU",
                 "gpu_name": "Name",
+                "vendor": "Vendor",
                 "gpu_uuid": "UUID",
             },
             f"group by ({', '.join(_GPU)}) (kepler_node_gpu_info{{{NODE}}})",

@@ -7,10 +7,12 @@ back into the names on the page. Source: https://opentelemetry.io/docs/specs/sem
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 from exporter.metrics import families as f
+from exporter.metrics import gpu_families as g
 
 # The units of the Unified Code for Units of Measure by how a family's name ends.
 _UNITS = {"joules": "J", "watts": "W", "seconds": "s", "grams": "g", "bytes": "By", "ratio": "1"}
@@ -35,6 +37,10 @@ _CONVENTIONAL = {f.CONTAINER_SECONDS.name: Naming("container.cpu.time", "s")}
 _OF_COMPONENTS = {
     f.NODE_JOULES.name: Naming("hw.energy", "J"),
     f.NODE_WATTS.name: Naming("hw.power", "W"),
+}
+_OF_GPUS = {
+    g.NODE_JOULES.name: Naming("hw.energy", "J"),
+    g.NODE_WATTS.name: Naming("hw.power", "W"),
 }
 _OF_HOSTS = {
     f.NODE_JOULES.name: Naming("hw.host.energy", "J"),
@@ -65,6 +71,24 @@ def hardware(family: str, zone: str, path: str, is_host: bool) -> tuple[Naming, 
     if is_host:
         return _OF_HOSTS[family], attributes
     return _OF_COMPONENTS[family], {**attributes, "hw.type": _HARDWARE_TYPES.get(zone, zone)}
+
+
+def is_gpu(family: str) -> bool:
+    """Whether a family is what GPUs draw."""
+    return family in _OF_GPUS
+
+
+def gpu_hardware(family: str, labels: Mapping[str, str]) -> tuple[Naming, dict[str, str]]:
+    """What a GPU draws, with the attributes that hw.* must have. labels: of gpu_families.GPU."""
+    known = {
+        "hw.id": labels.get("gpu_uuid", ""),
+        "hw.type": _HARDWARE_TYPES["gpu"],
+        "hw.name": f"gpu {labels.get('gpu', '')}",
+        "hw.model": labels.get("gpu_name", ""),
+        "hw.vendor": labels.get("vendor", ""),
+        "zone": "gpu",
+    }
+    return _OF_GPUS[family], {name: told for name, told in known.items() if told}
 
 
 def attribute(label: str, is_process: bool) -> str:

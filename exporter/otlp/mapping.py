@@ -21,7 +21,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from ebpf.version import VERSION
 from exporter.metrics.exposition import Family, Labels
-from exporter.otlp.conventions import Naming, attribute, hardware, is_hardware, naming
+from exporter.otlp.conventions import Naming, attribute, gpu_hardware, hardware, is_gpu, is_hardware, naming
 from exporter.otlp.entities import Entities, Entity, Node, entity_of
 from exporter.otlp.host_zones import HostZones
 from exporter.otlp.snapshot import Snapshot
@@ -111,6 +111,8 @@ class Mapper:
             is_host = self._hosts.holds(left["zone"])
             named = None if is_host is None else hardware(family.name, left["zone"], left["path"], is_host)
             return named and _Row(entity, *named)
+        if is_gpu(family.name):
+            return _Row(entity, *gpu_hardware(family.name, left))
         is_process = family.label_names[1:2] == ("pid",)
         attributes: dict[str, str | int] = {attribute(name, is_process): of for name, of in left.items()}
         if is_process:

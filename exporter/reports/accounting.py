@@ -15,6 +15,7 @@ import numpy as np
 from estimator.energy import FloatArray
 from exporter.metrics import families as f
 from exporter.metrics.specs import Spec
+from exporter.reports import gpus
 from exporter.reports.baselines import with_baselines
 from exporter.reports.charges import Columns, Share, charges_of, grown_in, label
 from exporter.reports.node_hour import Labels, NodeHour
@@ -142,7 +143,7 @@ class _Accountant:
         """What no policy gave to anybody is idle."""
         whole = grown_in(self._node, f.NODE_IDLE_JOULES, zone)[1].sum(axis=0)
         given = [*self._of_pods(f.POD_IDLE_JOULES, f.CONTAINER_IDLE_JOULES, zone)]
-        policy = self._idle_policy()
+        policy = gpus.RESERVED if zone == gpus.ZONE else self._idle_policy()
         for share in shares:
             left = whole @ share.charged
             for who, _, grown in given:

@@ -13,6 +13,7 @@ from estimator.energy import FloatArray
 from exporter.metrics import families as f
 from exporter.metrics import tariff_families as c
 from exporter.metrics.specs import Spec
+from exporter.reports import gpus
 from exporter.reports.node_hour import Labels, NodeHour
 from exporter.reports.rows import MEASURED
 from exporter.reports.timeline import BoolArray, covered_weights, late_weights, nearest_known
@@ -53,7 +54,8 @@ class Share:
 class Charges:
     """Of a node.
 
-    by_zone: the zones that count. main: the zone that draws most. lacks: what the node does not tell.
+    by_zone: the zones that count. main: of those of the CPU, if there are some, the one that draws most. lacks:
+    what the node does not tell.
     """
 
     by_zone: Mapping[str, Sequence[Share]]
@@ -70,7 +72,7 @@ def charges_of(node: NodeHour) -> Charges:
     pue, _ = _tariff(node, c.GRID_PUE)
     by_zone = {zone: [*_shares(node, zone, counts, grams, cost, pue)] for zone, counts in zones.items()}
     drawn = {zone: _drawn(node, zone) for zone in zones}
-    main = min(zones, key=lambda zone: (-drawn[zone], zone), default="")
+    main = min(zones, key=lambda zone: (zone == gpus.ZONE, -drawn[zone], zone), default="")
     found = (("zones", bool(zones)), ("grams", grams is not None), ("cost", cost is not None))
     return Charges(
         by_zone, by_zone.get(main, ()), currency, frozenset(name for name, there in found if not there)

@@ -12,6 +12,7 @@ import numpy as np
 from estimator.energy import FloatArray
 from exporter.errors import CollectFailed
 from exporter.metrics.families import NODE_JOULES
+from exporter.reports import gpus
 from exporter.reports.matrix import Series
 from exporter.reports.queries import NODE, OWN_LABELS, SCRAPES
 from exporter.reports.timeline import (
@@ -29,7 +30,7 @@ Labels = tuple[str, ...]
 Target = tuple[tuple[str, str], ...]
 """The labels that a scrape gives to all series of a page, sorted."""
 _NAME = "__name__"
-_OWN: Final = {label for labels in OWN_LABELS.values() for label in labels}
+_OWN: Final = {label for labels in OWN_LABELS.values() for label in labels} | {gpus.UUID}
 _SLACK = 0.2  # of the longest step: half of the usual one
 _STAYS = 0.5  # a target of which less than that lies outside the times of others is scraped beside them
 
@@ -150,13 +151,23 @@ def make_node_hour(timeline: Timeline, series: Iterable[Series], hour: int, long
         lambda: defaultdict(list)
     )
     for each in series:
-        name = each.labels.get(_NAME, "")
-        if name in OWN_LABELS and (own_spans := spans.get(_target(timeline.names, each.labels))):
-            labels = tuple(each.labels.get(label, "") for label in OWN_LABELS[name])
+        row = _row(each.labels)
+        if row is not None and (own_spans := spans.get(_target(timeline.names, each.labels))):
+            name, labels = row
             pieces[name][labels] += [_inside(each, span) for span in own_spans]
     slack = _SLACK * longest.within
     tables = {name: _table(timeline.times, rows, slack) for name, rows in pieces.items()}
     return NodeHour(timeline.node, hour, make_steps(timeline.times, longest.of(timeline.times)), tables)
+
+
+def _row(labels: Mapping[str, str]) -> tuple[str, Labels] | None:
+    """The family that a series counts in and its own labels there; None where it counts in none."""
+    name = labels.get(_NAME, "")
+    if twin := gpus.twin_of(name):
+        return twin.name, tuple(gpus.label_of(labels, each) for each in twin.labels)
+    if name not in OWN_LABELS:
+        return None
+    return name, tuple(labels.get(each, "") for each in OWN_LABELS[name])
 
 
 def _table(

@@ -11,6 +11,7 @@ from exporter.configuration.pod_labels import label_names
 from exporter.metrics import families as f
 from exporter.metrics import tariff_families as c
 from exporter.metrics.specs import Spec
+from exporter.reports import gpus
 
 NODE: Final = "node_name"
 SCRAPES: Final = f.TICKS.name
@@ -22,12 +23,14 @@ FRAME: Final[tuple[Spec, ...]] = (
 """How the energy of each step of a node is counted, bounded and charged."""
 COUNTERS: Final[tuple[Spec, ...]] = (
     *(f.NODE_JOULES, f.NODE_IDLE_JOULES, f.UNATTRIBUTED_JOULES, f.POD_JOULES, f.VM_JOULES, f.CGROUP_JOULES),
-    *(f.POD_IDLE_JOULES, f.CONTAINER_SECONDS, f.CGROUP_SECONDS),
+    *(f.POD_IDLE_JOULES, f.CONTAINER_SECONDS, f.CGROUP_SECONDS, *gpus.COUNTED),
 )
-OF_CONTAINERS: Final[tuple[Spec, ...]] = (f.CONTAINER_JOULES, f.CONTAINER_IDLE_JOULES)
+OF_CONTAINERS: Final[tuple[Spec, ...]] = (f.CONTAINER_JOULES, f.CONTAINER_IDLE_JOULES, *gpus.OF_CONTAINERS)
 """Those of a pod's containers are within the pod's own."""
 OWN_LABELS: Final[Mapping[str, tuple[str, ...]]] = {
-    spec.name: spec.labels for spec in (*FRAME, *COUNTERS, *OF_CONTAINERS)
+    spec.name: spec.labels
+    for spec in (*FRAME, *COUNTERS, *OF_CONTAINERS)
+    if gpus.twin_of(spec.name) is None
 }
 OF_PODS: Final = ("pod_id", "pod_name", "pod_namespace", "workload_kind", "workload_name")
 _OF_NO_TENANT = 'pod_namespace=""'
@@ -71,8 +74,8 @@ class Queries:
         return self._in_zones(COUNTERS, (*sorted(zones), ""))
 
     def containers(self, zones: Iterable[str]) -> Ranged:
-        """The samples of containers that are in no pod."""
-        return self._in_zones(OF_CONTAINERS, sorted(zones), 'pod_id=""')
+        """The samples of containers that are in no pod; those on GPUs have no zone."""
+        return self._in_zones(OF_CONTAINERS, (*sorted(zones), ""), 'pod_id=""')
 
     def pods(self, nodes: Sequence[str], seconds: int) -> str:
         """What was said of pods, and how often; without the phase, which changes."""
