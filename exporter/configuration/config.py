@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from exporter.configuration.gpu_options import Gpu
 from exporter.configuration.kepler_keys import KEPLER_KEYS
 from exporter.configuration.option_tree import (
     Anchors,
@@ -43,6 +44,7 @@ class Config:
     host: Host = field(default_factory=Host)
     monitor: Monitor = field(default_factory=Monitor)
     rapl: Rapl = field(default_factory=Rapl)
+    gpu: Gpu = field(default_factory=Gpu)
     ebpf: Ebpf = field(default_factory=Ebpf)
     model: str = option(
         "model",
