@@ -17,7 +17,7 @@ from estimator.gpu.shares import PlaceEnergy, busy_ratio, divide, share_place, s
 ZONE = "gpu"
 
 Holders = Callable[[], Mapping[str, tuple[str, ...]]]
-"""The UIDs of the pods that have reserved a device, by its id: UUID of a GPU or an instance, or its address."""
+"""The UIDs of the pods that have reserved a device, by its id: the UUID or address of a GPU or instance."""
 
 
 @dataclass(frozen=True, slots=True)

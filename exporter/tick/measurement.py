@@ -266,7 +266,7 @@ class Measurement:
             self._book_idle(usage, [share for share in shares if share.energy.zone != GPU])
         if reserved := self.gpus.reserved_idle():
             self.ledger.add_idle(reserved.cgroup_id, {GPU: reserved.joules}, "reserved idle")
-        self.ledger.add(usage, shares, self.tariffs.of_tick(self.power.source.info, shares))
+        self.ledger.add(usage, shares, self.tariffs.of_tick(self.power.source.infos(), shares))
         if self.processes is not None:
             self.processes.add(usage, shares)
         self._resolver.forget_ended()
