@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from estimator.energy import SourceInfo
 
 # The widest first. psys and platform hold everything below them; package and dram do not overlap, and core
 # and uncore lie in package: Linux, Documentation/power/powercap/powercap.rst; DESIGN section 4.
-LEVELS = (("platform",), ("psys",), ("package", "dram"))
+_INNER = ("package", "dram")
+LEVELS = (("platform",), ("psys",), _INNER)
 
 _FORGETTING = 0.9
 _LOST_BELOW = 0.95
 _MOST_SILENT_TICKS = 60
 
 
-def node_zones(known: Iterable[str]) -> tuple[str, ...]:
+def node_zones(known: Iterable[str], modelled: Container[str] = ()) -> tuple[str, ...]:
     """The zones whose joules make up the node's, no joule twice.
 
-    known: every zone that the source has. `platform` alone where there is one, else `psys` alone, else
-    `package` and `dram`, over all sockets; `core` and `uncore` never. Empty where none of these is known.
+    known: every zone that a source has. `platform` alone where there is one, else `psys` alone, else
+    `package` and `dram`, over all sockets; `core` and `uncore` never. `gpu` beside package and dram, and
+    beside a platform that is a model's (modelled): models know nothing of GPUs. Empty where none is known.
     """
     zones = set(known)
-    return next((level for level in LEVELS if zones.intersection(level)), ())
+    chosen: tuple[str, ...] = next((level for level in LEVELS if zones.intersection(level)), ())
+    holds_gpus = bool(chosen) and chosen != _INNER and chosen[0] not in modelled
+    return chosen if holds_gpus or "gpu" not in zones else (*chosen, "gpu")
 
 
 class CountedZones:
@@ -64,7 +68,8 @@ class CountedZones:
         return chosen
 
     def _chosen(self, known: Iterable[str]) -> tuple[str, ...]:
-        return node_zones(zone for zone in known if zone != "psys" or self._holds_packages)
+        modelled = {zone for zone, source in self._sources.items() if source.source == "model"}
+        return node_zones((zone for zone in known if zone != "psys" or self._holds_packages), modelled)
 
     def _compare(self, joules: Mapping[str, float]) -> None:
         """Over the last minute or so, each time that psys tells: what the others drew since waits for it."""
