@@ -27,7 +27,7 @@ MEASURING = (
     *EXPORTING,
     *POD_NAMES,
     *("host", "meters", "rapl", "ebpf", "model", "calibration", "anchors", "machine", "state", "carbon"),
-    "kube.readNode",
+    *("kube.readNode", "kube.podResources"),
 )
 RUNNING = (*MEASURING, "monitor.interval", "kube.podLabels", "web", "otlp")
 

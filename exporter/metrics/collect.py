@@ -20,6 +20,7 @@ from exporter.metrics import families as f
 from exporter.metrics import gpu_collect
 from exporter.metrics import gpu_families as g
 from exporter.metrics import tariff_families as c
+from exporter.metrics.device_families import of_devices
 from exporter.metrics.exposition import Family, Labels
 from exporter.metrics.families import Spec
 from exporter.metrics.floats import Floats
@@ -286,6 +287,7 @@ class Collector:
             f.COMPONENT_ERRORS.family(names, [float(part.errors) for part in components.values()]),
             f.COMPONENT_DURATION.family(names, [part.duration_seconds for part in components.values()]),
             *self._kernel(),
+            *of_devices(self._node, measurement.devices),
             f.CONTAINER_NAME_ERRORS.family([self._row()], [float(measurement.name_errors)]),
             f.EVICTED.family([self._row()], [float(measurement.evicted)]),
         ]

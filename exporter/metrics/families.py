@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from estimator.calibration.place import IDLE_METHODS
 from estimator.features import PREDICTORS
-from exporter.metrics import gpu_families, tariff_families
+from exporter.metrics import device_families, gpu_families, tariff_families
 from exporter.metrics.specs import CONTAINER, NODE, POD, PROCESS, VM, Catalogue
 from exporter.metrics.specs import Spec as Spec
 
@@ -301,4 +301,9 @@ OTLP_ERRORS = declare.counter(
     ("reason",),
 )
 
-SPECS: tuple[Spec, ...] = (*declare, *gpu_families.declare, *tariff_families.declare)
+SPECS: tuple[Spec, ...] = (
+    *declare,
+    *gpu_families.declare,
+    *device_families.declare,
+    *tariff_families.declare,
+)

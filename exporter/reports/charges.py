@@ -54,8 +54,8 @@ class Share:
 class Charges:
     """Of a node.
 
-    by_zone: the zones that count. main: of those of the CPU, if there are some, the one that draws most. lacks:
-    what the node does not tell.
+    by_zone: the zones that count. main: of those of the CPU, if there are some, the one that draws most.
+    lacks: what the node does not tell.
     """
 
     by_zone: Mapping[str, Sequence[Share]]

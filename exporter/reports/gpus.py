@@ -23,7 +23,7 @@ COUNTED: Final[Mapping[Spec, Spec]] = {
 }
 """What each counter of GPUs counts as."""
 OF_CONTAINERS: Final[Mapping[Spec, Spec]] = {g.CONTAINER_JOULES: f.CONTAINER_JOULES}
-_TWINS: Final = {spec.name: twin for spec, twin in (COUNTED | OF_CONTAINERS).items()}
+_TWINS: Final = {spec.name: twin for spec, twin in {**COUNTED, **OF_CONTAINERS}.items()}
 
 
 def twin_of(family: str) -> Spec | None:

@@ -28,9 +28,7 @@ COUNTERS: Final[tuple[Spec, ...]] = (
 OF_CONTAINERS: Final[tuple[Spec, ...]] = (f.CONTAINER_JOULES, f.CONTAINER_IDLE_JOULES, *gpus.OF_CONTAINERS)
 """Those of a pod's containers are within the pod's own."""
 OWN_LABELS: Final[Mapping[str, tuple[str, ...]]] = {
-    spec.name: spec.labels
-    for spec in (*FRAME, *COUNTERS, *OF_CONTAINERS)
-    if gpus.twin_of(spec.name) is None
+    spec.name: spec.labels for spec in (*FRAME, *COUNTERS, *OF_CONTAINERS) if gpus.twin_of(spec.name) is None
 }
 OF_PODS: Final = ("pod_id", "pod_name", "pod_namespace", "workload_kind", "workload_name")
 _OF_NO_TENANT = 'pod_namespace=""'

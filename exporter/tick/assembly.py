@@ -18,6 +18,9 @@ from exporter.books.processes import ProcessLedger
 from exporter.books.row_lifetimes import Lifetimes
 from exporter.configuration.config import Config
 from exporter.names.container_names import ContainerNames, host_root
+from exporter.names.devices.opening import open_devices
+from exporter.names.devices.pod_cgroups import PodCgroups
+from exporter.names.devices.port import DeviceDirectory, NoDevices
 from exporter.names.kube.directory import open_pods
 from exporter.names.resolver import WorkloadResolver
 from exporter.tariffs.choice import open_tariffs
@@ -61,6 +64,9 @@ def assemble(
         tariffs = open_tariffs(config.carbon, config.cost)
         undo.callback(tariffs.close)
         pods = open_pods(config.kube, tell_type=power.tell)
+        undo.callback(pods.close)
+        has_gpus = power.meter is not None and "gpu" in power.meter.zones
+        devices: DeviceDirectory = open_devices(config.kube, pods) if has_gpus else NoDevices()
         undo.pop_all()
     names = ContainerNames(host_root(host.procfs, os.environ))
     resolver = WorkloadResolver(source.directory, names, pods)
@@ -77,19 +83,21 @@ def assemble(
         processes=ProcessLedger(host.procfs, resolver, lifetimes) if by_process else None,
         tariffs=tariffs,
         keeper=keeper,
-        gpus=_gpus(config, power, resolver, by_process=by_process),
+        gpus=_gpus(config, power, devices, PodCgroups(source.directory, resolver, devices)),
+        devices=devices,
     )
     measurement.keeper.restore(measurement)
     return measurement
 
 
-def _gpus(config: Config, power: Power, resolver: WorkloadResolver, *, by_process: bool) -> Gpus:
+def _gpus(config: Config, power: Power, devices: DeviceDirectory, cgroup_of_pod: PodCgroups) -> Gpus:
     return Gpus(
         _seen(power.meter) if power.meter and "gpu" in power.meter.zones else (),
         idle_watts=config.gpu.idle_watts,
-        by_process=by_process,
+        by_process="process" in config.exporter.prometheus.metrics_level,
         is_reserved_idle=config.gpu.idle_policy == "reserved",
-        cgroup_of_pod=resolver.cgroup_of_pod,
+        holders=devices.holders,
+        cgroup_of_pod=cgroup_of_pod,
     )
 
 

@@ -149,10 +149,15 @@ class Gpus:
     def _share(
         self, place: PlaceEnergy, row_of: Mapping[tuple[int, int], int], n_rows: int
     ) -> tuple[ZoneShare, tuple[int, ...]]:
-        held = self._held.get(place.energy.path) or self._held.get(place.energy.device) or ()
+        held = next((held for name in self._names(place.energy) if (held := self._held.get(name))), ())
         rows = {process: row_of[self._key(process)] for process in place.activity.busy}
         share = share_place(place, rows, [row_of[cgroup_id, 0] for cgroup_id in held], n_rows)
         return share, held
+
+    def _names(self, energy: ZoneEnergy) -> tuple[str, ...]:
+        """By which a device plugin may call a place: its UUID, its address, or as its driver numbers it."""
+        gpu = self._by_uuid.get(energy.path)
+        return energy.path, energy.device, f"{gpu.vendor}{gpu.index}" if gpu else energy.path
 
     def _key(self, process: Process) -> tuple[int, int]:
         return process.cgroup_id, process.pid if self._by_process else 0

@@ -23,6 +23,7 @@ from exporter.books.ledger import IdArray, Ledger
 from exporter.books.processes import ProcessLedger
 from exporter.books.row_lifetimes import Lifetimes
 from exporter.configuration.config import Config
+from exporter.names.devices.port import DeviceDirectory, NoDevices
 from exporter.names.pods import PodDirectory
 from exporter.names.resolver import WorkloadResolver
 from exporter.tariffs.tariffs import Tariffs
@@ -116,6 +117,7 @@ class Measurement:
         tariffs: Tariffs | None = None,
         keeper: Keeper | None = None,
         gpus: Gpus | None = None,
+        devices: DeviceDirectory | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.source = source
@@ -125,6 +127,7 @@ class Measurement:
         self.tariffs = tariffs or Tariffs()
         self.keeper: Keeper = keeper or KeepsNothing()
         self.gpus = gpus or Gpus()
+        self.devices: DeviceDirectory = devices or NoDevices()
         self.components = Components()
         self.available: frozenset[str] = frozenset()
         self.used: dict[str, float] = {}
@@ -230,6 +233,7 @@ class Measurement:
 
     def close(self) -> None:
         """Detach from the kernel and the meter."""
+        self.devices.close()
         self.pods.close()
         self.source.close()
         self.power.close()

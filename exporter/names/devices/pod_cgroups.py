@@ -17,27 +17,21 @@ class PodCgroups:
         self._found: dict[str, int] = {}
 
     def __call__(self, pod_uid: str) -> int | None:
-        """One of the container that holds the device, else any of the pod's; None for a pod that has none."""
+        """One of the container that holds the device, else the pod's; None for a pod that is not there."""
         known = self._found.get(pod_uid)
         if known is not None and self._directory.is_alive(known):
             return known
         self._found.pop(pod_uid, None)
-        cgroups = self._of_pod(pod_uid)
-        holding = next(
-            (cgroup for cgroup, name in cgroups if name in self._devices.containers(pod_uid)), None
-        )
-        if holding is not None:
-            self._found[pod_uid] = holding
-        return holding if holding is not None else min((cgroup for cgroup, _ in cgroups), default=None)
+        holding = self._of_holding(pod_uid)
+        if holding is None:
+            return self._resolver.cgroup_of_pod(pod_uid)
+        self._found[pod_uid] = holding
+        return holding
 
-    def _of_pod(self, pod_uid: str) -> list[tuple[int, str]]:
-        """Its cgroups, each with its container's name, "" where there is none or nobody knows."""
-        info = self._resolver.pods.lookup(pod_uid)
-        containers = info.containers if info else {}
-        found = []
-        for cgroup_id in self._directory:
-            workload = self._resolver(cgroup_id)[0].workload
-            if workload.pod_uid == pod_uid:
-                container = containers.get(workload.id)
-                found.append((cgroup_id, container.name if container else ""))
-        return found
+    def _of_holding(self, pod_uid: str) -> int | None:
+        info, names = self._resolver.pods.lookup(pod_uid), self._devices.containers(pod_uid)
+        containers = info.containers.items() if info else ()
+        ids = {container_id for container_id, container in containers if container.name in names}
+        if not ids:
+            return None
+        return next((c for c in self._directory if self._resolver(c)[0].workload.id in ids), None)

@@ -33,9 +33,13 @@ def holdings(answer: bytes) -> frozenset[Holding]:
     return frozenset(_holdings(answer))
 
 
-def device_id(told: str) -> str:
-    """The device that a plugin's id stands for: replicas of a shared one are the same device."""
-    return _REPLICA.sub("", told)
+def device_id(resource: str, told: str) -> str:
+    """The device that a plugin's id stands for: replicas of a shared one are the same device.
+
+    NVIDIA's plugin may be told to name GPUs by their numbers: they are called nvidia0 and so on, as by GKE's.
+    """
+    device = _REPLICA.sub("", told)
+    return f"nvidia{device}" if device.isdecimal() and resource.startswith("nvidia.com/") else device
 
 
 def _holdings(answer: bytes) -> Iterator[Holding]:
@@ -44,5 +48,6 @@ def _holdings(answer: bytes) -> Iterator[Holding]:
         for container in messages(pod, 3):
             container_name = text(container, 1)
             for devices in messages(container, 2):
+                resource = text(devices, 1)
                 for told in messages(devices, 2):
-                    yield Holding(namespace, name, container_name, device_id(told.decode()))
+                    yield Holding(namespace, name, container_name, device_id(resource, told.decode()))
