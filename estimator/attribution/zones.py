@@ -8,7 +8,7 @@ from estimator.energy import SourceInfo
 
 # The widest first. psys and platform hold everything below them; package and dram do not overlap, and core
 # and uncore lie in package: Linux, Documentation/power/powercap/powercap.rst; DESIGN section 4.
-_INNER = ("package", "dram")
+_INNER, _GPU = ("package", "dram"), frozenset({"gpu"})
 LEVELS = (("platform",), ("psys",), _INNER)
 
 _FORGETTING = 0.9
@@ -61,7 +61,8 @@ class CountedZones:
             self._begin_to_compare()
         self._sources = dict(sources)
         self._compare(joules)
-        chosen = self._chosen(self._silent_ticks or joules)
+        apart = _GPU.intersection(joules)  # of no other zone, so that nothing of it was counted before
+        chosen = self._chosen(apart.union(self._silent_ticks) if self._silent_ticks else joules)
         silent = {zone: 0 if zone in joules else ticks + 1 for zone, ticks in self._silent_ticks.items()}
         silent |= dict.fromkeys(joules, 0)
         self._silent_ticks = {zone: ticks for zone, ticks in silent.items() if ticks <= _MOST_SILENT_TICKS}

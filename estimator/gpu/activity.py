@@ -12,7 +12,9 @@ from estimator.gpu.port import Gpu, PlaceUse
 
 # What is not asked for in so many looks (an hour of them) is as much as is kept.
 _MOST_LOOKS = 4_096
-_SAME_SPAN = 0.8
+# An energy that spans clearly less than what was seen begins after a gap.
+_SAME_SPAN, _LOOKS_APART = 0.8, 2
+_MOST_USED = 5  # ticks may be shorter than the time between two looks
 
 
 class Process(NamedTuple):
@@ -119,6 +121,8 @@ class Spans:
 
     def __init__(self) -> None:
         self._waiting: dict[str, deque[Activity]] = {}
+        self._last: dict[str, Activity] = {}
+        self._used: dict[str, int] = {}
 
     def add(self, looks: Iterable[Look]) -> None:
         """Take over what was seen."""
@@ -127,16 +131,37 @@ class Spans:
                 self._waiting.setdefault(place, deque(maxlen=_MOST_LOOKS)).append(activity)
 
     def take(self, place: str, seconds: float) -> Activity:
-        """What ran in the span of an energy. What came before a gap is left out: it did not draw this."""
+        """What ran in the span of an energy; where nobody has looked since the last, what was seen before.
+
+        What came before a gap is left out, since it did not draw this. Looks need not fall on ticks.
+        """
         waiting = self._waiting.pop(place, deque())
-        chosen: list[Activity] = []
-        covered = 0.0
-        while waiting and covered < seconds / _SAME_SPAN:
-            chosen.append(waiting.pop())
-            covered += chosen[-1].seconds
-        return together(chosen)
+        if not waiting:
+            return self._seen_before(place)
+        whole = sum(each.seconds for each in waiting)
+        if whole - _LOOKS_APART * max(each.seconds for each in waiting) > seconds / _SAME_SPAN:
+            waiting = deque(_newest(waiting, seconds))
+        self._last[place], self._used[place] = together(list(waiting)), 0
+        return self._last[place]
+
+    def _seen_before(self, place: str) -> Activity:
+        self._used[place] = used = self._used.get(place, 0) + 1
+        return self._last.get(place, NOTHING) if used <= _MOST_USED else NOTHING
 
     @property
     def processes(self) -> set[Process]:
         """All that some energy may come to be shared out to."""
-        return {process for spans in self._waiting.values() for one in spans for process in one.busy}
+        waiting = {process for spans in self._waiting.values() for one in spans for process in one.busy}
+        return waiting.union(*(activity.busy for activity in self._last.values()))
+
+
+def _newest(activities: Sequence[Activity], seconds: float) -> list[Activity]:
+    """Those of the last so many seconds."""
+    chosen: list[Activity] = []
+    covered = 0.0
+    for activity in reversed(activities):
+        if covered + activity.seconds / 2 > seconds:
+            break
+        chosen.append(activity)
+        covered += activity.seconds
+    return chosen

@@ -14,7 +14,6 @@ from estimator.errors import MeterUnavailable
 from estimator.gpu.gpm import InstanceMonitor
 from estimator.gpu.port import Gpu, GpuError, Instance, PlaceUse
 
-_BUFFER_US = 10_000_000  # a first look goes no further back
 _MENDS = {
     "LibraryNotFound": "the driver's libnvidia-ml.so.1 is not found: mount it into the container (NVIDIA's"
     " container runtime does with NVIDIA_DRIVER_CAPABILITIES=utility)",
@@ -145,8 +144,7 @@ class NvmlLibrary:
 
     def _busy(self, gpu: Gpu, handle: Any) -> dict[int, float] | None:
         """By PID, which part of the time since the last look; None where the driver does not tell."""
-        now_us = int(self._unix_seconds() * 1e6)
-        after_us = self._seen_us.get(gpu.uuid, now_us - _BUFFER_US)
+        after_us = self._seen_us.setdefault(gpu.uuid, int(self._unix_seconds() * 1e6))
         try:
             samples = self._nvml.nvmlDeviceGetProcessUtilization(handle, after_us)
         except self._nvml.NVMLError as error:

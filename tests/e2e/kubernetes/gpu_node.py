@@ -66,12 +66,12 @@ class GpuNode:
         new.write_text("".join(f"{line}\n" for line in lines))
         new.replace(self._folder / "plant/gpus.txt")
 
-    def values(self, pod_resources: Path) -> dict[str, Any]:
+    def values(self, pod_resources: Path, powercap: Path) -> dict[str, Any]:
         """Of the chart: the library as on a node without NVIDIA's runtime; and where the file is."""
         mounts = {"plant": "/plant", "sys": "/tree"}
         return {
             "gpu": {"enabled": True, "libraryPath": str(self._folder / "lib")},
-            "hostPaths": {"podResources": str(pod_resources)},
+            "hostPaths": {"podResources": str(pod_resources), "powercap": str(powercap)},
             "extraArgs": ["--host.sysfs=/tree"],
             "extraEnv": [{"name": "NVML_PLANT", "value": "/plant/gpus.txt"}],
             "extraVolumes": [

@@ -91,11 +91,12 @@ def ran(
     make_release: Callable[..., Release],
     pods: dict[str, SeenPod],
     pod_resources: Path,
+    powercap: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Release, Samples, Samples]]:
     """The page before and after 20 s in which three pods kept the shared GPU busy at 5:3:2."""
     node = GpuNode(tmp_path_factory.mktemp("gpus"), GPUS)
-    values: dict[str, Any] = node.values(pod_resources)
+    values: dict[str, Any] = node.values(pod_resources, powercap)
     release = make_release("gpus", values=values)
     release.wait()
     time.sleep(15)  # what they draw idle is learned, and who holds what is asked
@@ -106,6 +107,8 @@ def ran(
         for name, part in PARTS.items()
     ))  # fmt: skip
     time.sleep(SECONDS + 8.0)
+    Path("/tmp/w/dev_page").write_text(release.metrics())
+    Path("/tmp/w/dev_plog").write_text(release.log())
     yield release, before, parse(release.metrics())
     release.uninstall()
 

@@ -233,7 +233,7 @@ nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t d, sample_t *out, unsi
 	unsigned long long now_us = p.now * 1e6;
 	unsigned n = 0, room = *count;
 
-	if (d->instance >= 0 || p.gpu[d->gpu].mig)
+	if (d->instance >= 0 || p.gpu[d->gpu].mig > 0)
 		return UNSUPPORTED;
 	if (after + 10000000 < now_us) /* what the buffer holds */
 		after = now_us - 10000000;
