@@ -9,6 +9,7 @@ from estimator.energy import ZoneEnergy
 
 _HALF_LIFE_SECONDS = 300.0
 _LEAST_SECONDS = 60.0
+_SILENT_NS = 600 * 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +26,13 @@ class Disagreement:
 class _Fading:
     joules: float = 0.0
     seconds: float = 0.0
+    heard_ns: int = 0
 
-    def add(self, energy: ZoneEnergy) -> None:
+    def add(self, energy: ZoneEnergy, now_ns: int) -> None:
         kept = 0.5 ** (energy.interval_seconds / _HALF_LIFE_SECONDS)
         self.joules = self.joules * kept + energy.joules
         self.seconds = self.seconds * kept + energy.interval_seconds
+        self.heard_ns = now_ns
 
 
 class MeanPower:
@@ -38,14 +41,15 @@ class MeanPower:
     def __init__(self) -> None:
         self._by_path: dict[str, _Fading] = {}
 
-    def add(self, energies: Iterable[ZoneEnergy]) -> None:
-        """Take in what was told."""
+    def add(self, energies: Iterable[ZoneEnergy], now_ns: int) -> None:
+        """Take in what was told by then, CLOCK_BOOTTIME."""
         for energy in energies:
-            self._by_path.setdefault(energy.path, _Fading()).add(energy)
+            self._by_path.setdefault(energy.path, _Fading()).add(energy, now_ns)
 
-    @property
-    def watts(self) -> float | None:
-        """None before a minute of it is known."""
+    def watts(self, now_ns: int) -> float | None:
+        """None before a minute of it is known, and where nothing was told for ten."""
+        for path in [path for path, each in self._by_path.items() if now_ns - each.heard_ns > _SILENT_NS]:
+            del self._by_path[path]
         known = [each for each in self._by_path.values() if each.seconds >= _LEAST_SECONDS]
         return sum(each.joules / each.seconds for each in known) if known else None
 

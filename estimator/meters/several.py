@@ -38,7 +38,7 @@ class SeveralMeters:
         self._clock = clock
         self._served: dict[_Key, ServedZone] = {}
         self._powers: dict[_Key, dict[int, MeanPower]] = {}
-        self._taken_over = 0
+        self._taken_over = self._now_ns = 0
 
     @property
     def info(self) -> SourceInfo:
@@ -87,7 +87,8 @@ class SeveralMeters:
         told = [source.measure(usage) for source in self._sources]
         if len(told) == 1:
             return told[0]
-        now_ns, by_key = self._clock(), _by_key(told)
+        now_ns = self._now_ns = self._clock()
+        by_key = _by_key(told)
         having = self._having()
         booked: list[ZoneEnergy] = []
         for key in dict.fromkeys([*having, *by_key]):
@@ -105,15 +106,15 @@ class SeveralMeters:
 
     def disagreements(self) -> list[Disagreement]:
         """By zone and twin of who serves it."""
-        found = []
+        found, now_ns = [], self._now_ns
         for (zone, device), served in self._served.items():
             if served.owner is None:
                 continue
             powers = self._powers.get((zone, device), {})
-            ours = powers[served.owner].watts if served.owner in powers else None
+            ours = powers[served.owner].watts(now_ns) if served.owner in powers else None
             name = self._sources[served.owner].info.source
             for source, power in powers.items():
-                apart = None if source == served.owner else ratio(ours, power.watts)
+                apart = None if source == served.owner else ratio(ours, power.watts(now_ns))
                 if apart is not None:
                     found.append(Disagreement(zone, name, self._sources[source].info.source, apart))
         return largest(found)
@@ -137,7 +138,7 @@ class SeveralMeters:
         served = self._served.setdefault(key, ServedZone())
         powers = self._powers.setdefault(key, {})
         for source, energies in told.items():
-            powers.setdefault(source, MeanPower()).add(energies)
+            powers.setdefault(source, MeanPower()).add(energies, now_ns)
         before = served.owner
         booked = served.take(now_ns, told, having)
         if before is not None and served.owner not in (None, before):
