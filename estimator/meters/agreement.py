@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from estimator.energy import ZoneEnergy
@@ -13,13 +13,14 @@ _SILENT_NS = 600 * 10**9
 
 
 @dataclass(frozen=True, slots=True)
-class Disagreement:
-    """How far `other` is from `source`, which serves the zone: |a - b| / a, by their joules."""
+class Twin:
+    """Another source of a zone that `source` serves. ratio: how far it is from that, |a - b| / a by their
+    joules; None before that is known."""
 
     zone: str
     source: str
     other: str
-    ratio: float
+    ratio: float | None
 
 
 @dataclass(slots=True)
@@ -61,10 +62,10 @@ def ratio(ours: float | None, theirs: float | None) -> float | None:
     return abs(ours - theirs) / ours
 
 
-def largest(found: Sequence[Disagreement]) -> list[Disagreement]:
+def furthest(found: Iterable[Twin]) -> list[Twin]:
     """One a pair and zone: of several devices, the one that is furthest apart."""
-    by_pair: dict[tuple[str, str, str], Disagreement] = {}
+    by_pair: dict[tuple[str, str, str], Twin] = {}
     for each in found:
         key = each.zone, each.source, each.other
-        by_pair[key] = max(by_pair.get(key, each), each, key=lambda one: one.ratio)
+        by_pair[key] = max(by_pair.get(key, each), each, key=lambda twin: twin.ratio or 0.0)
     return list(by_pair.values())

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 
 from estimator.energy import EnergySource, SourceInfo, Usage, ZoneEnergy
-from estimator.meters.agreement import Disagreement, MeanPower, largest, ratio
+from estimator.meters.agreement import MeanPower, Twin, furthest, ratio
 from estimator.meters.metered import MeteredEnergy
 from estimator.meters.port import ZONES, ZoneReading
 from estimator.meters.powercap import boottime_ns
@@ -104,20 +104,20 @@ class SeveralMeters:
             counts.update(source.errors())
         return dict(counts)
 
-    def disagreements(self) -> list[Disagreement]:
-        """By zone and twin of who serves it."""
-        found, now_ns = [], self._now_ns
-        for (zone, device), served in self._served.items():
-            if served.owner is None:
-                continue
-            powers = self._powers.get((zone, device), {})
-            ours = powers[served.owner].watts(now_ns) if served.owner in powers else None
-            name = self._sources[served.owner].info.source
-            for source, power in powers.items():
-                apart = None if source == served.owner else ratio(ours, power.watts(now_ns))
-                if apart is not None:
-                    found.append(Disagreement(zone, name, self._sources[source].info.source, apart))
-        return largest(found)
+    def twins(self) -> list[Twin]:
+        """Who else has told of a zone, beside who serves it."""
+        found = []
+        for key, served in self._served.items():
+            if served.owner is not None:
+                powers = self._powers[key]
+                ours = powers[served.owner].watts(self._now_ns) if served.owner in powers else None
+                found += [
+                    Twin(key[0], self._name(served.owner), self._name(source), ratio(ours, theirs))
+                    for source, power in powers.items()
+                    if source != served.owner
+                    for theirs in [power.watts(self._now_ns)]
+                ]
+        return furthest(found)
 
     def close(self) -> None:
         """Let go of every meter."""
@@ -144,6 +144,9 @@ class SeveralMeters:
         if before is not None and served.owner not in (None, before):
             self._say_change(key, before, served.owner)
         return booked
+
+    def _name(self, source: int) -> str:
+        return self._sources[source].info.source
 
     def _say_change(self, key: _Key, before: int, after: int | None) -> None:
         if after is None:
