@@ -271,3 +271,35 @@ def test_a_label_of_the_scrape_that_hides_ours_is_refused() -> None:
     node = Node("n1", (LONG,), target={"job": "podjoule", "runtime": "prod"})
     with pytest.raises(CollectFailed, match="gives a label runtime, which hides podjoule's own"):
         make_timeline("n1", series_of(node))
+
+
+TRAINS = replace(LONG, gpu_watts=200.0, gpu_idle_watts=30.0)
+HOARDS = replace(OTHER, end=HOUR + 9_000.0, gpu_idle_watts=30.0)
+
+
+def test_gpus_are_a_zone_of_the_node_with_a_source_of_its_own() -> None:
+    rows = rows_of([Node("n1", [TRAINS, HOARDS], gpu_idle_watts=60.0)])
+    of_gpus = [row for row in rows if row.source == "measured:nvml" and not row.late]
+    assert total(of_gpus) == pytest.approx(3600 * (200.0 + 2 * 60.0))
+    assert only(of_gpus, kind="active").joules == pytest.approx(3600 * 200.0)
+    assert only(of_gpus, kind="idle").joules == pytest.approx(3600 * (2 * 60.0 - 2 * 30.0))
+    found = account_of(Node("n1", [TRAINS, HOARDS], gpu_idle_watts=60.0))
+    assert difference_ratio(rows) == pytest.approx(0.0, abs=1e-9)
+    counted = sum(float(charges[0]) for charges in found.whole.values())
+    assert counted == pytest.approx(3600 * 320.0 + 3600 * ALL_ZONES * (22.0 + 14.0), rel=1e-6)
+
+
+def test_a_gpu_that_a_pod_holds_is_its_share_of_idle_energy_by_reservation() -> None:
+    rows = rows_of([Node("n1", [TRAINS, HOARDS], gpu_idle_watts=60.0, shared_idle_watts=1.0)])
+    for workload in ("web", "db"):
+        held = only(rows, workload=workload, kind="idle_share", source="measured:nvml", late=False)
+        assert held.joules == pytest.approx(3600 * 30.0)
+        assert held.detail == "reserved"
+        shared = only(rows, workload=workload, kind="idle_share", source="measured:rapl", late=False)
+        assert shared.detail == "requests"
+
+
+def test_cpu_time_stays_in_the_rows_of_the_cpu_though_gpus_draw_more() -> None:
+    rows = rows_of([Node("n1", [TRAINS, OTHER], gpu_idle_watts=500.0)])
+    assert {row.source for row in rows if row.cpu_seconds} == {"measured:rapl"}
+    assert not [row for row in rows if row.source == "measured:nvml" and row.workload == "db"]

@@ -21,7 +21,10 @@ def labels_of(**labels: str) -> Labels:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """One pod: from begin to end it draws watts in zone package, and a part of that in the other zones."""
+    """One pod: from begin to end it draws watts in zone package, and a part of that in the other zones.
+
+    gpu_watts: what it draws on a GPU, where the node has one. gpu_idle_watts: of that GPU, which it holds.
+    """
 
     uid: str
     name: str
@@ -32,6 +35,8 @@ class Pod:
     workload: str = "web"
     team: str = "a"
     cores: float = 0.5
+    gpu_watts: float = 0.0
+    gpu_idle_watts: float = 0.0
 
     def seconds(self, begin: float, end: float) -> float:
         """How long it lived between two times."""
@@ -40,7 +45,10 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node. resets: when its exporter begins from 0. outages: from when to when nobody scrapes it."""
+    """One node. resets: when its exporter begins from 0. outages: from when to when nobody scrapes it.
+
+    gpu_idle_watts: of its two GPUs each, None where it has none.
+    """
 
     name: str
     pods: Sequence[Pod] = ()
@@ -62,6 +70,7 @@ class Node:
     outages: Sequence[tuple[float, float]] = ()
     target: Mapping[str, str] = field(default_factory=lambda: {"job": "podjoule"})
     extra_zones: Sequence[str] = ("core",)
+    gpu_idle_watts: float | None = None
 
     def times(self) -> Iterator[float]:
         """When it is scraped."""
@@ -99,8 +108,10 @@ def _page(node: Node, at: float) -> Iterator[tuple[Mapping[str, str], float]]:
         yield from _zone(node, zone, part, since, at)
         info = {"source": source, "model": model, "sha256": sha256}
         yield {"name__": "podjoule_power_source_info", "zone": zone, **info}, 1.0
-    for zone in ZONES:
+    for zone in (*ZONES, *(("gpu",) if node.gpu_idle_watts is not None else ())):
         yield {"name__": "podjoule_energy_zone_info", "zone": zone}, 1.0
+    if node.gpu_idle_watts is not None:
+        yield from _gpus(node, node.gpu_idle_watts, since, at)
     if node.intensity is not None:
         grid = {"zone": "DE", "provider": "constant"}
         yield {"name__": "podjoule_grid_carbon_intensity_grams_per_kwh", **grid}, node.intensity
@@ -119,6 +130,29 @@ def _page(node: Node, at: float) -> Iterator[tuple[Mapping[str, str], float]]:
         owner = {"workload_kind": "Deployment", "workload_name": pod.workload, "qos": "Burstable"}
         phase = "Running" if at <= pod.end else "Succeeded"
         yield {"name__": "podjoule_pod_info", **about, **owner, "phase": phase, "label_team": pod.team}, 1.0
+
+
+def _gpus(
+    node: Node, idle_watts: float, since: float, at: float
+) -> Iterator[tuple[Mapping[str, str], float]]:
+    """Two GPUs, of which pods use the first; some hold it."""
+    yield (
+        {"name__": "podjoule_power_source_info", "zone": "gpu", "source": "nvml", "model": "", "sha256": ""},
+        1.0,
+    )
+    used = sum(pod.gpu_watts * pod.seconds(since, at) for pod in node.pods)
+    for number in range(2):
+        gpu = {"gpu": f"{number}", "gpu_uuid": f"GPU-{number}", "gpu_name": "Made Up", "vendor": "nvidia"}
+        idle = idle_watts * (at - since)
+        yield {"name__": "kepler_node_gpu_joules_total", **gpu}, idle + (0.0 if number else used)
+        yield {"name__": "kepler_node_gpu_idle_joules_total", **gpu}, idle
+    for pod in _there(node, since, at):
+        labels = {"pod_id": pod.uid, "pod_name": pod.name, "pod_namespace": pod.namespace, "state": "running"}
+        lived = pod.seconds(since, at)
+        if pod.gpu_watts:
+            yield {"name__": "kepler_pod_gpu_joules_total", **labels}, pod.gpu_watts * lived
+        if pod.gpu_idle_watts:
+            yield {"name__": "podjoule_pod_gpu_idle_joules_total", **labels}, pod.gpu_idle_watts * lived
 
 
 def _there(node: Node, since: float, at: float) -> list[Pod]:
