@@ -280,7 +280,8 @@ HOARDS = replace(OTHER, end=HOUR + 9_000.0, gpu_idle_watts=30.0)
 def test_gpus_are_a_zone_of_the_node_with_a_source_of_its_own() -> None:
     rows = rows_of([Node("n1", [TRAINS, HOARDS], gpu_idle_watts=60.0)])
     of_gpus = [row for row in rows if row.source == "measured:nvml" and not row.late]
-    assert total(of_gpus) == pytest.approx(3600 * (200.0 + 2 * 60.0))
+    drawn = total(of_gpus, "active", "idle", "idle_share")
+    assert drawn == pytest.approx(3600 * (200.0 + 2 * 60.0))
     assert only(of_gpus, kind="active").joules == pytest.approx(3600 * 200.0)
     assert only(of_gpus, kind="idle").joules == pytest.approx(3600 * (2 * 60.0 - 2 * 30.0))
     found = account_of(Node("n1", [TRAINS, HOARDS], gpu_idle_watts=60.0))
