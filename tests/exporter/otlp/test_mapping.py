@@ -10,6 +10,8 @@ from typing import NamedTuple
 import pytest
 from opentelemetry.sdk.metrics.export import Gauge, MetricsData, ResourceMetrics, Sum
 
+from estimator.gpu.activity import Activity, ActivityLog, Look, Process
+from estimator.gpu.port import Gpu
 from exporter.configuration.option_tree import Kube
 from exporter.metrics.exposition import Family
 from exporter.names.pods import ContainerInfo, PodInfo
@@ -18,6 +20,7 @@ from exporter.otlp.conventions import naming
 from exporter.otlp.mapping import Mapper
 from exporter.otlp.snapshot import Snapshot, snapshot_of
 from exporter.serving.publisher import PagePublisher
+from exporter.tick.gpus import Gpus
 from exporter.tick.ticker import Ticker
 from tests.exporter.names.test_naming import FakePods
 from tests.exporter.nodes import NODE, UID, Node, container, in_pod, of, write_process
@@ -382,3 +385,28 @@ def test_the_machines_id_is_read_where_the_host_can_be_seen(tmp_path: Path) -> N
     (tmp_path / "etc/machine-id").write_text("4c1f\n")
     assert [entities.host_id(root) for root in (tmp_path, tmp_path / "no", None)] == ["4c1f", "", ""]
     assert "host.id" not in entities.Node("n1", False).resource()
+
+
+def test_a_gpu_is_hardware_of_its_own_beside_the_cpu() -> None:
+    seen = ActivityLog()
+    told = Told(zones=("package", "gpu"), gpus=Gpus([seen], idle_watts=2.0))
+    told.node.source.add(container(1))
+    for _ in range(3):
+        cgroup_id = next(iter(told.node.source.directory))
+        activity = Activity(5.0, {Process(cgroup_id, 7): 5.0}, busy_seconds=5.0)
+        seen.add(Look((Gpu(0, "gpu-0", "H100", "nvidia"),), {"gpu-0": activity}))
+        told.node.source.use(container(1), 1.0)
+        told.node.draw(30.0)
+        told.node.draw(100.0, "gpu")
+        samples = told.tick()
+    points = {point.attributes["hw.type"]: point for point in told.pushed().points("hw.energy")}
+    assert points["gpu"].attributes == {
+        "hw.id": "gpu-0",
+        "hw.name": "gpu 0",
+        "hw.type": "gpu",
+        "hw.model": "H100",
+        "hw.vendor": "nvidia",
+        "zone": "gpu",
+    }
+    assert points["gpu"].value == of(samples, "kepler_node_gpu_joules_total") == 200.0
+    assert points["cpu"].value == of(samples, "kepler_node_cpu_joules_total", zone="package")
