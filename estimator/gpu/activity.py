@@ -145,14 +145,21 @@ class Spans:
         return self._last[place]
 
     def _seen_before(self, place: str) -> Activity:
-        self._used[place] = used = self._used.get(place, 0) + 1
-        return self._last.get(place, NOTHING) if used <= _MOST_USED else NOTHING
+        if self._used.get(place, _MOST_USED) >= _MOST_USED:
+            return NOTHING
+        self._used[place] += 1
+        return self._last[place]
 
     @property
     def processes(self) -> set[Process]:
         """All that some energy may come to be shared out to."""
         waiting = {process for spans in self._waiting.values() for one in spans for process in one.busy}
-        return waiting.union(*(activity.busy for activity in self._last.values()))
+        again = (
+            activity.busy
+            for place, activity in self._last.items()
+            if place not in self._waiting and self._used[place] < _MOST_USED
+        )
+        return waiting.union(*again)
 
 
 def _newest(activities: Sequence[Activity], seconds: float) -> list[Activity]:

@@ -35,14 +35,14 @@ class IdleFloor:
             return "given"
         return "unused" if path in self._unused_watts else "least"
 
-    def learn(self, energy: ZoneEnergy, activity: Activity) -> None:
-        """Take one interval of a GPU."""
+    def learn(self, energy: ZoneEnergy, activity: Activity, *, is_watched: bool = True) -> None:
+        """Take one interval of a GPU. is_watched: whether anybody tells of its processes."""
         if energy.interval_seconds < _LEAST_SECONDS or energy.suspended_seconds:
             return
         watts = energy.joules / energy.interval_seconds
         if activity.is_unused:
             self._unused_watts[energy.path] = min(watts, self._unused_watts.get(energy.path, watts))
-        elif activity.seconds == activity.untold_seconds:
+        elif not is_watched:
             self._least_watts[energy.path] = min(watts, self._least_watts.get(energy.path, watts))
 
     @property

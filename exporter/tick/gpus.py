@@ -80,10 +80,12 @@ class Gpus:
         """The tick's usage, with rows of zeros for who may get energy of a GPU and used no CPU."""
         self._shares = ()
         self._listen()
-        self._held = self._held_now() if any(energy.zone == ZONE for energy in energies) else {}
+        if not any(energy.zone == ZONE for energy in energies):
+            return usage
+        self._held = self._held_now()
         keys = {self._key(process) for process in self._spans.processes}
         keys |= {(cgroup_id, 0) for held in self._held.values() for cgroup_id in held}
-        missing = sorted(keys - _keys(usage)) if keys else []
+        missing = sorted(keys - _keys(usage))
         return _widened(usage, missing) if missing else usage
 
     def share(self, energies: Iterable[ZoneEnergy], usage: Usage) -> list[ZoneShare]:
@@ -129,20 +131,28 @@ class Gpus:
         self._labels |= _labels(energy, gpu)
         if gpu is not None and gpu.instances:
             return self._places_of_instances(energy, gpu)
-        activity = self._spans.take(gpu.uuid if gpu else energy.path, energy.interval_seconds)
-        return [self._whole(energy, activity, busy_ratio(activity))]
+        activity = self._ran(gpu.uuid if gpu else energy.path, energy)
+        return [self._whole(energy, activity, busy_ratio(activity), is_watched=gpu is not None)]
+
+    def _ran(self, place: str, energy: ZoneEnergy) -> Activity:
+        """In the span of an energy; where nobody has looked for long enough, whoever was there then."""
+        activity = self._spans.take(place, energy.interval_seconds)
+        if activity.seconds > 0:
+            return activity
+        untold = 0.0 if activity.busy else energy.interval_seconds
+        return replace(activity, seconds=energy.interval_seconds, untold_seconds=untold)
 
     def _places_of_instances(self, energy: ZoneEnergy, gpu: Gpu) -> list[PlaceEnergy]:
-        seconds = energy.interval_seconds
-        ran = {each.uuid: self._spans.take(each.uuid, seconds) for each in gpu.instances}
+        ran = {each.uuid: self._ran(each.uuid, energy) for each in gpu.instances}
         ratio = min(1.0, sum(each.share * busy_ratio(ran[each.uuid]) for each in gpu.instances))
-        return divide(self._whole(energy, together(list(ran.values())), ratio), gpu.instances, ran)
+        whole = self._whole(energy, together(list(ran.values())), ratio, is_watched=True)
+        return divide(whole, gpu.instances, ran)
 
-    def _whole(self, energy: ZoneEnergy, activity: Activity, ratio: float) -> PlaceEnergy:
-        if activity.seconds <= 0:  # nobody looks at who uses it
-            activity = Activity(energy.interval_seconds, untold_seconds=energy.interval_seconds)
-            ratio = 1.0
-        self._floor.learn(energy, activity)
+    def _whole(
+        self, energy: ZoneEnergy, activity: Activity, ratio: float, *, is_watched: bool
+    ) -> PlaceEnergy:
+        """is_watched: whether who uses it is looked at, now and then."""
+        self._floor.learn(energy, activity, is_watched=is_watched)
         energy = replace(energy, idle_watts=self._floor.watts(energy.path))
         return PlaceEnergy(energy, split_gpu(energy, activity, ratio), activity)
 

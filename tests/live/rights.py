@@ -32,15 +32,19 @@ def confined(capabilities: Collection[str], uid: int = 0) -> list[str]:
 
 
 def run_confined(
-    arguments: Sequence[str], capabilities: Collection[str], uid: int = 0
+    arguments: Sequence[str], capabilities: Collection[str], uid: int = 0, *, own_pids: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """Run our Python with these arguments; a user can reach it and us wherever they are."""
+    """Run our Python with these arguments; a user can reach it and us wherever they are.
+
+    own_pids: in a PID namespace of its own, where the machine's /proc is not.
+    """
     command = shlex.join([*confined(capabilities, uid), sys.executable, *arguments])
     with tempfile.TemporaryDirectory(prefix="podjoule-rights-") as staging:
         steps = _reachable([Path(sys.base_prefix), ROOT], Path(staging)) if uid else []
+        steps += ["mount -t proc none /proc"] if own_pids else []
         script = " && ".join([*steps, f"cd {shlex.quote(str(ROOT))}", f"exec {command}"])
         return subprocess.run(
-            ["unshare", "--mount", "sh", "-c", script],
+            ["unshare", "--mount", *(["--pid", "--fork"] if own_pids else []), "sh", "-c", script],
             capture_output=True,
             text=True,
             timeout=60,

@@ -162,7 +162,7 @@ def test_the_users_figure_is_the_floor() -> None:
 def test_where_nobody_tells_of_processes_the_floor_is_the_least_of_all() -> None:
     floor = IdleFloor()
     for watts in (300.0, 40.0, 90.0):
-        floor.learn(energy_of(5 * watts), Activity(5.0, untold_seconds=5.0))
+        floor.learn(energy_of(5 * watts), Activity(5.0, untold_seconds=5.0), is_watched=False)
     assert (floor.watts("GPU-a"), floor.method("GPU-a")) == (40.0, "least")
 
 
