@@ -11,6 +11,7 @@ import sys
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from exporter.configuration.value_types import duration
 from exporter.names.accounts import Account
 from exporter.names.workloads import Kind
 from exporter.plain_text import GAP, aligned, printable, shortened
+from exporter.serving.api.gpus import pods_of_gpus
 from exporter.tick.assembly import assemble
 from exporter.tick.measurement import Measurement, Tick
 from exporter.tick.power import Power
@@ -62,14 +64,17 @@ def snapshot(config: Config, duration_seconds: float, output: str) -> int:
 
 def describe(measurement: Measurement, tick: Tick) -> dict[str, object]:
     """The measurement as docs/tour.md shows it; None for what is not measured. model: the name of the one
-    that the energy is from. sources: the same by zone, and why it is from there."""
+    that the energy is from. sources: the same by zone, and why it is from there. gpus: where there are some.
+    """
     info = measurement.power.source.info
+    gpus = _gpus(measurement, tick.shares)
     return {
         "interval_seconds": tick.interval_seconds,
         "source": info.source,
         "model": info.model or None,
         "sources": _sources(measurement.power, tick.shares),
         "zones": _zones(tick.shares),
+        **({"gpus": gpus} if gpus else {}),
         "workloads": _workloads(measurement.ledger, tick),
     }
 
@@ -96,6 +101,25 @@ def _zones(shares: Sequence[ZoneShare]) -> dict[str, dict[str, float]]:
         sums["active_joules"] += share.energy.joules - share.idle_joules
         sums["unattributed_joules"] += sum(share.unattributed_joules.values())
     return zones
+
+
+def _gpus(measurement: Measurement, shares: Sequence[ZoneShare]) -> list[dict[str, object]]:
+    """Each GPU, or instance of one, and who holds it."""
+    labels = measurement.gpus.labels
+    holders = pods_of_gpus(measurement) if labels else {}
+    return [
+        {
+            "gpu": labels[share.energy.path].index,
+            "uuid": labels[share.energy.path].uuid,
+            "name": labels[share.energy.path].name,
+            "total_joules": share.energy.joules,
+            "idle_joules": share.idle_joules,
+            "active_joules": share.energy.joules - share.idle_joules,
+            "pods": list(holders.get(share.energy.path, ())),
+        }
+        for share in shares
+        if share.energy.path in labels
+    ]
 
 
 def _workloads(ledger: Ledger, tick: Tick) -> list[dict[str, object]]:
@@ -126,7 +150,7 @@ def _workload(balances: Balances, i: int, account: Account, tick: Tick) -> dict[
 
 
 def _pods_alone(ledger: Ledger, tick: Tick) -> list[dict[str, object]]:
-    """What ran in a pod's own cgroup and in none of its containers."""
+    """What ran in a pod's own cgroup and in none of its containers, or is charged to no container of its."""
     pods, containers = ledger.balances("pod"), ledger.balances("container")
     of_pod: dict[str, list[int]] = {}
     for i, account in enumerate(containers.accounts):
@@ -136,7 +160,8 @@ def _pods_alone(ledger: Ledger, tick: Tick) -> list[dict[str, object]]:
         members = of_pod.get(account.workload.id, [])
         row = _workload(pods, i, account, tick)
         own_seconds = pods.cpu_seconds[i] - containers.cpu_seconds[members].sum()
-        if own_seconds > 1e-9:
+        own_joules = pods.joules[i].sum() - containers.joules[members].sum()
+        if own_seconds > 1e-9 or own_joules > 1e-6 * pods.joules[i].sum():
             rows.append({**row, **_without(pods, i, containers, members, tick)})
     return rows
 
@@ -163,7 +188,7 @@ def table(document: dict[str, object], columns: int = 100) -> str:
     zones: dict[str, dict[str, float]] = document["zones"]  # type: ignore[assignment]
     workloads: list[dict[str, object]] = document["workloads"]  # type: ignore[assignment]
     head = ["KIND", "NAME", "CPU S", *(f"{zone.upper()} J" for zone in zones)]
-    rows = [_table_row(row, list(zones)) for row in workloads if row["cpu_seconds"]]
+    rows = [_table_row(row, list(zones)) for row in workloads if row["cpu_seconds"] or _has_energy(row)]
     taken = sum(_width([head, *rows], i) + len(GAP) for i in range(len(head)) if i != _NAME)
     room = max(_LEAST_NAME, columns - taken)
     fitting = [[*row[:_NAME], shortened(row[_NAME], room), *row[_NAME + 1 :]] for row in rows]
@@ -177,6 +202,7 @@ def table(document: dict[str, object], columns: int = 100) -> str:
         )
         + "".join(_sources_told(document))
         + "\n"
+        + _gpu_table(document)
         + aligned([head, *fitting], range(2))
     )
 
@@ -188,6 +214,27 @@ def _sources_told(document: dict[str, object]) -> Iterator[str]:
         if told["source"] != document["source"] or told["why"]:
             why = f": {told['why']}" if told["why"] else ""
             yield f"{zone} is from {told['source']}{why}\n"
+
+
+def _gpu_table(document: dict[str, object]) -> str:
+    gpus: list[dict[str, Any]] = document.get("gpus", [])  # type: ignore[assignment]
+    if not gpus:
+        return ""
+    rows = [
+        [
+            f"{gpu['gpu']} {gpu['name']}",
+            *(f"{gpu[name]:.3f}" for name in ("total_joules", "idle_joules", "active_joules")),
+            printable("+".join(gpu["pods"])),
+        ]
+        for gpu in gpus
+    ]
+    return aligned([["GPU", "TOTAL J", "IDLE J", "ACTIVE J", "HELD BY"], *rows], (0, 4)) + "\n"
+
+
+def _has_energy(row: dict[str, object]) -> bool:
+    """Of a GPU also without having been on a CPU."""
+    joules: dict[str, float] = row["joules"]  # type: ignore[assignment]
+    return any(joules.values())
 
 
 def _named(document: dict[str, object]) -> str:

@@ -63,6 +63,17 @@ class NodeZone:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeGpu:
+    """A GPU, or an instance of one. pods: who holds it."""
+
+    index: str
+    name: str
+    watts: float | None
+    idle_watts: float | None
+    pods: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """The node and how podjoule fares. problem: what is wrong with the last tick, "" for nothing.
 
@@ -88,6 +99,7 @@ class Node:
     spanned_seconds: float
     age_seconds: float
     problem: str
+    gpus: Sequence[NodeGpu] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +207,13 @@ def _node(status: Document) -> Node:
         spanned_seconds=float(tick["spanned_seconds"]),
         age_seconds=float(tick["age_seconds"]),
         problem=_problem(status),
+        gpus=[_gpu(gpu) for gpu in status.get("gpus", ())],  # an exporter of before has none
     )
+
+
+def _gpu(gpu: Document) -> NodeGpu:
+    watts, idle = _number(gpu["watts"]), _number(gpu["idle_watts"])
+    return NodeGpu(str(gpu["gpu"]), str(gpu["name"]), watts, idle, [str(pod) for pod in gpu["pods"]])
 
 
 def _zones(zones: Sequence[Document], counted: Sequence[str]) -> list[NodeZone]:

@@ -91,6 +91,16 @@ def zone_line(node: Node) -> Line:
     return ((f"Zones {'  '.join(counted) or UNKNOWN}{also}", ""),)
 
 
+def gpu_line(node: Node) -> Line:
+    """Each GPU, and who holds it; empty where there is none."""
+    told = [
+        f"{gpu.index} {prose(gpu.watts, WATTS)} (idle {prose(gpu.idle_watts, WATTS)})"
+        + (f" {'+'.join(gpu.pods)}" if gpu.pods else "")
+        for gpu in node.gpus
+    ]
+    return ((f"GPUs {'  '.join(told)}", ""),) if told else ()
+
+
 def shown_line(choice: Choice, model: Model, is_paused: bool = False, is_editing: bool = False) -> Line:
     """What the table holds: by what, inside of what, in which order, found by what."""
     direction = "up" if model.ascending else "down"

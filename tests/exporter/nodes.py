@@ -22,6 +22,7 @@ from exporter.configuration.config import Config
 from exporter.configuration.option_tree import Exporters, Host, Kube, Monitor, Prometheus
 from exporter.configuration.tariff_options import Carbon, Cost
 from exporter.names.container_names import ContainerNames
+from exporter.names.devices.port import DeviceDirectory
 from exporter.names.pods import PodDirectory
 from exporter.names.resolver import WorkloadResolver
 from exporter.serving.publisher import PagePublisher
@@ -86,8 +87,9 @@ class Node:
         power: Power | None = None,
         epoch: float = 0.0,
         gpus: Gpus | None = None,
+        devices: DeviceDirectory | None = None,
     ) -> None:
-        self.pods, self.gpus = pods, gpus
+        self.pods, self.gpus, self.devices = pods, gpus, devices
         self.epoch = epoch
         self.source = source or FakeCounterSource(n_cpu=2 * sockets)
         self.counters = [
@@ -132,6 +134,7 @@ class Node:
             processes=ProcessLedger(self.config.host.procfs, resolver, lifetimes) if by_process else None,
             tariffs=self._tariffs,
             gpus=self.gpus,
+            devices=self.devices,
             wall=lambda: self.epoch + self.seconds(),
         )
 

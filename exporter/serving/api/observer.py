@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from estimator.energy import FloatArray, ZoneShare
 from exporter.books.node_totals import NodeZone
+from exporter.serving.api.gpus import gpus_now
 from exporter.serving.api.grid import Grid, grid_now
 from exporter.serving.api.history import History, Spent
 from exporter.serving.api.places import Places
@@ -62,6 +63,7 @@ class Observer:
             grid=grid,
             rows=joined(rows, self._by_process(counted, grid, tick)),
             history=self.history,
+            gpus=gpus_now(measurement),
         )
 
     def _pace(self, tick: Tick, when: Round) -> Pace:

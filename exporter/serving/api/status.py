@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from ebpf.version import VERSION
+from exporter.serving.api.gpus import document
 from exporter.serving.api.grid import Grid
 from exporter.serving.api.view import Pace, View, ZoneView
 
@@ -22,6 +23,7 @@ def status(view: View, now_seconds: float, unhealthy: str | None) -> dict[str, o
         "tick": _tick(view.pace, now_seconds),
         "energy": _energy(view),
         "zones": [_zone(zone) for zone in view.energy.zones],
+        "gpus": [document(gpu) for gpu in view.gpus],
         "counters": {
             "source": view.counting.source,
             "available": sorted(view.counting.available),

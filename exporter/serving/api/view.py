@@ -13,6 +13,7 @@ from exporter.books.node_totals import NodeZone
 from exporter.names.accounts import Account
 from exporter.names.pods import DirectoryStatus
 from exporter.names.workloads import Kind
+from exporter.serving.api.gpus import GpuView
 from exporter.serving.api.grid import Grid
 from exporter.serving.api.history import History
 from exporter.tick.components import Component
@@ -138,7 +139,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The last tick. history: goes on behind it; it locks for itself."""
+    """The last tick. history: goes on behind it; it locks for itself. gpus: empty where there is none."""
 
     node: str
     pace: Pace
@@ -151,6 +152,7 @@ class View:
     grid: Grid
     rows: Rows
     history: History
+    gpus: Sequence[GpuView] = ()
 
     @property
     def is_estimated(self) -> bool:

@@ -40,6 +40,7 @@ async function ask() {
   chart.update(history);
   showHour(history);
   await table.update(workloads.workloads, status.energy.active_watts, status.grid.currency);
+  showGpus(status);
   showZones(status);
   showSource(status);
   showHealth(status);
@@ -154,8 +155,21 @@ function showZones({ zones, energy }) {
   say($("zones-note"), [counted, methods.length ? `Idle by ${methods.join(", ")}.` : ""].filter(Boolean).join(" "));
 }
 
+// Where there is none, nothing is said of them.
+function showGpus({ gpus }) {
+  $("gpus-card").hidden = !gpus.length;
+  const rows = gpus.map((gpu) => {
+    const name = make("th", { scope: "row" }, `${gpu.gpu} ${gpu.name}`);
+    name.append(make("span", { class: "path", title: gpu.uuid }, gpu.uuid));
+    const numbers = [gpu.watts, gpu.active_watts, gpu.idle_watts].map((value) => make("td", {}, watts(value)));
+    const total = make("td", {}, scaled(gpu.joules, "J"));
+    return make("tr", {}, name, ...numbers, total, make("td", { class: "held" }, gpu.pods.join(", ") || DASH));
+  });
+  $("gpus").tBodies[0].replaceChildren(...rows);
+}
+
 function showSource({ energy, zones, counters, grid, kubernetes, cpu }) {
-  const names = { rapl: "RAPL meter", perf: "RAPL meter (perf)", model: "Model", none: "None" };
+  const names = { rapl: "RAPL meter", perf: "RAPL meter (perf)", nvml: "NVML (GPUs)", amdsmi: "AMD SMI (GPUs)", model: "Model", none: "None" };
   const rows = [["Energy", names[energy.source] ?? energy.source]];
   if (energy.model) rows.push(["Model", energy.model]);
   for (const [zone, told] of new Map(zones.map((each) => [each.zone, each]))) {
