@@ -21,6 +21,7 @@ from exporter.names.container_names import ContainerNames, host_root
 from exporter.names.kube.directory import open_pods
 from exporter.names.resolver import WorkloadResolver
 from exporter.tariffs.choice import open_tariffs
+from exporter.tick.gpu_idle_file import FILE, GpuIdleFile
 from exporter.tick.gpus import Gpus
 from exporter.tick.measurement import Keeper, Measurement
 from exporter.tick.power import Power, choose_power
@@ -87,6 +88,7 @@ def _gpus(config: Config, power: Power, resolver: WorkloadResolver, *, by_proces
     return Gpus(
         _seen(power.meter) if power.meter and "gpu" in power.meter.zones else (),
         idle_watts=config.gpu.idle_watts,
+        idle_file=GpuIdleFile(config.state.dir / FILE if config.state.dir else None),
         by_process=by_process,
         is_reserved_idle=config.gpu.idle_policy == "reserved",
         cgroup_of_pod=resolver.cgroup_of_pod,
