@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from typing import Protocol
 
+from ebpf.state_log import StateLog
 from estimator.gpu.activity import ActivityLog, look_at
 from estimator.gpu.port import Gpu, GpuError, GpuLibrary, PlaceUse
 from estimator.meters.integrated import IntegratedCounter
@@ -63,6 +64,7 @@ class GpuMeter:
         self._gpus: Sequence[Gpu] = ()
         self._integrated: dict[str, IntegratedCounter] = {}
         self._named: Mapping[int, int] = {}
+        self._lookup = StateLog(log, "processes on GPUs cannot be looked up", "processes are looked up again")
         self._listed_ns = self._looked_ns = -1
 
     def read(self) -> list[ZoneReading]:
@@ -141,9 +143,10 @@ class GpuMeter:
         before = {pid: self._named[pid] for pid in pids if pid in self._named}
         try:
             self._named = before | dict(self._pids.cgroups(pids))
+            self._lookup.enter("")
         except OSError as error:
             self._named = before
-            log.debug("where processes of GPUs are cannot be looked up: %s", error)
+            self._lookup.enter(str(error))
         return self._named
 
 

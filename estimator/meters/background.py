@@ -41,6 +41,8 @@ class BackgroundMeter:
         self._zones = frozenset(zones)
         self._lock, self._ended = threading.Lock(), threading.Event()
         self._thread: threading.Thread | None = None
+        self._first: dict[str, ZoneReading] = {}
+        self._handed: set[str] = set()
         self._readings: dict[str, ZoneReading] = {}
         self._failures: dict[str, MeterError] = {}
         self._busy_since: float | None = None
@@ -51,10 +53,14 @@ class BackgroundMeter:
         return self._zones
 
     def read(self) -> list[ZoneReading]:
-        """What has come since the last call; what failed since, and that it hangs, is in `errors`."""
+        """What has come since the last call, the newest of each counter, and before it the first that there
+        was: energy is known from there on. What failed since, and that it hangs, is in `errors`."""
         self._start()
         with self._lock:
-            readings, self._readings = list(self._readings.values()), {}
+            first, self._first = self._first, {}
+            newer = [reading for path, reading in self._readings.items() if reading is not first.get(path)]
+            readings, self._readings = [*first.values(), *newer], {}
+            self._handed |= first.keys()
             failures, self._failures = list(self._failures.values()), {}
             busy_since = self._busy_since
         waited = 0.0 if busy_since is None else self._clock() - busy_since
@@ -100,6 +106,9 @@ class BackgroundMeter:
     def _keep(self, readings: Sequence[ZoneReading], failures: Sequence[MeterError]) -> None:
         """A zone that failed since its last reading was handed out has its reading still."""
         with self._lock:
-            self._readings.update((reading.path, reading) for reading in readings)
+            for reading in readings:
+                if reading.path not in self._handed:
+                    self._first.setdefault(reading.path, reading)
+                self._readings[reading.path] = reading
             self._failures.update((failure.path, failure) for failure in failures)
             self._zones |= {reading.zone for reading in readings}

@@ -24,6 +24,7 @@ from exporter.names.devices.port import DeviceDirectory, NoDevices
 from exporter.names.kube.directory import open_pods
 from exporter.names.resolver import WorkloadResolver
 from exporter.tariffs.choice import open_tariffs
+from exporter.tick.gpu_idle_file import FILE, GpuIdleFile
 from exporter.tick.gpus import Gpus
 from exporter.tick.measurement import Keeper, Measurement
 from exporter.tick.power import Power, choose_power
@@ -94,6 +95,7 @@ def _gpus(config: Config, power: Power, devices: DeviceDirectory, cgroup_of_pod:
     return Gpus(
         _seen(power.meter) if power.meter and "gpu" in power.meter.zones else (),
         idle_watts=config.gpu.idle_watts,
+        idle_file=GpuIdleFile(config.state.dir / FILE if config.state.dir else None),
         by_process="process" in config.exporter.prometheus.metrics_level,
         is_reserved_idle=config.gpu.idle_policy == "reserved",
         holders=devices.holders,

@@ -13,6 +13,7 @@ from estimator.gpu.activity import Activity, ActivityLog, Process, Spans, togeth
 from estimator.gpu.idle import IdleFloor
 from estimator.gpu.port import Gpu
 from estimator.gpu.shares import PlaceEnergy, busy_ratio, divide, share_place, split_gpu
+from exporter.tick.gpu_idle_file import GpuIdleFile
 
 ZONE = "gpu"
 
@@ -43,7 +44,7 @@ class Gpus:
 
     logs: where the threads that read GPUs say what they saw. holders: see Holders. cgroup_of_pod: a cgroup
     whose energy is the pod's, by its UID; None for a pod that is not there. by_process: whether usage tells
-    processes apart.
+    processes apart. idle_file: where what idling draws outlives the process.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Gpus:
         logs: Sequence[ActivityLog] = (),
         *,
         idle_watts: float | None = None,
+        idle_file: GpuIdleFile | None = None,
         by_process: bool = False,
         is_reserved_idle: bool = True,
         holders: Holders = dict,
@@ -58,7 +60,8 @@ class Gpus:
     ) -> None:
         self._logs, self._by_process, self._is_reserved_idle = logs, by_process, is_reserved_idle
         self._holders_of, self._cgroup_of_pod = holders, cgroup_of_pod
-        self._floor = IdleFloor(idle_watts)
+        self._idle_file = idle_file or GpuIdleFile(None)
+        self._floor = IdleFloor(idle_watts, self._idle_file.load())
         self._spans = Spans()
         self._by_uuid: dict[str, Gpu] = {}
         self._by_address: dict[str, Gpu] = {}
@@ -95,6 +98,7 @@ class Gpus:
             return []
         row_of = {key: row for row, key in enumerate(_key_list(usage))}
         places = [place for energy in wanted for place in self._places(energy)]
+        self._idle_file.save(self._floor.kept)
         self._shares = [self._share(place, row_of, len(row_of)) for place in places]
         return [share for share, _ in self._shares]
 

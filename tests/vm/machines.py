@@ -23,7 +23,17 @@ LONGEST_SECONDS = 1080
 # Once it has answered all. Now and then one never gets off: a CPU that came back under emulation spins on.
 OFF_SECONDS = 45
 IRQTIME, IRQTIME_OFF = "irqtime", "irqtime_off"  # small: asked for nothing but what they are there for
-_FIRST = ["machine", "doctor", "confined-doctor", "short-lived", "lesser", "events", "start-up", "killed"]
+_FIRST = [
+    "machine",
+    "doctor",
+    "confined-doctor",
+    "short-lived",
+    "lesser",
+    "events",
+    "pids",
+    "start-up",
+    "killed",
+]
 # hotplug comes last: a CPU that came back under emulation is not what the other claims are about
 PROBES = {
     "5.10": [*_FIRST, "core", "sharing", "hotplug"],

@@ -20,7 +20,7 @@ from exporter.configuration.config import Config
 from exporter.doctor.doctor import examine
 from exporter.doctor.finding import Machine
 from tests.live.rights import confined
-from tests.vm import probe_counters, probe_exporter, probe_interrupts, probe_sharing
+from tests.vm import probe_counters, probe_exporter, probe_interrupts, probe_pids, probe_sharing
 from tests.vm.leftovers import left_after
 
 MARK = "probe: "
@@ -67,6 +67,7 @@ PROBES: dict[str, Callable[[], Finding]] = {
     "threads": probe_sharing.threads,
     "interrupts": lambda: probe_interrupts.interrupts(seconds=30),
     "interrupts-in-clocks": lambda: probe_interrupts.interrupts(seconds=10),
+    "pids": probe_pids.pids,
     "start-up": probe_exporter.start_up,
     "killed": probe_exporter.killed,
     "powercap": probe_exporter.powercap,

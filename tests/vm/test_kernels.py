@@ -131,6 +131,16 @@ def test_a_cgroup_that_lived_50_ms_is_counted_and_named(answers: dict[str, Answe
     assert abs(found["counted_ns"] - found["true_ns"]) <= CPU_SLACK_NS
 
 
+def test_a_process_is_found_by_its_pid_whatever_namespace_one_is_in(answers: dict[str, Answer]) -> None:
+    assert answers["pids"].keys() & {"v1", "v2"}
+    for version in answers["pids"].keys() & {"v1", "v2"}:
+        found = answers["pids"][version]
+        assert found["different"] == 0
+        assert found["told"] > found["processes"] / 2
+        assert found["apart_pid"] < 10
+        assert found["apart_is_the_same"]
+
+
 @pytest.mark.parametrize("lacking", ["by_copy", "without_ring", "key_by_key"])
 def test_what_a_kernel_may_lack_changes_no_count(answers: dict[str, Answer], lacking: str) -> None:
     """Played on each kernel: its verifier has to take the programs that copy, too."""

@@ -53,6 +53,21 @@ def test_a_read_never_waits_and_hands_each_reading_out_once(blocking: Blocking) 
     until(lambda: blocking.is_closed)
 
 
+def test_energy_is_known_from_the_first_reading_on(blocking: Blocking) -> None:
+    """So that two reads, as of a snapshot, have an energy between them."""
+    meter = BackgroundMeter("ipmi", lambda: blocking, 0.001, 60.0)
+    meter.read()
+    blocking.let.release(3)
+    until(lambda: [each.energy_uj for each in meter._readings.values()] == [3])
+    assert [each.energy_uj for each in meter.read()] == [1, 3]
+    blocking.let.release()
+    found: list[ZoneReading] = []
+    until(lambda: found.extend(meter.read()) or found)  # type: ignore[func-returns-value]
+    assert [each.energy_uj for each in found] == [4]
+    meter.close()
+    blocking.let.release(2)
+
+
 def test_nothing_runs_before_the_first_read(blocking: Blocking) -> None:
     meter = BackgroundMeter("ipmi", lambda: blocking, 0.001, 60.0)
     assert not blocking.asked.wait(0.02)
