@@ -51,9 +51,12 @@ COST = Quantity("podjoule_node_cost_total", "podjoule_pod_cost_total", ("currenc
 
 # Families of GPUs have names of their own, as Kepler has them: sums over zones take them in as the zone gpu.
 _OF_GPUS = {
-    f"kepler_{of}_cpu_{what}joules_total": f"kepler_{of}_gpu_{what}joules_total"
-    for of, whats in {"node": ("", "active_", "idle_"), "pod": ("",), "container": ("",)}.items()
-    for what in whats
+    **{
+        f"kepler_{of}_joules_total": f"kepler_{of.replace('cpu', 'gpu')}_joules_total"
+        for of in ("node_cpu", "node_cpu_active", "node_cpu_idle", "pod_cpu", "container_cpu")
+    },
+    "kepler_vm_cpu_joules_total": "podjoule_vm_gpu_joules_total",
+    "podjoule_cgroup_cpu_joules_total": "podjoule_cgroup_gpu_joules_total",
 }
 
 

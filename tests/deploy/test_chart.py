@@ -140,14 +140,14 @@ def test_a_library_on_the_node_is_found_where_it_is_mounted() -> None:
 def test_a_device_plugin_hands_the_bmc_s_device_over() -> None:
     rendered = render(BY_NAME["ipmi-plugin"])
     assert rendered.container["resources"]["limits"] == {"memory": "256Mi", "squat.ai/ipmi": "1"}
-    assert rendered.environment["PODJOULE_IPMI_DEVICE"] == "/dev/ipmi1"
+    assert rendered.environment["PODJOULE_PLATFORM_IPMI_DEVICE"] == "/dev/ipmi1"
 
 
 def test_passwords_of_bmcs_are_root_s_alone_and_bmcs_may_be_asked() -> None:
     rendered = render(BY_NAME["redfish"])
     assert rendered.volumes["redfish"]["secret"] == {"secretName": "bmc", "defaultMode": 0o400}
     file = f"{rendered.mounts['redfish']['mountPath']}/bmcs.yaml"
-    assert rendered.environment["PODJOULE_REDFISH_CONFIG_FILE"] == file
+    assert rendered.environment["PODJOULE_PLATFORM_REDFISH_CONFIG_FILE"] == file
     assert "bmc" not in {secret["metadata"]["name"] for secret in rendered.of_kind("Secret")}
     egress = rendered.one("NetworkPolicy")["spec"]["egress"]
     assert {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -160,6 +160,59 @@ def test_where_there_is_a_pmu_its_counters_are_shown(
         ("pod", "Efficiency"): {f'{{{of_pod}, measure="{name}"}}': v for name, v in measures.items()},
         ("pod", "Counters"): {f'{{counter="{name}"}}': v for name, v in counters.items()},
     }
+    assert shown(tmp_path, require_command("promtool"), series, expected) == 2
+
+
+def test_where_there_are_gpus_they_are_shown_and_are_in_every_total(
+    tmp_path: Path, require_command: Callable[[str], str]
+) -> None:
+    """A GPU of 300 W, of which 60 W are idle, beside a package of 40 W; a pod holds it and has 240 + 10 W."""
+    gpu = 'node_name="n", gpu="0", gpu_uuid="GPU-a", gpu_name="H100", vendor="nvidia"'
+    pod = 'node_name="n", pod_id="1", pod_namespace="ml", pod_name="train"'
+    package = 'node_name="n", zone="package", path="0"'
+    watts = {
+        f"kepler_node_gpu_joules_total{{{gpu}}}": 300,
+        f"kepler_node_gpu_idle_joules_total{{{gpu}}}": 60,
+        f"kepler_node_gpu_active_joules_total{{{gpu}}}": 240,
+        f"kepler_node_cpu_joules_total{{{package}}}": 40,
+        f"kepler_node_cpu_idle_joules_total{{{package}}}": 30,
+        f"kepler_node_cpu_active_joules_total{{{package}}}": 10,
+        f'kepler_pod_cpu_joules_total{{{pod}, zone="package"}}': 10,
+        f"kepler_pod_gpu_joules_total{{{pod}}}": 240,
+        f"podjoule_pod_gpu_idle_joules_total{{{pod}}}": 60,
+    }
+    series = [{"series": name, "values": f"0+{15 * each}x20"} for name, each in watts.items()]
+    always = [f'podjoule_energy_zone_info{{node_name="n", zone="{zone}"}}' for zone in ("package", "gpu")]
+    always.append(f"kepler_node_gpu_info{{{gpu}}}")
+    series += [{"series": name, "values": "1x20"} for name in always]
+    of_pod = 'pod_namespace="ml", pod_name="train"'
+    expected = {
+        ("gpu", "GPUs"): {"{}": 1.0},
+        ("gpu", "Power"): {"{}": 300.0},
+        ("gpu", "Idle share"): {"{}": 0.2},
+        ("gpu", "Reserved idle power"): {"{}": 60.0},
+        ("gpu", "Power by GPU"): {f"{{{gpu}}}": 300.0},
+        ("gpu", "GPU power by pod"): {f"{{{of_pod}}}": 240.0},
+        ("gpu", "Reserved idle by pod"): {f"{{{of_pod}}}": 60.0},
+        ("gpu", "Which GPUs"): {f"{{{gpu}}}": 1.0},
+        ("sustainability", "Power"): {"{}": 340.0},
+        ("sustainability", "Energy"): {"{}": 0.011},  # 340 W for the two minutes of the range
+        ("node", "Power"): {'{node_name="n"}': 340.0},
+        ("node", "Idle share"): {'{node_name="n"}': 0.265},
+        ("pod", "Power"): {"{}": 250.0},
+        ("pod", "Power by pod"): {f"{{{of_pod}}}": 250.0},
+        ("pod", "Power by zone"): {'{zone="gpu"}': 240.0, '{zone="package"}': 10.0},
+    }
+    assert shown(tmp_path, require_command("promtool"), series, expected) == len(expected)
+
+
+def shown(
+    folder: Path,
+    promtool: str,
+    series: Sequence[Mapping[str, str]],
+    expected: Mapping[tuple[str, str], Mapping[str, float]],
+) -> int:
+    """How many queries of these panels were asked, all of which show what is expected after five minutes."""
     tests = [
         {
             "expr": f"round({written.filled_in(__rate_interval='1m')}, 0.001)",
@@ -170,15 +223,12 @@ def test_where_there_is_a_pmu_its_counters_are_shown(
         for written in queries()
         if (written.dashboard, written.panel) == (dashboard, panel)
     ]
-    file = tmp_path / "pmu.yaml"
-    file.write_text(
-        yaml.safe_dump({"tests": [{"interval": "15s", "input_series": series, "promql_expr_test": tests}]})
-    )
-    tested = subprocess.run(
-        [require_command("promtool"), "test", "rules", file], capture_output=True, text=True
-    )
-    assert len(tests) == 2
+    file = folder / "shown.yaml"
+    group = {"interval": "15s", "input_series": list(series), "promql_expr_test": tests}
+    file.write_text(yaml.safe_dump({"tests": [group]}))
+    tested = subprocess.run([promtool, "test", "rules", file], capture_output=True, text=True)
     assert tested.returncode == 0, tested.stdout + tested.stderr
+    return len(tests)
 
 
 def test_grafana_is_told_where_prometheus_and_the_dashboards_are() -> None:

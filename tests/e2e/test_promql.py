@@ -216,8 +216,13 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
         yield Scraped(prometheus, made, first, last, last["metered"].seconds)
 
 
+@pytest.mark.parametrize("asked", [each for each in queries() if each.dashboard == "gpu"], ids=str)
+def test_without_a_gpu_its_dashboard_is_empty(scraped: Scraped, asked: Query) -> None:
+    assert scraped.prometheus.query(asked.filled_in(), scraped.end) == []
+
+
 @pytest.mark.parametrize("node", [*NODES, ".*"])
-@pytest.mark.parametrize("asked", queries(), ids=str)
+@pytest.mark.parametrize("asked", [each for each in queries() if each.dashboard != "gpu"], ids=str)
 def test_a_panel_has_data_on_any_node(scraped: Scraped, asked: Query, node: str) -> None:
     promql = asked.filled_in(node=node)
     if asked.instant:

@@ -193,10 +193,10 @@ LD_LIBRARY_PATH: /host/nvidia
 {{- end }}
 {{- end }}
 {{- if .Values.ipmi.enabled }}
-PODJOULE_IPMI_DEVICE: {{ .Values.ipmi.device }}
+PODJOULE_PLATFORM_IPMI_DEVICE: {{ .Values.ipmi.device }}
 {{- end }}
 {{- if .Values.redfish.existingSecret }}
-PODJOULE_REDFISH_CONFIG_FILE: /etc/podjoule/redfish/bmcs.yaml
+PODJOULE_PLATFORM_REDFISH_CONFIG_FILE: /etc/podjoule/redfish/bmcs.yaml
 {{- end }}
 {{- if .Values.vm.shareDir }}
 PODJOULE_VM_SHARE_DIR: /host/vm
