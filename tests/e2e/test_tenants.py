@@ -319,6 +319,7 @@ def test_the_other_questions_are_narrowed_as_well(doors: Mapping[str, Door], end
 def test_sums_of_nodes_are_as_before(prometheus: Prometheus, end: int) -> None:
     """The zones that are told once a namespace add nothing to what is joined with them."""
     recorded = direct(prometheus, "sum by (node_name) (node:podjoule_watts:rate5m)", end)
-    assert len(direct(prometheus, "podjoule_energy_zone_info", end)) == 2 * 2 * (1 + len(TEAMS))
-    rates = 'sum by (node_name) (rate(kepler_node_cpu_joules_total{zone=~"package|dram"}[5m]))'
+    assert len(direct(prometheus, "podjoule_energy_zone_info", end)) == 2 * 3 * (1 + len(TEAMS))
+    counted = ('kepler_node_cpu_joules_total{zone=~"package|dram"}', "kepler_node_gpu_joules_total")
+    rates = " + ".join(f"sum by (node_name) (rate({each}[5m]))" for each in counted)
     same(recorded, direct(prometheus, rates, end))

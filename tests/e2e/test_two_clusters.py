@@ -28,8 +28,9 @@ TOGETHER = {
     *(f"sustainability/{panel}" for panel in ("Energy", "Emissions", "Cost", "Power", "Idle share")),
     *(f"pod/{panel}" for panel in ("Power", "Energy", "Emissions", "Cost", "CPU", "Energy of a CPU-second")),
     *("sustainability/Where the energy went", "pod/Counters"),
+    *(f"gpu/{panel}" for panel in ("GPUs", "Power", "Idle share", "Reserved idle power")),
 }
-RATIOS = {"sustainability/Idle share", "pod/Energy of a CPU-second"}
+RATIOS = {"sustainability/Idle share", "pod/Energy of a CPU-second", "gpu/Idle share"}
 # Its absence is of all clusters: there is no series whose label could be told.
 OF_NO_CLUSTER = {"PodjouleAbsent"}
 CHOSEN = {"__range": "1h", "__rate_interval": "5m"}
@@ -148,6 +149,7 @@ def test_joules_are_those_of_the_worlds_counters(asked: Mapping[str, Clusters]) 
     """What a join sums, worked out here: the zones that count alone, each cluster's by itself."""
     watts = asked["ab"].ask("node:podjoule_watts:rate5m")
     rates = asked["ab"].ask('rate(kepler_node_cpu_joules_total{zone=~"package|dram"}[5m])')
+    rates = {**rates, **asked["ab"].ask("rate(kepler_node_gpu_joules_total[5m])")}
     for labels, value in watts.items():
         node = {name: of for name, of in labels if name in ("cluster", "node_name")}
         wanted = math.fsum(rate for of, rate in rates.items() if node.items() <= dict(of).items())

@@ -48,6 +48,7 @@ _GROUPS = {
     "pid": _rows("pid comm exe type state container_id vm_id", "7 app /app container running c1 -"),
     "cgroup": _rows("cgroup kind", "/system.slice/sshd.service unit", "/user.slice user"),
     "zone": _rows("zone path", "package 0", "package 1", "dram 2", "core 3"),
+    "gpu": _rows("gpu gpu_uuid gpu_name vendor", "0 GPU-a H100 nvidia", "1 GPU-b H100 nvidia"),
     "processor": _rows(
         "processor vendor_id model_name physical_id core_id", "0 Intel Xeon 0 0", "1 Intel Xeon 1 0"
     ),
@@ -107,7 +108,7 @@ def _series(spec: Spec) -> Iterator[Row]:
     labels = (*spec.labels, "label_team") if spec.name == "podjoule_pod_info" else spec.labels
     group = _GROUPS.get(labels[0], ((),)) if labels else ((),)
     if spec.name == "podjoule_energy_zone_info":
-        group = _rows("zone", "package", "dram")
+        group = _rows("zone", "package", "dram", "gpu")
     if "grid" in spec.name:
         group = ((),)
     of_group = dict.fromkeys(tuple(pair for pair in row if pair[0] in labels) for row in group)
@@ -146,6 +147,8 @@ def _gauge(name: str, cluster: str, own: int) -> float:
         return 1
     if name.endswith("_up"):
         return float(cluster == "a")
+    if name == "podjoule_meter_disagreement_ratio":
+        return {"a": 1e-6, "b": 1}[cluster] * own
     if name == "podjoule_conservation_error_ratio":
         return {"a": 1e-16, "b": 0.01}[cluster] * own
     if name == "podjoule_grid_carbon_intensity_age_seconds":
