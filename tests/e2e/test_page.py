@@ -18,6 +18,7 @@ from exporter.serving.publisher import Stage
 from tests.e2e.chromium import SIZES, browser
 from tests.e2e.page_stage import SHOP, stage
 from tests.e2e.servers import Podjoule
+from tests.exporter.gpu_world import GpuWorld
 from tests.exporter.nodes import Node, in_pod
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -242,12 +243,17 @@ def small_node(pods: int) -> tuple[Node, Server]:
         node.source.add(in_pod(n, n))
     advance(node, pods)
     advance(node, pods)
+    return node, serve(node)
+
+
+def serve(node: Node) -> Server:
+    """The page of a node in this process."""
     stage = Stage()
     stage.ticker, stage.publisher = node.ticker, node.publisher
     server = Server(["127.0.0.1:0"], Application(stage))
     server.bind()
     server.start()
-    return node, server
+    return server
 
 
 def advance(node: Node, pods: int) -> None:
@@ -280,6 +286,33 @@ def test_five_hundred_pods_stay_usable(
         record_property("milliseconds_to_sort_500", round(milliseconds))
         assert milliseconds < 1_000
         advance(node, 500)
+        assert visited.errors == []
+    finally:
+        server.stop()
+
+
+def test_where_there_is_no_gpu_none_is_spoken_of(visit: Visitor) -> None:
+    visited = visit().open()
+    expect(visited.page.locator("#zones tbody tr").first).to_be_visible()
+    expect(visited.page.locator("#gpus-card")).to_be_hidden()
+
+
+@pytest.mark.parametrize("size", list(SIZES))
+def test_gpus_are_shown_with_who_holds_them(visit: Visitor, size: str) -> None:
+    world = GpuWorld()
+    world.node.tick()
+    world.tick()
+    server = serve(world.node)
+    try:
+        visited = visit(f"http://{server.bound[0]}", viewport={"width": SIZES[size], "height": 900}).open()
+        rows = visited.page.locator("#gpus tbody tr")
+        expect(rows).to_have_count(2)
+        expect(rows.nth(0)).to_contain_text("0 H100")
+        expect(rows.nth(0)).to_contain_text("ml/train-0")
+        expect(rows.nth(1)).to_contain_text("ml/hoard-0")
+        assert visited.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        found = Axe().run(visited.page, options={"runOnly": ["wcag2a", "wcag2aa", "best-practice"]})
+        assert [each["id"] for each in found.response["violations"]] == []
         assert visited.errors == []
     finally:
         server.stop()
