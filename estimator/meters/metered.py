@@ -123,10 +123,9 @@ class MeteredEnergy:
             self._counts["read"] += 1
             self._enter(self.meter.name, f"cannot be read: {error}")
             return
-        failures = self.meter.errors
-        if readings and all(failure.path != self.meter.name for failure in failures):
-            self._enter(self.meter.name, "")  # one that waits to be asked again is not well yet
-        for failure in failures:
+        if all(failure.path != self.meter.name for failure in self.meter.errors):
+            self._enter(self.meter.name, "")
+        for failure in self.meter.errors:
             self._count_failure(failure)
         for reading in readings:
             self._take(reading, slept_ns)
