@@ -17,7 +17,8 @@ log = logging.getLogger(__name__)
 
 PERIOD_SECONDS = 0.1
 """How often the meter is to be read: what gives watts alone is added up from as many."""
-_LOOK_SECONDS, _LIST_SECONDS = 1.0, 10.0
+_COUNTER_SECONDS, _LOOK_SECONDS, _LIST_SECONDS = 0.2, 1.0, 10.0
+_SLACK_SECONDS = PERIOD_SECONDS / 2  # a thread wakes a little early or late
 _RANGE_UJ = 2**64 - 1
 
 
@@ -45,8 +46,8 @@ class NoPids:
 class GpuMeter:
     """A PowerMeter over a GpuLibrary, which may let each call wait: for a thread of its own.
 
-    Reads energy each time, who is there each second, and which GPUs there are each ten; what it sees goes
-    into `seen`. pids: closed with the meter. boottime_ns: CLOCK_BOOTTIME.
+    Reads watts each time, counters five times a second, who is there once a second, and which GPUs there are
+    each ten; what it sees goes into `seen`. pids: closed with the meter. boottime_ns: CLOCK_BOOTTIME.
     """
 
     zones: Set[str] = frozenset({"gpu"})
@@ -65,29 +66,39 @@ class GpuMeter:
         self._integrated: dict[str, IntegratedCounter] = {}
         self._named: Mapping[int, int] = {}
         self._lookup = StateLog(log, "processes on GPUs cannot be looked up", "processes are looked up again")
-        self._listed_ns = self._looked_ns = -1
+        self._done_ns: dict[str, int] = {}
 
     def read(self) -> list[ZoneReading]:
         """See PowerMeter. One GPU that fails costs itself alone; all of them raise GpuError."""
         now_ns = self._boottime_ns()
         errors: list[MeterError] = []
-        if self._listed_ns < 0 or now_ns - self._listed_ns >= _LIST_SECONDS * 1e9:
-            errors += self._list(now_ns)
-        readings = [reading for gpu in self._gpus if (reading := self._read(gpu, errors))]
-        if now_ns - self._looked_ns >= _LOOK_SECONDS * 1e9:
-            self._look(now_ns, errors)
+        if self._is_due("list", _LIST_SECONDS, now_ns):
+            errors += self._list()
+        are_counters_due = self._is_due("counters", _COUNTER_SECONDS, now_ns)
+        due = [gpu for gpu in self._gpus if are_counters_due or gpu.uuid in self._integrated]
+        readings = [reading for gpu in due if (reading := self._read(gpu, errors))]
+        before_ns = self._done_ns.get("look", now_ns)
+        if self._is_due("look", _LOOK_SECONDS, now_ns):
+            self._look((now_ns - before_ns) / 1e9, errors)
         self.errors = errors
         return readings
+
+    def _is_due(self, what: str, seconds: float, now_ns: int) -> bool:
+        """Whether it is to be done now; the first time it is."""
+        last_ns = self._done_ns.get(what)
+        if last_ns is not None and now_ns - last_ns < (seconds - _SLACK_SECONDS) * 1e9:
+            return False
+        self._done_ns[what] = now_ns
+        return True
 
     def close(self) -> None:
         """See PowerMeter."""
         self._library.close()
         self._pids.close()
 
-    def _list(self, now_ns: int) -> list[MeterError]:
+    def _list(self) -> list[MeterError]:
         """Take over which GPUs there are; those that went are errors."""
         before, self._gpus = self._gpus, self._library.gpus()
-        self._listed_ns = now_ns
         here = {gpu.uuid for gpu in self._gpus}
         return [
             MeterError(gpu.uuid, f"GPU {gpu.index} is gone", vanished=True)
@@ -125,8 +136,8 @@ class GpuMeter:
             errors.append(gap)
         return counter.reading()
 
-    def _look(self, now_ns: int, errors: list[MeterError]) -> None:
-        """Who kept each GPU busy since the last look; the first begins it."""
+    def _look(self, seconds: float, errors: list[MeterError]) -> None:
+        """Who kept each GPU busy in the time since the last look; the first begins it."""
         uses: list[PlaceUse] = []
         for gpu in self._gpus:
             try:
@@ -134,8 +145,6 @@ class GpuMeter:
             except GpuError as error:
                 errors.append(MeterError(gpu.uuid, str(error), vanished=False))
                 uses += [PlaceUse(place, is_told=False) for place in _places(gpu)]
-        seconds = (now_ns - self._looked_ns) / 1e9 if self._looked_ns >= 0 else 0.0
-        self._looked_ns = now_ns
         self._seen.add(look_at(self._gpus, uses, seconds, self._name))
 
     def _name(self, pids: Collection[int]) -> Mapping[int, int]:

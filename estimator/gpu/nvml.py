@@ -35,6 +35,7 @@ class NvmlLibrary:
     def __init__(self, unix_seconds: Callable[[], float] = time.time) -> None:
         self._nvml = _imported()
         self._unix_seconds = unix_seconds
+        self._handles: dict[int, Any] = {}
         self._seen_us: dict[str, int] = {}
         self._has_counter: dict[str, bool] = {}
         try:
@@ -48,6 +49,7 @@ class NvmlLibrary:
 
     def gpus(self) -> Sequence[Gpu]:
         """See GpuLibrary."""
+        self._handles.clear()
         with self._said("listing GPUs"):
             return [self._gpu(number) for number in range(self._count())]
 
@@ -90,7 +92,10 @@ class NvmlLibrary:
             return int(self._nvml.nvmlDeviceGetCount())
 
     def _handle(self, gpu: Gpu) -> Any:
-        return self._nvml.nvmlDeviceGetHandleByIndex(gpu.number)
+        handle = self._handles.get(gpu.number)
+        if handle is None:
+            handle = self._handles[gpu.number] = self._nvml.nvmlDeviceGetHandleByIndex(gpu.number)
+        return handle
 
     def _gpu(self, number: int) -> Gpu:
         nvml = self._nvml

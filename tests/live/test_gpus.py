@@ -104,6 +104,24 @@ def test_a_driver_that_hangs_is_said_and_holds_no_tick(tmp_path: Path, plant: Pl
         assert hung == pytest.approx(IDLE_WATTS * (started - plant.origin), rel=0.25)
 
 
+def test_a_restart_goes_on_and_knows_what_idling_draws(tmp_path: Path, plant: Plant, group: Cgroup) -> None:
+    state = f"--state.dir={tmp_path / 'state'}"
+    (tmp_path / "state").mkdir()
+    with podjoule(tmp_path, state) as server:
+        page(server)
+        before = of(page(server), "kepler_node_gpu_joules_total")
+    process = group.child(f"{5:064x}").make().python("import time; time.sleep(300)")
+    plant.loads.append(Load(0, process.pid, 100, 200.0))
+    plant.write()
+    with podjoule(tmp_path, state) as server:
+        page(server)
+        after = page(server)
+    stop(process)
+    assert of(after, "kepler_node_gpu_joules_total") > before > 0
+    assert of(after, "kepler_node_gpu_idle_watts") == pytest.approx(IDLE_WATTS, rel=0.02)
+    assert of(after, "podjoule_idle_method_info", zone="gpu", method="unused") == 1.0
+
+
 def test_a_driver_of_two_versions_is_said_in_a_line(tmp_path: Path, plant: Plant) -> None:
     plant.faults = ["fail nvmlInitWithFlags 18"]
     plant.write()

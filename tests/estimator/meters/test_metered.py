@@ -113,18 +113,6 @@ def test_each_change_of_state_is_one_log_line(caplog: pytest.LogCaptureFixture) 
     ]
 
 
-def test_a_meter_that_waits_to_be_asked_again_is_not_well_yet(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    away = MeterError("rapl", "cannot be read: away", vanished=False)
-    source = MeteredEnergy(FakeMeter([[away], [], [away], [], [reading(0, 0)], [reading(JOULE, 5)]]))
-    for _ in range(6):
-        source.measure(ANY_USAGE)
-    assert [record.getMessage() for record in caplog.records] == [
-        "rapl: cannot be read: away",
-        "rapl: reading again",
-    ]
-
-
 def test_a_gap_in_every_tick_is_one_log_line(caplog: pytest.LogCaptureFixture) -> None:
     source, _ = played(*([reading(tick, 5 * tick, max_energy_uj=99)] for tick in range(6)))
     assert len(caplog.records) == 1
