@@ -17,7 +17,7 @@ from textual.pilot import Pilot
 from exporter.plain_text import printable
 from exporter.top.app import Top
 from exporter.top.chosen_rows import Choice
-from exporter.top.frame import Frame, Unanswered
+from exporter.top.frame import Frame, NodeGpu, Unanswered
 from exporter.top.warning_line import LastWarning
 from tests.exporter.top.test_top import APP, DB, FRAME, NODE, ROWS, WEB
 
@@ -321,3 +321,24 @@ def test_in_a_low_terminal_the_rows_are_given_room_first(lines: int, above: str)
         assert len(shown(app)) >= 3
 
     view(steps, size=(80, lines))
+
+
+def test_gpus_have_a_line_where_there_are_some_and_room() -> None:
+    gpus = [NodeGpu("0", "H100", 300.0, 40.0, ["ml/train-0"]), NodeGpu("1", "H100", 40.0, 40.0)]
+
+    async def steps(app: Top, pilot: Pilot[None]) -> None:
+        line = "GPUs 0 300 W (idle 40.0 W) ml/train-0  1 40.0 W (idle 40.0 W)"
+        assert line in screen(app)
+        await pilot.resize_terminal(80, 9)
+        await until(pilot, lambda: len(screen(app)) == 9 and line not in screen(app))
+
+    view(steps, replace(FRAME, node=replace(NODE, gpus=gpus)))
+
+
+def test_without_a_gpu_there_is_no_line_of_them() -> None:
+    async def steps(app: Top, pilot: Pilot[None]) -> None:
+        assert not [line for line in screen(app) if line.startswith("GPUs")]
+        (zones,) = [i for i, line in enumerate(screen(app)) if line.startswith("Zones")]
+        assert screen(app)[zones + 1].startswith("By ")
+
+    view(steps)
