@@ -39,7 +39,7 @@ class ChipRule:
     """What the chips of a name measure.
 
     device: only the one that sits there, "" for all. measures: in order. pairings: of a voltage's index, the
-    current's that belongs to it; None where labels tell, else the index; is_same_index: the index in any case.
+    current's that belongs to it; None where labels tell, else the index; is_same_index: always the index.
     skip_voltages, skip_currents: indices that are no rail's. max_energy_uj: after how much its energy counter
     begins anew, which hwmon does not say. of_socket: there is one such chip a socket. unless: labels that say
     that it is something else.
@@ -120,7 +120,7 @@ KNOWN = (
         ),
         of_socket=True,
     ),
-    # acpi_power_meter: the node, as a rule. Grace says in oem_info which part it is; package holds the memory.
+    # acpi_power_meter: the node, as a rule. Grace says in oem_info which part it is; memory is in package.
     ChipRule(
         "power_meter",
         (

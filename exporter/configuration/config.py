@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exporter.configuration.kepler_keys import KEPLER_KEYS
+from exporter.configuration.hwmon_options import Hwmon
+from exporter.configuration.kepler_keys import KEPLER_ALIASES, KEPLER_KEYS
 from exporter.configuration.option_tree import (
     Anchors,
     Ebpf,
@@ -43,6 +44,7 @@ class Config:
     host: Host = field(default_factory=Host)
     monitor: Monitor = field(default_factory=Monitor)
     rapl: Rapl = field(default_factory=Rapl)
+    hwmon: Hwmon = field(default_factory=Hwmon)
     ebpf: Ebpf = field(default_factory=Ebpf)
     model: str = option(
         "model",
@@ -83,7 +85,7 @@ def load_config(namespace: Namespace, environ: Mapping[str, str]) -> Config:
     if file:
         from exporter.configuration.yaml_file import read_config_file  # PyYAML costs start-up time
 
-        values |= read_config_file(file, OPTIONS, KEPLER_KEYS)
+        values |= read_config_file(file, OPTIONS, KEPLER_KEYS, KEPLER_ALIASES)
     values |= _from_environment(environ)
     values |= _from_flags(namespace)
     return build(Config, values)

@@ -18,7 +18,7 @@ class HwmonTree:
         self._next = 0
 
     def add(self, name: str, files: Files, device: str = "", *, beside_device: bool = False) -> Path:
-        """Make a chip; the answer is the folder of its files, where drivers of the old kind have the device."""
+        """Make a chip; the answer is where its files are, which is the device for old drivers."""
         at = self.root / "devices" / (device or f"platform/{name}.{self._next}")
         chip = at / f"hwmon/hwmon{self._next}"
         chip.mkdir(parents=True)
