@@ -27,7 +27,7 @@ WINDOW_SECONDS = 90
 _SLOW_SECONDS = 240  # emulated, on a busy machine
 # two CPUs busy, one, none: what idling costs shows only where the load changes. But not in each tick, not in
 # step with ticks, and giving way: the meter is read after the counters, here up to 0.1 s, which blurs changes
-_WAVES = """
+WAVES = """
 import os, time
 os.nice(10)
 mine = bool(os.fork())
@@ -62,24 +62,26 @@ def books(page: str, zone: str) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def _running(*arguments: str) -> Iterator[Podjoule]:
+def running(*arguments: str) -> Iterator[Podjoule]:
+    """`podjoule run` that is ready, until the block's end."""
     with tempfile.TemporaryDirectory() as folder:
         podjoule = Podjoule(f"--monitor.interval={INTERVAL_SECONDS}s", *arguments, log=Path(folder) / "log")
         try:
-            _wait_until_ready(podjoule)
+            wait_until_ready(podjoule)
             yield podjoule
         finally:
             podjoule.stop()
 
 
-def _wait_until_ready(podjoule: Podjoule) -> None:
+def wait_until_ready(podjoule: Podjoule) -> None:
+    """Wait; TimeoutError with its log."""
     try:
         wait_for(f"{podjoule.url}/-/ready", _SLOW_SECONDS)
     except TimeoutError as error:
         raise TimeoutError(f"podjoule is not ready: {podjoule.log.read_text()}") from error
 
 
-def _after_ticks(podjoule: Podjoule, zone: str) -> str:
+def after_ticks(podjoule: Podjoule, zone: str) -> str:
     """The first page with energy on its books: the second tick's."""
     deadline = time.monotonic() + _SLOW_SECONDS
     while not sums(page := podjoule.metrics(), "kepler_node_cpu_joules_total", zone):
@@ -91,8 +93,8 @@ def _after_ticks(podjoule: Podjoule, zone: str) -> str:
 
 def start_up() -> dict[str, object]:
     """It answers, its books balance, SIGTERM ends it."""
-    with _running() as podjoule:
-        page, at_work = _after_ticks(podjoule, "platform"), programs()
+    with running() as podjoule:
+        page, at_work = after_ticks(podjoule, "platform"), programs()
         code = podjoule.stop()
         return {
             "programs": sorted(at_work),
@@ -105,36 +107,45 @@ def start_up() -> dict[str, object]:
 
 def killed() -> dict[str, object]:
     """kill -9 leaves nothing; what is left is looked for after every probe."""
-    with _running() as podjoule:
+    with running() as podjoule:
         at_work = programs()
         podjoule.process.send_signal(signal.SIGKILL)
         return {"programs": sorted(at_work), "exit_code": podjoule.process.wait(timeout=20)}
 
 
-def _at_rest(podjoule: Podjoule) -> tuple[str, float]:
-    """A page, and what the plant had drawn when that page's tick read it, in joules.
+def at_rest(podjoule: Podjoule, read: Path = READ) -> tuple[str, float]:
+    """A page, and what the plant had drawn when that page's tick read it through `read`, in joules.
 
     A tick reads first and publishes last. Where nothing was read for half an interval none is under way, so
     the page is that of the last reading; a page taken as it changes may be a tick behind the reading.
     """
     deadline = time.monotonic() + _SLOW_SECONDS / 4
     while time.monotonic() < deadline:
-        drawn_uj = READ.read_text()
+        drawn_uj = read.read_text()
         time.sleep(INTERVAL_SECONDS / 2)
         page = podjoule.metrics()
-        if READ.read_text() == drawn_uj:
+        if read.read_text() == drawn_uj:
             return page, int(drawn_uj) / 1e6
     raise TimeoutError(f"the meter is read all the time:\n{podjoule.log.read_text()}")
 
 
 def _watched(podjoule: Podjoule) -> tuple[list[tuple[str, float]], float]:
     """Pages and readings, tick by tick, and the seconds they span: at least until the counter wrapped."""
-    seen, began = [_at_rest(podjoule)], time.monotonic()
+    seen, began = [at_rest(podjoule)], time.monotonic()
     while (seconds := time.monotonic() - began) < _SLOW_SECONDS:
         if seconds >= WINDOW_SECONDS and seen[-1][1] > WRAP_AFTER_MJ / 1e3:
             break
-        seen.append(_at_rest(podjoule))
+        seen.append(at_rest(podjoule))
     return seen, seconds
+
+
+def plant(wrap_after_mj: int) -> None:
+    """Load the plant, whose counters wrap once so much has been drawn, in the stead of one that is there."""
+    subprocess.run(["rmmod", PLANT.stem], check=False, stderr=subprocess.DEVNULL)
+    parameters = {"idle_mw": IDLE_MW, "active_mw": ACTIVE_MW, "wrap_after_mj": wrap_after_mj}
+    subprocess.run(
+        ["insmod", str(PLANT), *(f"{name}={value}" for name, value in parameters.items())], check=True
+    )
 
 
 def _grown(values: Sequence[float]) -> list[float]:
@@ -143,13 +154,10 @@ def _grown(values: Sequence[float]) -> list[float]:
 
 def powercap() -> dict[str, object]:
     """Real powercap files, the real program, a wrap in the middle; sums against the plant's truth."""
-    parameters = {"idle_mw": IDLE_MW, "active_mw": ACTIVE_MW, "wrap_after_mj": WRAP_AFTER_MJ}
-    subprocess.run(
-        ["insmod", str(PLANT), *(f"{name}={value}" for name, value in parameters.items())], check=True
-    )
+    plant(WRAP_AFTER_MJ)
     zone = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
-    with cgroup("waves") as group, _running() as podjoule:
-        process = group.python(_WAVES)
+    with cgroup("waves") as group, running() as podjoule:
+        process = group.python(WAVES)
         seen, seconds = _watched(podjoule)
         stop(process)
     pages, drawn = zip(*seen, strict=True)
