@@ -12,7 +12,7 @@ from estimator.meters.hwmon_channels import Channel, Choice, choose
 from estimator.meters.hwmon_counters import Counter, HwmonCounter, PowerCounter
 from estimator.meters.hwmon_rules import ChipRule
 from estimator.meters.hwmon_tree import ENERGY, HWMON, HwmonTree, scan
-from estimator.meters.port import MeterError, ZoneReading
+from estimator.meters.port import MeterError, PowerMeter, ZoneReading
 from estimator.meters.powercap import boottime_ns
 from estimator.meters.powercap_counter import OpenFile, ReadFile, open_file, read_file
 
@@ -140,6 +140,32 @@ class HwmonMeter:
             for channel in self._channels():
                 if channel.path not in self._counters:
                     self._open(channel)
+
+
+class HwmonMeters:
+    """What counts by itself and what is added up in a thread, as one meter. Either may be missing."""
+
+    name = "hwmon"
+
+    def __init__(self, *meters: PowerMeter) -> None:
+        self.errors: Sequence[MeterError] = ()
+        self._meters = meters
+
+    @property
+    def zones(self) -> Set[str]:
+        """Those of both."""
+        return frozenset().union(*(meter.zones for meter in self._meters))
+
+    def read(self) -> list[ZoneReading]:
+        """What is new in either."""
+        readings = [reading for meter in self._meters for reading in meter.read()]
+        self.errors = [error for meter in self._meters for error in meter.errors]
+        return readings
+
+    def close(self) -> None:
+        """Let go of both."""
+        for meter in self._meters:
+            meter.close()
 
 
 def _is_same(before: Channel | None, now: Channel) -> bool:

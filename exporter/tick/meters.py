@@ -32,10 +32,17 @@ def open_rapl(config: Config, identity: CpuIdentity) -> Sequence[PowerMeter]:
     return [meter]
 
 
+def open_hwmon(config: Config, _: CpuIdentity) -> Sequence[PowerMeter]:
+    """What boards, supplies and GPUs say of themselves. Raises MeterUnavailable."""
+    from exporter.tick.hwmon_opening import open_hwmon_meters
+
+    return [open_hwmon_meters(config)]
+
+
 # One opener a name of exporter.configuration.meter_options.METERS. Each raises MeterAbsent where this machine
 # does not have what it reads, MeterUnavailable where it has and it cannot be read, and says in a log line
 # what it reads. None waits: what may take long opens and reads in a BackgroundMeter.
-OPENERS: Mapping[str, Opener] = {"rapl": open_rapl}
+OPENERS: Mapping[str, Opener] = {"rapl": open_rapl, "hwmon": open_hwmon}
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,8 @@ _FIRST = ["machine", "doctor", "confined-doctor", "short-lived", "lesser", "even
 # hotplug comes last: a CPU that came back under emulation is not what the other claims are about
 PROBES = {
     "5.10": [*_FIRST, "core", "sharing", "hotplug"],
-    "6.1": [*_FIRST, "core-and-bcc", "powercap", "unreadable", "hotplug"],
-    "6.12": [*_FIRST, "core", "hotplug"],
+    "6.1": [*_FIRST, "core-and-bcc", "powercap", "unreadable", "meters", "hotplug"],
+    "6.12": [*_FIRST, "core", "meters", "hotplug"],
     "arm64": [*_FIRST, "core", "known", "sharing", "hotplug"],
     "threads": ["machine", "threads"],
     IRQTIME: ["machine", "interrupts"],

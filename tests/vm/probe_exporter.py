@@ -76,7 +76,7 @@ def running(*arguments: str) -> Iterator[Podjoule]:
 def wait_until_ready(podjoule: Podjoule) -> None:
     """Wait; TimeoutError with its log."""
     try:
-        wait_for(f"{podjoule.url}/-/ready", _SLOW_SECONDS)
+        wait_for(f"{podjoule.url}/-/ready", _SLOW_SECONDS, lambda: podjoule.process.poll() is None)
     except TimeoutError as error:
         raise TimeoutError(f"podjoule is not ready: {podjoule.log.read_text()}") from error
 
@@ -156,7 +156,7 @@ def powercap() -> dict[str, object]:
     """Real powercap files, the real program, a wrap in the middle; sums against the plant's truth."""
     plant(WRAP_AFTER_MJ)
     zone = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
-    with cgroup("waves") as group, running() as podjoule:
+    with cgroup("waves") as group, running("--meters.preferred=rapl") as podjoule:
         process = group.python(WAVES)
         seen, seconds = _watched(podjoule)
         stop(process)
@@ -186,6 +186,7 @@ def unreadable() -> dict[str, object]:
         "-m",
         "exporter.commands.cli",
         "snapshot",
+        "--meters.preferred=rapl",
         "--duration",
         "1s",
         "--format",

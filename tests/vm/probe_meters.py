@@ -1,0 +1,113 @@
+"""`podjoule run` over the plant's power PMU and hwmon chips, a restart in the middle: its sums and the truth.
+
+Two run side by side, each on meters of its own, so that neither reads what the other is measured by.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.e2e.servers import Podjoule, after_another_tick
+from tests.live.rights import confined
+from tests.live.sandbox import cgroup, stop
+from tests.vm.probe_exporter import READ, WAVES, at_rest, books, plant, running
+
+_WAVES_SECONDS = 32
+_SLOW_SECONDS = 120
+_WRAP_AFTER_MJ = 900_000
+_PARAMETERS = READ.parent
+# The PMU's chip has no range in hwmon, and hwmon has no name for what it is of.
+_RULE = json.dumps(
+    {"name": "energy_plant", "zones": {"Esocket*": "package"}, "maxEnergyMicrojoules": 65_712_999_613}
+)
+
+
+@dataclass
+class _Run:
+    """One podjoule, twice: its arguments, the parameter that says when it read, and what it exported.
+
+    seen: by moment, the books of its zones and what had been drawn when they were read, in joules.
+    """
+
+    arguments: tuple[str, ...]
+    read: Path
+    zones: tuple[str, ...]
+    seen: list[tuple[dict[str, dict[str, float]], float]] = field(default_factory=list)
+    page: str = ""
+    log: str = ""
+
+    def look(self, podjoule: Podjoule) -> None:
+        self.page, drawn = at_rest(podjoule, self.read)
+        self.seen.append(({zone: books(self.page, zone) for zone in self.zones}, drawn))
+
+    def finding(self) -> dict[str, object]:
+        return {
+            "drawn": [drawn for _, drawn in self.seen],
+            "exported": {zone: [book[zone]["total"] for book, _ in self.seen] for zone in self.zones},
+            "books": self.seen[-1][0],
+            "source": re.findall(r"^podjoule_power_source_info\{.*$", self.page, re.MULTILINE),
+            "disagreement": re.findall(r"^podjoule_meter_disagreement_ratio\{.*$", self.page, re.MULTILINE),
+            "log": self.log,
+        }
+
+
+def meters() -> dict[str, object]:
+    """perf before powercap, and hwmon alone: quiet, waves, quiet; once more after a restart."""
+    plant(_WRAP_AFTER_MJ)
+    perf = _Run(("--meters.preferred=perf,rapl",), _PARAMETERS / "pmu_read_uj", ("package", "dram"))
+    hwmon = _Run(
+        ("--meters.preferred=hwmon", f"--hwmon.chip-rules={_RULE}"),
+        _PARAMETERS / "hwmon_read_uj",
+        ("package", "platform"),
+    )
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(2):
+            _watch([perf, hwmon], Path(folder))
+    return {
+        "window_seconds": time.monotonic() - began,
+        "wraps_after": _WRAP_AFTER_MJ / 1e3,
+        "perf": perf.finding(),
+        "hwmon": hwmon.finding(),
+        "doctor": _doctor(),
+    }
+
+
+def _watch(runs: Sequence[_Run], folder: Path) -> None:
+    """What each says before waves and after them, when it is quiet: a moment makes no difference then."""
+    with contextlib.ExitStack() as stack:
+        at_work = [
+            # Nobody asks for cgroups here, so that BPF need not be attached in emulation.
+            stack.enter_context(
+                running("--ebpf.loader=none", f"--state.dir={folder / run.zones[1]}", *run.arguments)
+            )
+            for run in runs
+        ]
+        for run, podjoule in zip(runs, at_work, strict=True):
+            after_another_tick(podjoule.url, _SLOW_SECONDS)
+            run.look(podjoule)
+        with cgroup("waves") as group:
+            process = group.python(WAVES)
+            time.sleep(_WAVES_SECONDS)
+            stop(process)
+        for run, podjoule in zip(runs, at_work, strict=True):
+            after_another_tick(podjoule.url, _SLOW_SECONDS)
+            run.look(podjoule)
+            run.log += podjoule.log.read_text()
+
+
+def _doctor() -> dict[str, object]:
+    """What it says of the meters to a root that has CAP_PERFMON and not CAP_SYS_ADMIN."""
+    command = [*confined(["bpf", "perfmon"]), sys.executable, "-m", "exporter.commands.cli"]
+    done = subprocess.run([*command, "doctor", "--format=json"], capture_output=True, text=True, check=False)
+    paranoid = Path("/proc/sys/kernel/perf_event_paranoid").read_text()
+    return {"checks": json.loads(done.stdout)["checks"], "perf_event_paranoid": int(paranoid)}
