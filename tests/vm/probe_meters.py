@@ -22,7 +22,7 @@ from tests.live.sandbox import cgroup, stop
 from tests.vm.probe_exporter import READ, WAVES, at_rest, books, plant, running
 
 _WAVES_SECONDS = 32
-_SLOW_SECONDS = 120
+_SLOW_SECONDS = 60
 _WRAP_AFTER_MJ = 900_000
 _PARAMETERS = READ.parent
 # The PMU's chip has no range in hwmon, and hwmon has no name for what it is of.
@@ -46,6 +46,10 @@ class _Run:
     log: str = ""
 
     def look(self, podjoule: Podjoule) -> None:
+        try:
+            after_another_tick(f"{podjoule.url}/metrics", _SLOW_SECONDS)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\n{podjoule.log.read_text()}") from error
         self.page, drawn = at_rest(podjoule, self.read)
         self.seen.append(({zone: books(self.page, zone) for zone in self.zones}, drawn))
 
@@ -93,14 +97,12 @@ def _watch(runs: Sequence[_Run], folder: Path) -> None:
             for run in runs
         ]
         for run, podjoule in zip(runs, at_work, strict=True):
-            after_another_tick(podjoule.url, _SLOW_SECONDS)
             run.look(podjoule)
         with cgroup("waves") as group:
             process = group.python(WAVES)
             time.sleep(_WAVES_SECONDS)
             stop(process)
         for run, podjoule in zip(runs, at_work, strict=True):
-            after_another_tick(podjoule.url, _SLOW_SECONDS)
             run.look(podjoule)
             run.log += podjoule.log.read_text()
 
