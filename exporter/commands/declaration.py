@@ -31,6 +31,7 @@ MEASURING = (
         "meters",
         "rapl",
         "hwmon",
+        "gpu",
         "ebpf",
         "model",
         "calibration",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from exporter.configuration.gpu_options import Gpu
 from exporter.configuration.hwmon_options import Hwmon
 from exporter.configuration.kepler_keys import KEPLER_ALIASES, KEPLER_KEYS
 from exporter.configuration.meter_options import Meters
@@ -47,6 +48,7 @@ class Config:
     meters: Meters = field(default_factory=Meters)
     rapl: Rapl = field(default_factory=Rapl)
     hwmon: Hwmon = field(default_factory=Hwmon)
+    gpu: Gpu = field(default_factory=Gpu)
     ebpf: Ebpf = field(default_factory=Ebpf)
     model: str = option(
         "model",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import compress
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,20 @@ from estimator.machine.cpuinfo import Processor, read_processors
 from exporter.books.ledger import Balances
 from exporter.books.processes import ProcessLedger
 from exporter.metrics import families as f
+from exporter.metrics import gpu_collect
+from exporter.metrics import gpu_families as g
 from exporter.metrics import tariff_families as c
 from exporter.metrics.exposition import Family, Labels
 from exporter.metrics.families import Spec
 from exporter.metrics.floats import Floats
+from exporter.metrics.meter_collect import meter_families
 from exporter.metrics.pod_families import PodFamilies
 from exporter.metrics.selfmetrics import OwnFamilies
 from exporter.metrics.starts import Starts
 from exporter.metrics.tariff_collect import CarbonFamilies
 from exporter.names.accounts import Account
 from exporter.names.workloads import Kind
+from exporter.tick.gpus import ZONE as GPU
 from exporter.tick.measurement import Measurement, Tick, conservation_error
 
 # A workload's state never changes in its series: a flip would be a second series of the same workload.
@@ -85,7 +90,8 @@ class Collector:
         return (self._node, *values)
 
     def _node_families(self, tick: Tick) -> list[Family]:
-        zones = self._measurement.ledger.node.zones()
+        measured = self._measurement.ledger.node.zones()
+        zones = [zone for zone in measured if zone.zone != GPU]
         labels = [self._row(zone.zone, zone.path) for zone in zones]
         columns = (
             (f.NODE_JOULES, [zone.joules for zone in zones]),
@@ -108,11 +114,13 @@ class Collector:
                 if name in self._measurement.used
             ),
             f.NODE_CPU_INFO.family(cpus, [1.0] * len(cpus)),
+            *gpu_collect.of_node(self._node, measured, self._measurement.gpus.labels),
             *self._carbon.of_node(self._measurement.ledger.node.charges),
         ]
 
     def _containers(self, tick: Tick) -> list[Family]:
-        balances = self._measurement.ledger.balances("container")
+        whole = self._measurement.ledger.balances("container")
+        balances = gpu_collect.without_gpus(whole)
         labels, zoned = self._labels.of("container", balances, _container_labels)
         counters = (
             ("cycles", f.CONTAINER_CYCLES, balances.cycles),
@@ -125,6 +133,7 @@ class Collector:
             f.CONTAINER_JOULES.family(zoned, balances.joules.ravel(), _zoned_starts(balances)),
             _known(f.CONTAINER_WATTS, zoned, balances.watts.ravel()),
             *self._idle(f.CONTAINER_IDLE_JOULES, zoned, balances),
+            *gpu_collect.of_workloads(whole, labels, g.CONTAINER_JOULES, g.CONTAINER_WATTS),
             f.CONTAINER_SECONDS.family(labels, balances.cpu_seconds, balances.since_seconds),
             *(
                 spec.family(labels, values, balances.since_seconds)
@@ -135,12 +144,15 @@ class Collector:
         ]
 
     def _pods(self) -> list[Family]:
-        balances = self._measurement.ledger.balances("pod")
+        whole = self._measurement.ledger.balances("pod")
+        balances = gpu_collect.without_gpus(whole)
         labels, zoned = self._labels.of("pod", balances, _pod_labels)
         return [
             f.POD_JOULES.family(zoned, balances.joules.ravel(), _zoned_starts(balances)),
             _known(f.POD_WATTS, zoned, balances.watts.ravel()),
             *self._idle(f.POD_IDLE_JOULES, zoned, balances),
+            *gpu_collect.of_workloads(whole, labels, g.POD_JOULES, g.POD_WATTS),
+            *gpu_collect.reserved_idle(whole, labels),
             *self._carbon.of_workloads(c.POD_GRAMS, c.POD_COST, labels, balances),
             *self._pod_families.families(balances.accounts),
         ]
@@ -151,30 +163,36 @@ class Collector:
         return [spec.family(zoned, balances.idle_joules.ravel(), _zoned_starts(balances))]
 
     def _vms(self) -> list[Family]:
-        balances = self._measurement.ledger.balances("vm")
+        whole = self._measurement.ledger.balances("vm")
+        balances = gpu_collect.without_gpus(whole)
         labels, zoned = self._labels.of("vm", balances, _vm_labels)
         return [
             f.VM_JOULES.family(zoned, balances.joules.ravel(), _zoned_starts(balances)),
             _known(f.VM_WATTS, zoned, balances.watts.ravel()),
+            *gpu_collect.of_workloads(whole, labels, g.VM_JOULES),
             *self._carbon.of_workloads(c.VM_GRAMS, c.VM_COST, labels, balances),
         ]
 
     def _processes(self, processes: ProcessLedger) -> list[Family]:
-        balances = processes.ledger.balances("process")
+        whole = processes.ledger.balances("process")
+        balances = gpu_collect.without_gpus(whole)
         labels, zoned = self._labels.of(
             "process", balances, lambda account: _process_labels(processes, account)
         )
         return [
             f.PROCESS_JOULES.family(zoned, balances.joules.ravel(), _zoned_starts(balances)),
             _known(f.PROCESS_WATTS, zoned, balances.watts.ravel()),
+            *gpu_collect.of_workloads(whole, labels, g.PROCESS_JOULES, g.PROCESS_WATTS),
             f.PROCESS_SECONDS.family(labels, balances.cpu_seconds, balances.since_seconds),
         ]
 
     def _cgroups(self) -> list[Family]:
-        balances = self._measurement.ledger.balances(*CGROUP_KINDS)
+        whole = self._measurement.ledger.balances(*CGROUP_KINDS)
+        balances = gpu_collect.without_gpus(whole)
         labels, zoned = self._labels.of("cgroup", balances, _cgroup_labels)
         return [
             f.CGROUP_JOULES.family(zoned, balances.joules.ravel(), _zoned_starts(balances)),
+            *gpu_collect.of_workloads(whole, labels, g.CGROUP_JOULES),
             f.CGROUP_SECONDS.family(labels, balances.cpu_seconds, balances.since_seconds),
             *self._carbon.of_workloads(c.CGROUP_GRAMS, c.CGROUP_COST, labels, balances),
         ]
@@ -198,6 +216,7 @@ class Collector:
             f.MODEL_REFUSED.family([self._row(file) for file in refused], list(map(float, refused.values()))),
             f.MODEL_FALLBACK.family([self._row(*each) for each in fallback.items()], [1.0] * len(fallback)),
             *self._calibration(),
+            *meter_families(self._measurement.power, tick.shares, self._node),
             *self._last_tick(tick.shares),
         ]
 
@@ -235,22 +254,27 @@ class Collector:
             f.IDLE_METHOD_INFO.family(methods, [1.0] * len(methods)),
             f.IDLE_POLICY_INFO.family([self._row(self._measurement.idle_policy)], [1.0]),
         ]
-        if self._measurement.power.source.info.source == "model":
-            families += [
-                f.MODEL_LOW_WATTS.family(
-                    places, [_watts(share, share.energy.low_joules) for share in shares]
-                ),
-                f.MODEL_HIGH_WATTS.family(
-                    places, [_watts(share, share.energy.high_joules) for share in shares]
-                ),
-            ]
-        return families
+        return [*families, *self._bounds_of_a_model(shares)]
+
+    def _bounds_of_a_model(self, shares: Sequence[ZoneShare]) -> list[Family]:
+        source = self._measurement.power.source
+        infos = source.infos()
+        modelled = [share for share in shares if infos.get(share.energy.zone, source.info).source == "model"]
+        if not modelled:
+            return []
+        places = [self._row(share.energy.zone, share.energy.path) for share in modelled]
+        low, high = (
+            [_watts(share, joules(share.energy)) for share in modelled]
+            for joules in (attrgetter("low_joules"), attrgetter("high_joules"))
+        )
+        return [f.MODEL_LOW_WATTS.family(places, low), f.MODEL_HIGH_WATTS.family(places, high)]
 
     def _idle_methods(self) -> dict[str, str]:
-        """By path, how a meter's idle power is known."""
+        """By path, how the idle power of a meter or a GPU is known."""
         calibration = self._measurement.power.calibration
         status = calibration.status() if calibration else []
-        return {zone.path: zone.idle.method for zone in status if zone.idle.method in IDLE_METHODS}
+        learned = {zone.path: zone.idle.method for zone in status if zone.idle.method in IDLE_METHODS}
+        return {**learned, **self._measurement.gpus.idle_methods}
 
     def _self(self, ticks: int, duration_seconds: float) -> list[Family]:
         measurement = self._measurement

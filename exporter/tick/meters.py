@@ -16,10 +16,11 @@ from estimator.errors import MeterAbsent, MeterUnavailable
 from estimator.machine.identity import CpuIdentity
 from estimator.meters.metered import MeteredEnergy
 from estimator.meters.perf_power import PerfPowerMeter
-from estimator.meters.port import PowerMeter
+from estimator.meters.port import CPU_ZONES, ZONES, PowerMeter
 from estimator.meters.powercap import PowercapMeter
 from estimator.meters.powercap_tree import POWERCAP
 from exporter.configuration.config import Config
+from exporter.tick.gpu_meters import open_amdsmi, open_nvml
 
 log = logging.getLogger("exporter.power")
 
@@ -75,7 +76,25 @@ def open_hwmon(config: Config, _: CpuIdentity) -> Sequence[PowerMeter]:
 # One opener a name of exporter.configuration.meter_options.METERS. Each raises MeterAbsent where this machine
 # does not have what it reads, MeterUnavailable where it has and it cannot be read, and says in a log line
 # what it reads. None waits: what may take long opens and reads in a BackgroundMeter.
-OPENERS: Mapping[str, Opener] = {"perf": open_perf, "rapl": open_rapl, "hwmon": open_hwmon}
+OPENERS: Mapping[str, Opener] = {
+    "perf": open_perf,
+    "rapl": open_rapl,
+    "nvml": open_nvml,
+    "amdsmi": open_amdsmi,
+    "hwmon": open_hwmon,
+}
+
+
+# What a meter may have, if it is there; a chip of hwmon anything.
+MAY_HAVE: Mapping[str, Set[str]] = {
+    "perf": CPU_ZONES,
+    "rapl": CPU_ZONES,
+    "nvml": frozenset({"gpu"}),
+    "amdsmi": frozenset({"gpu"}),
+    "redfish": frozenset({"platform"}),
+    "ipmi": frozenset({"platform"}),
+    "hwmon": frozenset(ZONES),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +108,11 @@ class OpenedMeters:
     def zones(self) -> Set[str]:
         """Those that they are known to have."""
         return frozenset().union(*(meter.zones for meter in self.meters))
+
+    @property
+    def unserving(self) -> Mapping[str, str]:
+        """By name, why a meter that is there does not serve."""
+        return {name: str(error) for name, error in self.refused.items() if not _is_absent(error)}
 
     @property
     def why_none(self) -> str:
@@ -111,16 +135,11 @@ def open_meters(config: Config, identity: CpuIdentity) -> OpenedMeters:
             meters += map(MeteredEnergy, OPENERS[name](config, identity))
         except MeterUnavailable as error:
             refused[name] = error
-    if meters:
-        _say(refused)
-    return OpenedMeters(meters, refused)
-
-
-def _say(refused: Mapping[str, MeterUnavailable]) -> None:
-    """What is there and cannot be read; where no meter serves at all, the caller says so."""
-    for name, error in refused.items():
-        if not _is_absent(error):
-            log.warning("the meter %s does not serve: %s", name, error)
+    opened = OpenedMeters(meters, refused)
+    if meters:  # else the caller says so
+        for name, reason in opened.unserving.items():
+            log.warning("the meter %s does not serve: %s", name, reason)
+    return opened
 
 
 def _is_absent(error: MeterUnavailable) -> bool:

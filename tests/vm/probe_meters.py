@@ -19,11 +19,11 @@ from pathlib import Path
 from tests.e2e.servers import Podjoule, after_another_tick
 from tests.live.rights import confined
 from tests.live.sandbox import cgroup, stop
-from tests.vm.probe_exporter import READ, WAVES, at_rest, books, plant, running
+from tests.vm.probe_exporter import INTERVAL_SECONDS, READ, WAVES, at_rest, books, plant, wait_until_ready
 
-_WAVES_SECONDS = 32
+_WAVES_SECONDS = 25
 _SLOW_SECONDS = 60
-_WRAP_AFTER_MJ = 900_000
+_WRAP_AFTER_MJ = 2_000_000
 _PARAMETERS = READ.parent
 # The PMU's chip has no range in hwmon, and hwmon has no name for what it is of.
 _RULE = json.dumps(
@@ -46,10 +46,6 @@ class _Run:
     log: str = ""
 
     def look(self, podjoule: Podjoule) -> None:
-        try:
-            after_another_tick(f"{podjoule.url}/metrics", _SLOW_SECONDS)
-        except TimeoutError as error:
-            raise TimeoutError(f"{error}\n{podjoule.log.read_text()}") from error
         self.page, drawn = at_rest(podjoule, self.read)
         self.seen.append(({zone: books(self.page, zone) for zone in self.zones}, drawn))
 
@@ -89,22 +85,35 @@ def meters() -> dict[str, object]:
 def _watch(runs: Sequence[_Run], folder: Path) -> None:
     """What each says before waves and after them, when it is quiet: a moment makes no difference then."""
     with contextlib.ExitStack() as stack:
-        at_work = [
-            # Nobody asks for cgroups here, so that BPF need not be attached in emulation.
-            stack.enter_context(
-                running("--ebpf.loader=none", f"--state.dir={folder / run.zones[1]}", *run.arguments)
-            )
-            for run in runs
-        ]
+        at_work = [_start(run, folder / run.zones[1], stack) for run in runs]
+        for podjoule in at_work:
+            wait_until_ready(podjoule)
         for run, podjoule in zip(runs, at_work, strict=True):
+            _wait_for_ticks(podjoule)
             run.look(podjoule)
         with cgroup("waves") as group:
             process = group.python(WAVES)
             time.sleep(_WAVES_SECONDS)
             stop(process)
+        time.sleep(1.5 * INTERVAL_SECONDS)
         for run, podjoule in zip(runs, at_work, strict=True):
             run.look(podjoule)
             run.log += podjoule.log.read_text()
+
+
+def _start(run: _Run, state: Path, stack: contextlib.ExitStack) -> Podjoule:
+    # Nobody asks for cgroups here, so that BPF need not be attached in emulation.
+    options = ("--ebpf.loader=none", f"--state.dir={state}", f"--monitor.interval={INTERVAL_SECONDS}s")
+    podjoule = Podjoule(*options, *run.arguments, log=state.with_suffix(".log"))
+    stack.callback(podjoule.stop)
+    return podjoule
+
+
+def _wait_for_ticks(podjoule: Podjoule) -> None:
+    try:
+        after_another_tick(f"{podjoule.url}/metrics", _SLOW_SECONDS)
+    except TimeoutError as error:
+        raise TimeoutError(f"{error}\n{podjoule.log.read_text()}") from error
 
 
 def _doctor() -> dict[str, object]:
