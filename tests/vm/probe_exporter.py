@@ -113,30 +113,35 @@ def killed() -> dict[str, object]:
         return {"programs": sorted(at_work), "exit_code": podjoule.process.wait(timeout=20)}
 
 
-def at_rest(podjoule: Podjoule, read: Path = READ) -> tuple[str, float]:
-    """A page, and what the plant had drawn when that page's tick read it through `read`, in joules.
+def at_rest(podjoule: Podjoule, *read: Path) -> tuple[str, list[float]]:
+    """A page, and what the plant had drawn when that page's tick read it, in joules, by each parameter `read`.
 
     A tick reads first and publishes last. Where nothing was read for half an interval none is under way, so
     the page is that of the last reading; a page taken as it changes may be a tick behind the reading.
     """
     deadline = time.monotonic() + _SLOW_SECONDS / 4
     while time.monotonic() < deadline:
-        drawn_uj = read.read_text()
+        drawn_uj = [parameter.read_text() for parameter in read]
         time.sleep(INTERVAL_SECONDS / 2)
         page = podjoule.metrics()
-        if read.read_text() == drawn_uj:
-            return page, int(drawn_uj) / 1e6
+        if [parameter.read_text() for parameter in read] == drawn_uj:
+            return page, [int(text) / 1e6 for text in drawn_uj]
     raise TimeoutError(f"the meter is read all the time:\n{podjoule.log.read_text()}")
 
 
 def _watched(podjoule: Podjoule) -> tuple[list[tuple[str, float]], float]:
     """Pages and readings, tick by tick, and the seconds they span: at least until the counter wrapped."""
-    seen, began = [at_rest(podjoule)], time.monotonic()
+    seen, began = [_seen(podjoule)], time.monotonic()
     while (seconds := time.monotonic() - began) < _SLOW_SECONDS:
         if seconds >= WINDOW_SECONDS and seen[-1][1] > WRAP_AFTER_MJ / 1e3:
             break
-        seen.append(at_rest(podjoule))
+        seen.append(_seen(podjoule))
     return seen, seconds
+
+
+def _seen(podjoule: Podjoule) -> tuple[str, float]:
+    page, (drawn,) = at_rest(podjoule, READ)
+    return page, drawn
 
 
 def plant(wrap_after_mj: int) -> None:

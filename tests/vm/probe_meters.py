@@ -23,9 +23,9 @@ from tests.vm.probe_exporter import INTERVAL_SECONDS, READ, WAVES, at_rest, book
 
 _WAVES_SECONDS = 25
 _SLOW_SECONDS = 60
-_WRAP_AFTER_MJ = 2_000_000
+_WRAP_AFTER_MJ = 2_500_000
 _PARAMETERS = READ.parent
-# The PMU's chip has no range in hwmon, and hwmon has no name for what it is of.
+# hwmon does not say what the chip measures, nor where its counter begins anew.
 _RULE = json.dumps(
     {"name": "energy_plant", "zones": {"Esocket*": "package"}, "maxEnergyMicrojoules": 65_712_999_613}
 )
@@ -33,27 +33,28 @@ _RULE = json.dumps(
 
 @dataclass
 class _Run:
-    """One podjoule, twice: its arguments, the parameter that says when it read, and what it exported.
+    """One podjoule, twice: its arguments, and by zone the parameter with what was drawn when it read.
 
-    seen: by moment, the books of its zones and what had been drawn when they were read, in joules.
+    drawn, books: what that said and what was exported, look by look, in joules.
     """
 
     arguments: tuple[str, ...]
-    read: Path
-    zones: tuple[str, ...]
-    seen: list[tuple[dict[str, dict[str, float]], float]] = field(default_factory=list)
+    read: dict[str, Path]
+    drawn: list[dict[str, float]] = field(default_factory=list)
+    books: list[dict[str, dict[str, float]]] = field(default_factory=list)
     page: str = ""
     log: str = ""
 
     def look(self, podjoule: Podjoule) -> None:
-        self.page, drawn = at_rest(podjoule, self.read)
-        self.seen.append(({zone: books(self.page, zone) for zone in self.zones}, drawn))
+        self.page, drawn = at_rest(podjoule, *self.read.values())
+        self.drawn.append(dict(zip(self.read, drawn, strict=True)))
+        self.books.append({zone: books(self.page, zone) for zone in self.read})
 
     def finding(self) -> dict[str, object]:
         return {
-            "drawn": [drawn for _, drawn in self.seen],
-            "exported": {zone: [book[zone]["total"] for book, _ in self.seen] for zone in self.zones},
-            "books": self.seen[-1][0],
+            "drawn": {zone: [each[zone] for each in self.drawn] for zone in self.read},
+            "exported": {zone: [each[zone]["total"] for each in self.books] for zone in self.read},
+            "books": self.books[-1],
             "source": re.findall(r"^podjoule_power_source_info\{.*$", self.page, re.MULTILINE),
             "disagreement": re.findall(r"^podjoule_meter_disagreement_ratio\{.*$", self.page, re.MULTILINE),
             "log": self.log,
@@ -63,11 +64,10 @@ class _Run:
 def meters() -> dict[str, object]:
     """perf before powercap, and hwmon alone: quiet, waves, quiet; once more after a restart."""
     plant(_WRAP_AFTER_MJ)
-    perf = _Run(("--meters.preferred=perf,rapl",), _PARAMETERS / "pmu_read_uj", ("package", "dram"))
+    perf = _Run(("--meters.preferred=perf,rapl",), {"package": _PARAMETERS / "pmu_read_uj"})
     hwmon = _Run(
         ("--meters.preferred=hwmon", f"--hwmon.chip-rules={_RULE}"),
-        _PARAMETERS / "hwmon_read_uj",
-        ("package", "platform"),
+        {"package": _PARAMETERS / "hwmon_read_uj", "platform": _PARAMETERS / "power_read_uj"},
     )
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +85,7 @@ def meters() -> dict[str, object]:
 def _watch(runs: Sequence[_Run], folder: Path) -> None:
     """What each says before waves and after them, when it is quiet: a moment makes no difference then."""
     with contextlib.ExitStack() as stack:
-        at_work = [_start(run, folder / run.zones[1], stack) for run in runs]
+        at_work = [_start(run, folder / str(number), stack) for number, run in enumerate(runs)]
         for podjoule in at_work:
             wait_until_ready(podjoule)
         for run, podjoule in zip(runs, at_work, strict=True):

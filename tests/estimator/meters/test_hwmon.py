@@ -255,6 +255,21 @@ def test_what_takes_long_is_read_more_rarely(sysfs: Path, clock: Clock) -> None:
     assert 1.0 <= clock.seconds - first <= 1.2, "a reading of 0.1 s is to take a tenth of the time"
 
 
+def test_what_took_long_once_is_read_as_often_as_before(sysfs: Path, clock: Clock) -> None:
+    boards.orin_nx(sysfs)
+    took = iter([0.0, 0.0, 0.5])
+
+    def once_slowly(descriptor: int) -> bytes:
+        clock.seconds += next(took, 0.0)
+        return read_file(descriptor)
+
+    meter = HwmonMeter(Hwmon(sysfs, wanted=("platform",)).powers, clock=clock, read_file=once_slowly)
+    clock.seconds += 0.1
+    assert meter.read()
+    clock.seconds += 0.1
+    assert meter.read()
+
+
 GARBAGE = ["", "\n", "-5", "x", "12x", "1e6", "\x00", "999999999999999999999999", "\xb2"]
 
 

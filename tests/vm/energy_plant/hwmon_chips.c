@@ -2,6 +2,8 @@
 /*
  * Two hwmon chips over the same energy: energy_plant counts it (energy1_input, which wraps as the powercap zone
  * does), and power_meter, by its name one of ACPI's, says the mean power of the last WINDOW_MS (power1_average).
+ * Who reads power all the time has it up to the last reading: power_read_uj is what had been drawn by then, as of
+ * the reading of energy.
  */
 #include <linux/hwmon.h>
 #include <linux/math64.h>
@@ -14,11 +16,12 @@
 
 #define WINDOW_MS 100
 
-static unsigned long long hwmon_read_uj;
+static unsigned long long hwmon_read_uj, power_read_uj;
 module_param(hwmon_read_uj, ullong, 0444);
+module_param(power_read_uj, ullong, 0444);
 
 /* The window that is under way began at began_us with began_uj drawn; average_uw is that of the one before. */
-static u64 began_us, began_uj, average_uw;
+static u64 began_us, began_uj, average_uw, power_last_read_uj;
 static void close_window(struct work_struct *work);
 static DECLARE_DELAYED_WORK(window, close_window);
 
@@ -46,13 +49,19 @@ static int read_energy(struct device *dev, enum hwmon_sensor_types type, u32 att
 	u64 uj = drawn_uj();
 
 	hwmon_read_uj = uj;
+	power_read_uj = READ_ONCE(power_last_read_uj);
 	*value = counter_uj(uj, 1);
 	return 0;
 }
 
 static int read_power(struct device *dev, enum hwmon_sensor_types type, u32 attr, int channel, long *value)
 {
-	*value = attr == hwmon_power_average_interval ? WINDOW_MS : READ_ONCE(average_uw);
+	if (attr == hwmon_power_average_interval) {
+		*value = WINDOW_MS;
+		return 0;
+	}
+	*value = READ_ONCE(average_uw);
+	WRITE_ONCE(power_last_read_uj, drawn_uj());
 	return 0;
 }
 
