@@ -62,7 +62,7 @@ def sharing_errors(found: Iterable[Answer]) -> tuple[float, float]:
 
 
 def exported_error(run: Answer, zone: str, *, restarted: bool) -> float:
-    """How far a zone's exported energy is from the plant's truth, in percent, from the first look to the last.
+    """How far a zone's exported energy is from the plant's truth, in percent, from first look to last.
 
     restarted: the time between the two processes is in it; else that is nobody's, and each counts by itself.
     """

@@ -114,7 +114,7 @@ def killed() -> dict[str, object]:
 
 
 def at_rest(podjoule: Podjoule, *read: Path) -> tuple[str, list[float]]:
-    """A page, and what the plant had drawn when that page's tick read it, in joules, by each parameter `read`.
+    """A page, and what the plant had drawn when its tick read it, in joules, by the parameters `read`.
 
     A tick reads first and publishes last. Where nothing was read for half an interval none is under way, so
     the page is that of the last reading; a page taken as it changes may be a tick behind the reading.

@@ -181,8 +181,8 @@ def _meters(answers: dict[str, Answer]) -> str:
     told = ", ".join(f"{name} {error:.2g} %" for name, error in off.items())
     return (
         f"**Other meters with a known truth** on {answers['machine']['release']}, a wrap and a restart in the"
-        f" middle of {answers['meters']['window_seconds']:.0f} s, exported against drawn: {told} off; of power the"
-        " time between the two processes is left out."
+        f" middle of {answers['meters']['window_seconds']:.0f} s, exported against drawn: {told} off; of"
+        " power the time between the two processes is left out."
     )
 
 

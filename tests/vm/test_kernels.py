@@ -307,7 +307,8 @@ def meters(request: pytest.FixtureRequest, needs_the_kit: None) -> Answer:
 
 def test_perfs_events_export_what_was_drawn_and_powercap_tells_what_a_restart_hid(meters: Answer) -> None:
     found = meters["perf"]
-    assert len(found["source"]) == 2 and all('source="perf"' in line for line in found["source"])
+    assert len(found["source"]) == 2
+    assert all('source="perf"' in line for line in found["source"])
     assert exported_error(found, "package", restarted=False) <= 0.001, "its ticks' own readings"
     assert exported_error(found, "package", restarted=True) <= 0.5
 
