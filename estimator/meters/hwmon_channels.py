@@ -6,7 +6,8 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from estimator.meters.hwmon_rules import KNOWN, NO_ZONE, ChipRule, Measure, rule_of
+from estimator.meters.hwmon_rules import NO_ZONE, ChipRule, Measure
+from estimator.meters.hwmon_table import KNOWN, rule_of
 from estimator.meters.hwmon_tree import CURRENT, ENERGY, POWER, VOLTAGE, Chip, Sensor
 
 PRODUCT = "product"

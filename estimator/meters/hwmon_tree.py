@@ -1,6 +1,6 @@
 """What hwmon shows: its chips, and of each the sensors of energy, power, voltage and current.
 
-Source: Documentation/hwmon/sysfs-interface.rst. What a chip measures is said elsewhere: hwmon_rules.
+Source: Documentation/hwmon/sysfs-interface.rst. What a chip measures is said elsewhere: hwmon_table.
 """
 
 from __future__ import annotations

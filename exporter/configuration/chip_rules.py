@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -110,6 +109,8 @@ def _most(found: object) -> int | None:
 
 
 def _from_json(texts: Sequence[str]) -> object:
+    import json  # start-up pays for it only where rules are given so
+
     rules: list[object] = []
     for text in texts:
         try:

@@ -68,6 +68,9 @@ def open_rapl(config: Config, identity: CpuIdentity) -> Sequence[PowerMeter]:
 
 def open_hwmon(config: Config, _: CpuIdentity) -> Sequence[PowerMeter]:
     """What boards, supplies and GPUs say of themselves. Raises MeterUnavailable."""
+    chips = config.host.sysfs / "class/hwmon"
+    if not (chips.is_dir() and any(chips.iterdir())):
+        raise MeterAbsent(f"no hwmon: no chip in {chips}")
     from exporter.tick.hwmon_opening import open_hwmon_meters
 
     return [open_hwmon_meters(config)]

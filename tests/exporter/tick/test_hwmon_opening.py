@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -115,3 +117,16 @@ def test_what_is_not_known_is_asked_for_beside_what_is(
     open_hwmon_meters(config(tmp_path, ChipRule("max20730", (Measure("core", "vout1"),)))).close()
     asked = [line for line in caplog.messages if line.startswith("hwmon: ")]
     assert [line.split(" has ")[0] for line in asked] == ["hwmon: hwmon3 (ina226 at 1-0044)"]
+
+
+def test_without_any_chip_nothing_of_it_is_imported(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from dataclasses import replace\n"
+        "from exporter.configuration.config import Config; from exporter.tick.meters import open_meters\n"
+        "from estimator.machine.identity import read_identity\n"
+        f"plain = Config(); config = replace(plain, host=replace(plain.host, sysfs=Path({str(tmp_path)!r})))\n"
+        "open_meters(config, read_identity(Path('/proc')))\n"
+        "print([name for name in sys.modules if 'hwmon_t' in name or 'hwmon_c' in name])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "[]\n"
