@@ -27,7 +27,7 @@ WINDOW_SECONDS = 90
 _SLOW_SECONDS = 240  # emulated, on a busy machine
 # two CPUs busy, one, none: what idling costs shows only where the load changes. But not in each tick, not in
 # step with ticks, and giving way: the meter is read after the counters, here up to 0.1 s, which blurs changes
-WAVES = """
+_WAVES = """
 import os, time
 os.nice(10)
 mine = bool(os.fork())
@@ -162,7 +162,7 @@ def powercap() -> dict[str, object]:
     plant(WRAP_AFTER_MJ)
     zone = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
     with cgroup("waves") as group, running("--meters.preferred=rapl") as podjoule:
-        process = group.python(WAVES)
+        process = group.python(_WAVES)
         seen, seconds = _watched(podjoule)
         stop(process)
     pages, drawn = zip(*seen, strict=True)

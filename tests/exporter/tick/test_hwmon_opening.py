@@ -124,7 +124,8 @@ def test_without_any_chip_nothing_of_it_is_imported(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from dataclasses import replace\n"
         "from exporter.configuration.config import Config; from exporter.tick.meters import open_meters\n"
         "from estimator.machine.identity import read_identity\n"
-        f"plain = Config(); config = replace(plain, host=replace(plain.host, sysfs=Path({str(tmp_path)!r})))\n"
+        f"plain, sysfs = Config(), Path({str(tmp_path)!r})\n"
+        "config = replace(plain, host=replace(plain.host, sysfs=sysfs))\n"
         "open_meters(config, read_identity(Path('/proc')))\n"
         "print([name for name in sys.modules if 'hwmon_t' in name or 'hwmon_c' in name])"
     )
