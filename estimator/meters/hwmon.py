@@ -84,7 +84,7 @@ class HwmonMeter:
         self._zones: set[str] = set()
         for channel in channels():
             self._open(channel)
-        if not self.read():
+        if not self.read() and (self.errors or not self._counters):
             self.close()
             raise MeterUnavailable(_why(self.errors))
 

@@ -24,6 +24,7 @@ class Channel:
 
     zone, socket, device, max_energy_uj: as in ZoneReading. kind: ENERGY, POWER or PRODUCT. files: one, or the
     voltage's and the current's. period_seconds: how often it has something new. chip: for messages.
+    state_file: of a GPU, which to read would wake; "" where it never sleeps.
     """
 
     zone: str
@@ -34,11 +35,12 @@ class Channel:
     period_seconds: float
     max_energy_uj: int
     chip: str
+    state_file: str = ""
 
     @property
     def path(self) -> str:
         """Its identity."""
-        return self.files[-1]
+        return self.files[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,7 @@ def _channel(chip: Chip, rule: ChipRule, zone: str, source: _Source, socket: int
         min(max(seconds or _SHORTEST_SECONDS, _SHORTEST_SECONDS), _LONGEST_SECONDS),
         rule.max_energy_uj or _RANGE_UJ,
         f"{chip.shown} ({chip.name} at {chip.device})",
+        chip.state_file if zone == "gpu" else "",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 from estimator.meters.hwmon_channels import PRODUCT, Channel
@@ -46,6 +47,8 @@ class HwmonCounter:
     def read(self) -> Answer:
         """The counter at this moment: the driver takes the value while it is read."""
         channel = self.channel
+        if _sleeps(channel):
+            return None, None
         energy_uj = _number(self._read_file(self._descriptor), "microjoules")
         if energy_uj > channel.max_energy_uj:
             raise ValueError(f"found {energy_uj}, want at most {channel.max_energy_uj} microjoules")
@@ -106,6 +109,8 @@ class PowerCounter:
             os.close(self._descriptors.pop())
 
     def _watts(self) -> float:
+        if _sleeps(self.channel):
+            return 0.0
         if self.channel.kind == PRODUCT:
             millivolts, milliamperes = (
                 _number(self._read_file(descriptor), unit)
@@ -117,6 +122,16 @@ class PowerCounter:
             # Of a machine that runs: firmware that does not fill it in (ACPI, on some servers).
             raise ValueError("found 0 W for the whole machine: its firmware does not measure")
         return watts
+
+
+def _sleeps(channel: Channel) -> bool:
+    """Whether the kernel put the device to sleep, in which it draws next to nothing and counts nothing."""
+    if not channel.state_file:
+        return False
+    try:
+        return Path(channel.state_file).read_text(encoding="utf-8").strip() == "suspended"
+    except OSError:
+        return False
 
 
 def _number(content: bytes, unit: str) -> int:

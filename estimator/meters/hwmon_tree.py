@@ -45,7 +45,8 @@ class Chip:
     """One chip. name: of its driver. device: what it sits on, such as 1-0040 (I2C) or 0000:41:00.0 (PCI).
 
     path: its folder, resolved, so that it tells the device. shown: the folder as users know it, hwmon3.
-    update_seconds: how often it measures, None where it does not say.
+    update_seconds: how often it measures, None where it does not say. state_file: tells whether the device
+    sleeps, "" where it never does.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Chip:
     shown: str
     sensors: tuple[Sensor, ...]
     update_seconds: float | None = None
+    state_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ def _chip(folder: Path) -> Chip:
                 "a link that leads nowhere: mount the host's sysfs, and name it with --host.sysfs"
             )
         raise ValueError("no name in it")
+    state = device.resolve() / "power/runtime_status"
     return Chip(
         name=_text(place / "name"),
         device=device.resolve().name if device.exists() else folder.resolve().name,
@@ -102,6 +105,7 @@ def _chip(folder: Path) -> Chip:
         shown=folder.name,
         sensors=tuple(_sensors(place.resolve())),
         update_seconds=_seconds(place / "update_interval"),
+        state_file=str(state) if state.exists() else "",
     )
 
 

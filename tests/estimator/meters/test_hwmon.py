@@ -40,7 +40,7 @@ def clock() -> Clock:
 
 
 def read_of(board: Callable[[Path], object], sysfs: Path, sockets: tuple[int, ...] = (0,)) -> list[Row]:
-    """Zone, socket, device and the last file of each channel."""
+    """Zone, socket, device and the file of each channel, of pairs the voltage's."""
     board(sysfs)
     channels = Hwmon(sysfs, sockets=sockets).choose().channels
     return [(each.zone, each.socket, each.device, Path(each.path).name) for each in channels]
@@ -67,9 +67,9 @@ def test_acpis_power_meter_is_the_platform_and_a_battery_is_nothing(sysfs: Path)
 
 def test_a_jetson_with_a_rail_for_all_has_a_platform_and_in_it_the_package(sysfs: Path) -> None:
     assert read_of(boards.orin_nx, sysfs) == [
-        ("platform", None, "", "curr1_input"),
-        ("package", 0, "", "curr2_input"),
-        ("package", 0, "", "curr3_input"),
+        ("platform", None, "", "in1_input"),
+        ("package", 0, "", "in2_input"),
+        ("package", 0, "", "in3_input"),
     ]
 
 
@@ -222,7 +222,7 @@ def test_volts_times_amperes_are_integrated(sysfs: Path, clock: Clock) -> None:
     meter = powers(sysfs, clock)
     clock.seconds += 2
     drawn = {Path(each.path).name: each.energy_uj for each in meter.read()}
-    assert drawn["curr1_input"] == round(2 * 5.072 * 1.2 * 1e6)
+    assert drawn["in1_input"] == round(2 * 5.072 * 1.2 * 1e6)
 
 
 def test_a_power_that_changes_is_uncertain_by_half_of_it(sysfs: Path, clock: Clock) -> None:
@@ -317,6 +317,38 @@ def test_a_counter_begins_anew_where_the_users_rule_says(sysfs: Path, clock: Clo
         clock.seconds += 1
         drawn = energy.measure(ANY_USAGE)
     assert [each.joules for each in drawn] == [pytest.approx(0.01)]
+
+
+def test_two_voltages_of_one_current_are_both_read(sysfs: Path, clock: Clock) -> None:
+    files = {"in1_input": 12000, "in2_input": 11000, "curr1_input": 1000}
+    boards.HwmonTree(sysfs).add("odd", files)
+    rule = ChipRule("odd", (Measure("core", "in1"), Measure("uncore", "in2")), pairings={1: 1, 2: 1})
+    meter = HwmonMeter(Hwmon(sysfs, (rule,)).powers, clock=clock)
+    clock.seconds += 1
+    assert {each.zone: each.energy_uj for each in meter.read()} == {"core": 12_000_000, "uncore": 11_000_000}
+
+
+def test_a_card_that_sleeps_is_not_woken_and_draws_nothing(sysfs: Path, clock: Clock) -> None:
+    boards.graphics(sysfs)
+    cards = [next(sysfs.rglob(address)) for address in ("0000:03:00.0", "0000:41:00.0")]
+    for card in cards:
+        (card / "power").mkdir()
+        (card / "power/runtime_status").write_text("suspended\n")
+    woken: list[str] = []
+
+    def reads(descriptor: int) -> bytes:
+        woken.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        return read_file(descriptor)
+
+    counted = HwmonMeter(Hwmon(sysfs).counted, clock=clock, read_file=reads)
+    averaged = HwmonMeter(Hwmon(sysfs).powers, clock=clock, read_file=reads)
+    clock.seconds += 1
+    assert [each.device for each in counted.read()] == ["0000:04:00.0"]
+    assert [each.energy_uj for each in averaged.read()] == [0]
+    assert not [path for path in woken if any(card.name in path for card in cards)]
+    (cards[0] / "power/runtime_status").write_text("active\n")
+    clock.seconds += 1
+    assert [each.energy_uj for each in counted.read()] == [11, 22]
 
 
 def test_a_power_that_stays_away_is_said_and_not_drawn_through(sysfs: Path, clock: Clock) -> None:
