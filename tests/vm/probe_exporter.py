@@ -116,17 +116,24 @@ def killed() -> dict[str, object]:
 def at_rest(podjoule: Podjoule, *read: Path) -> tuple[str, list[float]]:
     """A page, and what the plant had drawn when its tick read it, in joules, by the parameters `read`.
 
-    A tick reads first and publishes last. Where nothing was read for half an interval none is under way, so
-    the page is that of the last reading; a page taken as it changes may be a tick behind the reading.
+    A tick reads first and publishes last: it has most of an interval to do so, however slow the machine is,
+    before the page is taken. Where something was read in the meantime, the next tick is waited for.
     """
-    deadline = time.monotonic() + _SLOW_SECONDS / 4
+
+    def texts() -> list[str]:
+        return [parameter.read_text() for parameter in read]
+
+    deadline, before = time.monotonic() + _SLOW_SECONDS / 4, texts()
     while time.monotonic() < deadline:
-        drawn_uj = [parameter.read_text() for parameter in read]
-        time.sleep(INTERVAL_SECONDS / 2)
-        page = podjoule.metrics()
-        if [parameter.read_text() for parameter in read] == drawn_uj:
+        drawn_uj = texts()
+        if drawn_uj == before:
+            time.sleep(0.1)
+            continue
+        time.sleep(0.7 * INTERVAL_SECONDS)
+        page, before = podjoule.metrics(), texts()
+        if drawn_uj == before:
             return page, [int(text) / 1e6 for text in drawn_uj]
-    raise TimeoutError(f"the meter is read all the time:\n{podjoule.log.read_text()}")
+    raise TimeoutError(f"no tick, or one upon another:\n{podjoule.log.read_text()}")
 
 
 def _watched(podjoule: Podjoule) -> tuple[list[tuple[str, float]], float]:

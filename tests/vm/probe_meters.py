@@ -97,7 +97,7 @@ def _watch(runs: Sequence[_Run], folder: Path) -> None:
             process = group.python(_BOTH_CPUS)
             time.sleep(_LOAD_SECONDS)
             stop(process)
-        time.sleep(1.5 * INTERVAL_SECONDS)
+        time.sleep(INTERVAL_SECONDS / 2)
         for run, podjoule in zip(runs, at_work, strict=True):
             run.look(podjoule)
             run.log += podjoule.log.read_text()
