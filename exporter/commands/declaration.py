@@ -26,7 +26,7 @@ MEASURING = (
     *CONFIGURED,
     *EXPORTING,
     *POD_NAMES,
-    *("host", "meters", "rapl", "gpu", "ebpf", "model", "calibration", "anchors", "machine", "state"),
+    *("host", "meters", "rapl", "hwmon", "gpu", "ebpf", "model", "calibration", "anchors", "machine", "state"),
     *("carbon", "kube.readNode", "kube.podResources"),
 )
 RUNNING = (*MEASURING, "monitor.interval", "kube.podLabels", "web", "otlp")

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from exporter.configuration.gpu_options import Gpu
-from exporter.configuration.kepler_keys import KEPLER_KEYS
+from exporter.configuration.hwmon_options import Hwmon
+from exporter.configuration.kepler_keys import KEPLER_ALIASES, KEPLER_KEYS
 from exporter.configuration.meter_options import Meters
 from exporter.configuration.option_tree import (
     Anchors,
@@ -46,6 +47,7 @@ class Config:
     monitor: Monitor = field(default_factory=Monitor)
     meters: Meters = field(default_factory=Meters)
     rapl: Rapl = field(default_factory=Rapl)
+    hwmon: Hwmon = field(default_factory=Hwmon)
     gpu: Gpu = field(default_factory=Gpu)
     ebpf: Ebpf = field(default_factory=Ebpf)
     model: str = option(
@@ -87,7 +89,7 @@ def load_config(namespace: Namespace, environ: Mapping[str, str]) -> Config:
     if file:
         from exporter.configuration.yaml_file import read_config_file  # PyYAML costs start-up time
 
-        values |= read_config_file(file, OPTIONS, KEPLER_KEYS)
+        values |= read_config_file(file, OPTIONS, KEPLER_KEYS, KEPLER_ALIASES)
     values |= _from_environment(environ)
     values |= _from_flags(namespace)
     return build(Config, values)

@@ -16,5 +16,13 @@ KEPLER_KEYS = {
     "kube.podInformer.pollInterval": "the kubelet is asked every 30 s, and at once for an unknown pod:"
     " leave it out",
     "cpu": "the meters that are there are found without it: leave it out",
-    "experimental": "nothing stands behind such a switch: leave it out",
+    "experimental.hwmon.enabled": "see meters.preferred, which names the meters that may be used",
+    "experimental.platform": "nothing stands behind such a switch: leave it out",
+    "experimental.gpu": "nothing stands behind such a switch: leave it out",
+}
+
+# Those that mean the same here, in the same form.
+KEPLER_ALIASES = {
+    "experimental.hwmon.zones": "hwmon.zones",
+    "experimental.hwmon.chipRules": "hwmon.chipRules",
 }

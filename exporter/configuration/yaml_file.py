@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -26,15 +26,23 @@ class Entry:
 
 
 def read_config_file(
-    path: Path, options: Mapping[str, Option], elsewhere: Mapping[str, str] = _NOTHING
+    path: Path,
+    options: Mapping[str, Option],
+    elsewhere: Mapping[str, str] = _NOTHING,
+    aliases: Mapping[str, str] = _NOTHING,
 ) -> dict[str, object]:
     """The parsed values of the keys the file sets; a key without a value (null, "") is not set, as in Go.
 
-    elsewhere: keys of a like program's file, and what they are here.
+    elsewhere: keys of a like program's file, and what they are here. aliases: those that mean just the same
+    as one of ours, and are taken.
     Raises UsageError naming file, line and key: a file that cannot be read, text that is not YAML, unknown
     keys (all, each with the nearest known one), a key that is there twice, a value that is not allowed.
     """
-    entries = list(_entries(path, _compose(path, _read(path)), "", [*options, *elsewhere]))
+    known = [*options, *elsewhere, *aliases]
+    entries = [
+        replace(entry, key=aliases.get(entry.key, entry.key))
+        for entry in _entries(path, _compose(path, _read(path)), "", known)
+    ]
     unknown = [
         f"{path}:{entry.line}: unknown key {cut(entry.key)}; {_meant(entry.key, options, elsewhere)}"
         for entry in entries

@@ -68,6 +68,16 @@ def open_rapl(config: Config, identity: CpuIdentity) -> Sequence[PowerMeter]:
     return [meter]
 
 
+def open_hwmon(config: Config, _: CpuIdentity) -> Sequence[PowerMeter]:
+    """What boards, supplies and GPUs say of themselves. Raises MeterUnavailable."""
+    chips = config.host.sysfs / "class/hwmon"
+    if not (chips.is_dir() and any(chips.iterdir())):
+        raise MeterAbsent(f"no hwmon: no chip in {chips}")
+    from exporter.tick.hwmon_opening import open_hwmon_meters
+
+    return [open_hwmon_meters(config)]
+
+
 # One opener a name of exporter.configuration.meter_options.METERS. Each raises MeterAbsent where this machine
 # does not have what it reads, MeterUnavailable where it has and it cannot be read, and says in a log line
 # what it reads. None waits: what may take long opens and reads in a BackgroundMeter.
@@ -76,6 +86,7 @@ OPENERS: Mapping[str, Opener] = {
     "rapl": open_rapl,
     "nvml": open_nvml,
     "amdsmi": open_amdsmi,
+    "hwmon": open_hwmon,
 }
 
 

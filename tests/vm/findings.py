@@ -61,6 +61,19 @@ def sharing_errors(found: Iterable[Answer]) -> tuple[float, float]:
     )
 
 
+def exported_error(run: Answer, zone: str, *, restarted: bool) -> float:
+    """How far a zone's exported energy is from the plant's truth, in percent, from first look to last.
+
+    restarted: the time between the two processes is in it; else that is nobody's, and each counts by itself.
+    """
+    drawn, exported = run["drawn"][zone], run["exported"][zone]
+    spans = [(0, 3)] if restarted else [(0, 1), (2, 3)]
+    return percent_off(
+        sum(exported[end] - exported[start] for start, end in spans),
+        sum(drawn[end] - drawn[start] for start, end in spans),
+    )
+
+
 def unbalanced(books: Answer) -> float:
     """What idle, cgroups and unattributed leave of the whole, relative."""
     parts = books["idle"] + books["cgroups"] + books["unattributed"]

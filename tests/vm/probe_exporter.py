@@ -18,9 +18,9 @@ from tests.live.rights import NOBODY, confined
 from tests.live.sandbox import cgroup, stop
 from tests.vm.leftovers import programs
 
-PLANT = Path("/powercap_plant.ko")
+PLANT = Path("/energy_plant.ko")
 IDLE_MW, ACTIVE_MW, WRAP_AFTER_MJ = 10_000, 20_000, 1_800_000
-READ = Path("/sys/module/powercap_plant/parameters/read_uj")
+READ = Path("/sys/module/energy_plant/parameters/read_uj")
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 INTERVAL_SECONDS = 3
 WINDOW_SECONDS = 90
@@ -62,24 +62,26 @@ def books(page: str, zone: str) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def _running(*arguments: str) -> Iterator[Podjoule]:
+def running(*arguments: str) -> Iterator[Podjoule]:
+    """`podjoule run` that is ready, until the block's end."""
     with tempfile.TemporaryDirectory() as folder:
         podjoule = Podjoule(f"--monitor.interval={INTERVAL_SECONDS}s", *arguments, log=Path(folder) / "log")
         try:
-            _wait_until_ready(podjoule)
+            wait_until_ready(podjoule)
             yield podjoule
         finally:
             podjoule.stop()
 
 
-def _wait_until_ready(podjoule: Podjoule) -> None:
+def wait_until_ready(podjoule: Podjoule) -> None:
+    """Wait; TimeoutError with its log."""
     try:
-        wait_for(f"{podjoule.url}/-/ready", _SLOW_SECONDS)
+        wait_for(f"{podjoule.url}/-/ready", _SLOW_SECONDS, lambda: podjoule.process.poll() is None)
     except TimeoutError as error:
         raise TimeoutError(f"podjoule is not ready: {podjoule.log.read_text()}") from error
 
 
-def _after_ticks(podjoule: Podjoule, zone: str) -> str:
+def after_ticks(podjoule: Podjoule, zone: str) -> str:
     """The first page with energy on its books: the second tick's."""
     deadline = time.monotonic() + _SLOW_SECONDS
     while not sums(page := podjoule.metrics(), "kepler_node_cpu_joules_total", zone):
@@ -91,8 +93,8 @@ def _after_ticks(podjoule: Podjoule, zone: str) -> str:
 
 def start_up() -> dict[str, object]:
     """It answers, its books balance, SIGTERM ends it."""
-    with _running() as podjoule:
-        page, at_work = _after_ticks(podjoule, "platform"), programs()
+    with running() as podjoule:
+        page, at_work = after_ticks(podjoule, "platform"), programs()
         code = podjoule.stop()
         return {
             "programs": sorted(at_work),
@@ -105,36 +107,57 @@ def start_up() -> dict[str, object]:
 
 def killed() -> dict[str, object]:
     """kill -9 leaves nothing; what is left is looked for after every probe."""
-    with _running() as podjoule:
+    with running() as podjoule:
         at_work = programs()
         podjoule.process.send_signal(signal.SIGKILL)
         return {"programs": sorted(at_work), "exit_code": podjoule.process.wait(timeout=20)}
 
 
-def _at_rest(podjoule: Podjoule) -> tuple[str, float]:
-    """A page, and what the plant had drawn when that page's tick read it, in joules.
+def at_rest(podjoule: Podjoule, *read: Path) -> tuple[str, list[float]]:
+    """A page, and what the plant had drawn when its tick read it, in joules, by the parameters `read`.
 
-    A tick reads first and publishes last. Where nothing was read for half an interval none is under way, so
-    the page is that of the last reading; a page taken as it changes may be a tick behind the reading.
+    A tick reads first and publishes last: it has most of an interval to do so, however slow the machine is,
+    before the page is taken. Where something was read in the meantime, the next tick is waited for.
     """
-    deadline = time.monotonic() + _SLOW_SECONDS / 4
+
+    def texts() -> list[str]:
+        return [parameter.read_text() for parameter in read]
+
+    deadline, before = time.monotonic() + _SLOW_SECONDS / 4, texts()
     while time.monotonic() < deadline:
-        drawn_uj = READ.read_text()
-        time.sleep(INTERVAL_SECONDS / 2)
-        page = podjoule.metrics()
-        if READ.read_text() == drawn_uj:
-            return page, int(drawn_uj) / 1e6
-    raise TimeoutError(f"the meter is read all the time:\n{podjoule.log.read_text()}")
+        drawn_uj = texts()
+        if drawn_uj == before:
+            time.sleep(0.1)
+            continue
+        time.sleep(0.7 * INTERVAL_SECONDS)
+        page, before = podjoule.metrics(), texts()
+        if drawn_uj == before:
+            return page, [int(text) / 1e6 for text in drawn_uj]
+    raise TimeoutError(f"no tick, or one upon another:\n{podjoule.log.read_text()}")
 
 
 def _watched(podjoule: Podjoule) -> tuple[list[tuple[str, float]], float]:
     """Pages and readings, tick by tick, and the seconds they span: at least until the counter wrapped."""
-    seen, began = [_at_rest(podjoule)], time.monotonic()
+    seen, began = [_seen(podjoule)], time.monotonic()
     while (seconds := time.monotonic() - began) < _SLOW_SECONDS:
         if seconds >= WINDOW_SECONDS and seen[-1][1] > WRAP_AFTER_MJ / 1e3:
             break
-        seen.append(_at_rest(podjoule))
+        seen.append(_seen(podjoule))
     return seen, seconds
+
+
+def _seen(podjoule: Podjoule) -> tuple[str, float]:
+    page, (drawn,) = at_rest(podjoule, READ)
+    return page, drawn
+
+
+def plant(wrap_after_mj: int) -> None:
+    """Load the plant, whose counters wrap once so much has been drawn, in the stead of one that is there."""
+    subprocess.run(["rmmod", PLANT.stem], check=False, stderr=subprocess.DEVNULL)
+    parameters = {"idle_mw": IDLE_MW, "active_mw": ACTIVE_MW, "wrap_after_mj": wrap_after_mj}
+    subprocess.run(
+        ["insmod", str(PLANT), *(f"{name}={value}" for name, value in parameters.items())], check=True
+    )
 
 
 def _grown(values: Sequence[float]) -> list[float]:
@@ -143,12 +166,9 @@ def _grown(values: Sequence[float]) -> list[float]:
 
 def powercap() -> dict[str, object]:
     """Real powercap files, the real program, a wrap in the middle; sums against the plant's truth."""
-    parameters = {"idle_mw": IDLE_MW, "active_mw": ACTIVE_MW, "wrap_after_mj": WRAP_AFTER_MJ}
-    subprocess.run(
-        ["insmod", str(PLANT), *(f"{name}={value}" for name, value in parameters.items())], check=True
-    )
+    plant(WRAP_AFTER_MJ)
     zone = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
-    with cgroup("waves") as group, _running() as podjoule:
+    with cgroup("waves") as group, running("--meters.preferred=rapl") as podjoule:
         process = group.python(_WAVES)
         seen, seconds = _watched(podjoule)
         stop(process)
@@ -178,6 +198,7 @@ def unreadable() -> dict[str, object]:
         "-m",
         "exporter.commands.cli",
         "snapshot",
+        "--meters.preferred=rapl",
         "--duration",
         "1s",
         "--format",

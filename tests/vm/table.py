@@ -10,6 +10,7 @@ from typing import Any
 from tests.vm.findings import (
     Answer,
     cpu_error_percent,
+    exported_error,
     instruction_errors,
     loads_of,
     outside_ns,
@@ -69,7 +70,7 @@ def stored() -> dict[str, dict[str, Answer]]:
 def page(machines: Mapping[str, dict[str, Answer]]) -> str:
     """The whole page."""
     rows = [row for answers in machines.values() if "start-up" in answers for row in _rows(answers)]
-    tell = (_known, _powercap, _threads, _interrupts)
+    tell = (_known, _powercap, _meters, _threads, _interrupts)
     notes = [text for answers in machines.values() for told in tell if (text := told(answers))]
     return (
         _HEAD
@@ -165,6 +166,23 @@ def _powercap(answers: dict[str, Answer]) -> str:
         f" {found['window_seconds']:.0f} s: {total:.1f} J exported of {true:.1f} J drawn"
         f" ({percent_off(total, true):.2g} % off); idle learned as {found['idle_watts']:.2f} W of"
         f" {found['plant_idle_watts']:g} W."
+    )
+
+
+def _meters(answers: dict[str, Answer]) -> str:
+    if "meters" not in answers:
+        return ""
+    perf, hwmon = answers["meters"]["perf"], answers["meters"]["hwmon"]
+    off = {
+        "perf's energy events": exported_error(perf, "package", restarted=True),
+        "hwmon's energy": exported_error(hwmon, "package", restarted=True),
+        "hwmon's power": exported_error(hwmon, "platform", restarted=False),
+    }
+    told = ", ".join(f"{name} {error:.2g} %" for name, error in off.items())
+    return (
+        f"**Other meters with a known truth** on {answers['machine']['release']}, a wrap and a restart in the"
+        f" middle of {answers['meters']['window_seconds']:.0f} s, exported against drawn: {told} off; of"
+        " power the time between the two processes is left out."
     )
 
 

@@ -16,6 +16,7 @@ from tests.vm.findings import (
     CPU_SLACK_NS,
     SHORT_PROCESSES,
     Answer,
+    exported_error,
     instruction_errors,
     loads_of,
     outside_ns,
@@ -304,6 +305,51 @@ def test_each_tick_exports_what_the_meter_read_to_the_microjoule(needs_the_kit: 
     found = ask("6.1")["powercap"]
     assert len(set(found["drawn_by_tick"])) > 15
     assert found["exported_by_tick"] == pytest.approx(found["drawn_by_tick"], abs=1e-6)
+
+
+@pytest.fixture(params=["6.1", "6.12"])
+def meters(request: pytest.FixtureRequest, needs_the_kit: None) -> Answer:
+    found = ask(request.param).get("meters", {"error": machines.last_words(request.param)})
+    assert "error" not in found, found["error"]
+    assert found["window_seconds"] >= 60
+    return found
+
+
+def test_perfs_events_export_what_was_drawn_and_powercap_tells_what_a_restart_hid(meters: Answer) -> None:
+    found = meters["perf"]
+    assert len(found["source"]) == 2
+    assert all('source="perf"' in line for line in found["source"])
+    assert exported_error(found, "package", restarted=False) <= 0.001, "its ticks' own readings"
+    assert exported_error(found, "package", restarted=True) <= 0.5
+
+
+def test_hwmons_counter_exports_what_was_drawn_over_a_wrap_and_a_restart(meters: Answer) -> None:
+    found = meters["hwmon"]
+    first, *_, last = found["drawn"]["package"]
+    assert first < meters["wraps_after"] < last
+    assert exported_error(found, "package", restarted=True) <= 0.001
+
+
+def test_hwmons_power_is_added_up_to_what_was_drawn(meters: Answer) -> None:
+    found = meters["hwmon"]
+    assert exported_error(found, "platform", restarted=False) <= 0.5
+    before, after = found["exported"]["platform"][1:3]
+    assert before <= after, "a counter went down at the restart"
+
+
+def test_the_books_of_meters_balance(meters: Answer) -> None:
+    for run in (meters["perf"], meters["hwmon"]):
+        for zone, books in run["books"].items():
+            assert unbalanced(books) <= 1e-9, zone
+
+
+def test_the_doctor_says_where_perfmon_is_not_enough_for_perfs_events(meters: Answer) -> None:
+    checks = {check["name"]: check for check in meters["doctor"]["checks"]}
+    assert meters["doctor"]["perf_event_paranoid"] == 3
+    assert checks["meters"]["status"] == "warn"
+    assert "package by rapl" in checks["meters"]["found"]
+    assert "kernel.perf_event_paranoid is 3" in checks["meters"]["found"]
+    assert "CAP_SYS_ADMIN" in checks["meters"]["found"]
 
 
 def test_energy_that_may_not_be_read_is_named_and_a_model_stands_in(needs_the_kit: None) -> None:

@@ -21,7 +21,7 @@ from exporter.configuration.config import (
     to_plain,
 )
 from exporter.configuration.durations import format_duration, parse_duration
-from exporter.configuration.kepler_keys import KEPLER_KEYS
+from exporter.configuration.kepler_keys import KEPLER_ALIASES, KEPLER_KEYS
 from exporter.configuration.option_tree import Monitor, Prometheus
 from exporter.configuration.options import add_config_file_flag, add_flags, flatten, unknown_environment
 
@@ -333,7 +333,8 @@ debug: {pprof: {enabled: false}}
 dev: {fake-cpu-meter: {enabled: false, zones: []}}
 kube: {enabled: false, config: "", nodeName: "", podInformer: {mode: kubelet, pollInterval: 15s}}
 cpu: {preferredMeters: [rapl, hwmon]}
-experimental: {platform: {redfish: {enabled: false}}, gpu: {enabled: true, idlePower: 30}}
+experimental:
+  {platform: {redfish: {enabled: false}}, gpu: {enabled: true, idlePower: 30}, hwmon: {enabled: true}}
 intervall: 5s
 """
 
@@ -345,13 +346,14 @@ def test_every_unknown_key_is_told_at_once_and_of_keplers_what_it_is_here(write)
     assert len(told) == len(KEPLER_KEYS) + 1
     for key, meant in KEPLER_KEYS.items():
         assert f"unknown key {key}; {meant}" in message
-    assert told[-1] == "14: unknown key intervall; the nearest known one is monitor.interval"
+    assert told[-1] == "15: unknown key intervall; the nearest known one is monitor.interval"
 
 
 def test_keplers_keys_are_none_of_ours_and_lead_to_some():
     assert not KEPLER_KEYS.keys() & OPTIONS.keys()
     named = re.findall(r"\b(?:monitor|kube)\.\w+", " ".join(KEPLER_KEYS.values()))
     assert set(named) == {"monitor.terminatedTTL", "kube.mode"} <= OPTIONS.keys()
+    assert set(KEPLER_ALIASES.values()) <= OPTIONS.keys()
 
 
 def test_an_empty_text_in_the_file_means_the_default(write):
