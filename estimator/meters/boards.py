@@ -1,0 +1,50 @@
+"""What boards' management controllers said last, for whoever shows it: not energy, but their own watts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+# A BMC that is silent for so long has no power to show.
+_FRESH_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """One thing whose watts a BMC tells, labelled as Kepler labels it."""
+
+    source: str
+    bmc_id: str
+    chassis_id: str
+    source_id: str
+    source_name: str
+    source_type: str
+    watts: float
+
+
+class BoardPower:
+    """Written by the threads that ask, read by the one that shows. clock: seconds, monotonic."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._told: dict[str, tuple[float, tuple[Board, ...]]] = {}
+
+    def show(self, meter: str, boards: Sequence[Board]) -> None:
+        """What a meter was told now, in place of what it was told before."""
+        self._told = {**self._told, meter: (self._clock(), tuple(boards))}
+
+    def now(self) -> list[Board]:
+        """Of every meter that was answered not long ago."""
+        oldest = self._clock() - _FRESH_SECONDS
+        return [board for told, boards in self._told.values() if told >= oldest for board in boards]
+
+
+def platform_labels(path: str) -> tuple[str, str, str]:
+    """Source, BMC and chassis of a platform zone, from its path: redfish/BMC/CHASSIS, or of a device."""
+    source, _, rest = path.partition("/")
+    if source == "redfish":
+        bmc, _, chassis = rest.rpartition("/")
+        return source, bmc, chassis
+    name = path.rpartition("/")[2]
+    return ("ipmi", name, "") if name.startswith("ipmi") else ("", name, "")
