@@ -61,7 +61,7 @@ class PlatformShares:
         return [*others, *explained(energies, within, rows, self._policy, even)]
 
     def kept(self, last: Mapping[str, ZoneReading]) -> dict[str, ZoneReading]:
-        """The readings from which another process goes on: what was given out ahead of a board is behind it."""
+        """The readings from which another process goes on: with what was given out ahead of a board."""
         return {
             path: _ahead(reading, fill.ahead_joules) if (fill := self._fills.get(path)) else reading
             for path, reading in last.items()

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from estimator.energy import ZoneEnergy
 
 _HALF_LIFE_SECONDS = 3_600.0
-# Until the load has varied by some watts for some minutes, a watt within is taken for a watt at the wall; then
-# for what supplies lose and fans draw beside it.
+# Until the load has varied by some watts for some minutes, a watt within is taken for a watt at the wall;
+# then for what supplies lose and fans draw beside it.
 _PRIOR_WATT2_SECONDS = 25.0 * 300.0
 _LEAST_SLOPE, _MOST_SLOPE = 0.5, 3.0
-# A board that is silent for longer is not filled for any more: what it drew is told once it answers, or never.
+# A board that is silent for longer is not filled for: what it drew is told once it answers, or never.
 MOST_FILLED_SECONDS = 300.0
 _SAME_SPAN = 0.2
 _MOST_PIECES = 1_000

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,7 @@ NOTHING = told(0.0, 0.0)
 
 
 class Machine:
-    """A wall that draws base + slope · within, behind a counter that is read now and then, and the fill of it.
+    """A wall that draws base + slope · within, behind a counter that is read now and then, and its fill.
 
     given: what each tick was given; truth: what was drawn since the first reading, by tick.
     """
@@ -59,9 +60,9 @@ def test_minutes_between_two_readings_are_filled_truly_once_the_wall_is_learned(
     for n in range(1, 721):  # an hour
         machine.tick(read=n % 12 == 0)
     last = list(zip(machine.given, machine.truth, strict=True))[-240:]
-    for (given, truth), (_, before) in zip(last[1:], last, strict=False):
-        assert given is not None
-        assert abs(given.joules - (truth - before)) <= 0.02 * (truth - before)
+    for (_, before), (filled, truth) in pairwise(last):
+        assert filled is not None
+        assert abs(filled.joules - (truth - before)) <= 0.02 * (truth - before)
     assert machine.fill.model.slope == pytest.approx(1.15, abs=0.01)
     assert machine.fill.model.base_watts == pytest.approx(60.0, abs=2.0)
 
@@ -91,9 +92,8 @@ def test_whatever_the_load_does_nothing_is_given_twice_and_nothing_taken_back(
         if read:
             # what was given too much before is what comes later less: never is less given than was counted
             assert machine.sum >= machine.counted * (1 - 1e-9) - 1e-6
-    assert machine.fill.ahead_joules == pytest.approx(
-        machine.sum - machine.counted, abs=1e-6 + 1e-9 * machine.sum
-    )
+    ahead = machine.sum - machine.counted
+    assert machine.fill.ahead_joules == pytest.approx(ahead, abs=1e-6 + 1e-9 * machine.sum)
 
 
 def test_before_anything_is_learned_the_wall_draws_what_is_drawn_within() -> None:
