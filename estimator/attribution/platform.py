@@ -6,9 +6,8 @@ nobody's, or shared out: in proportion to what each drew within, or evenly among
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from estimator.attribution.wall import WallFill
 from estimator.energy import FloatArray, ZoneEnergy, ZoneShare
 from estimator.meters.port import ZoneReading
 
-RestPolicy = Literal["none", "proportional", "even"]
+POLICIES = ("none", "proportional", "even")
 PLATFORM = "platform"
 # None of them lies in another: DESIGN section 4.
 WITHIN = ("package", "dram", "gpu")
@@ -27,10 +26,10 @@ REST, INNER_ZONES = "rest", "inner_zones"
 class PlatformShares:
     """Puts each tick's share of zone platform together from those of the zones within it.
 
-    Where no zone within was ever metered, shares stay as they are. policy: of the rest.
+    Where no zone within was ever metered, shares stay as they are. policy: of the rest, one of POLICIES.
     """
 
-    def __init__(self, policy: RestPolicy = "none") -> None:
+    def __init__(self, policy: str = "none") -> None:
         self._policy = policy
         self._fills: dict[str, WallFill] = {}
         self._has_within = False
@@ -38,27 +37,26 @@ class PlatformShares:
     def complete(
         self,
         shares: Sequence[ZoneShare],
-        last: Mapping[str, ZoneReading],
-        now: float,
+        now_ns: int,
         seconds: float,
-        even: FloatArray | None = None,
+        even: Callable[[], FloatArray] | None = None,
     ) -> list[ZoneShare]:
-        """The tick's shares, those of platform replaced by what is to be booked.
+        """The tick's shares, those of a board replaced by what is to be booked.
 
-        last: by path, the reading up to which energy is told. now: when the tick ended, in seconds of
-        CLOCK_BOOTTIME; seconds: how long it was. even: row by row, the weights of policy even. Each share
-        adds up to its energy as those of `attribute` do.
+        now_ns: CLOCK_BOOTTIME when the tick ended; seconds: how long it was. even: row by row, the weights of
+        policy even. A board's energy says up to when it was read (end_ns); what does not is no board's, and
+        stays. Each share adds up to its energy as those of `attribute` do.
         """
         within = [share for share in shares if share.energy.zone in WITHIN]
-        boards = {path: reading for path, reading in last.items() if reading.zone == PLATFORM}
+        told = {share.energy.path: share.energy for share in shares if _is_boards(share)}
         self._has_within |= bool(within)
-        if not self._has_within or seconds <= 0 or not (boards or self._fills):
+        if not self._has_within or seconds <= 0 or not (told or self._fills):
             return list(shares)
-        told = {share.energy.path: share.energy for share in shares if share.energy.zone == PLATFORM}
-        energies = self._fill(boards, told, now, seconds, sum(share.energy.joules for share in within))
-        rows = len(shares[0].cgroup_joules) if shares else 0 if even is None else len(even)
-        others = [share for share in shares if share.energy.zone != PLATFORM]
-        return [*others, *explained(energies, within, rows, self._policy, even)]
+        energies = self._fill(told, now_ns / 1e9, seconds, sum(share.energy.joules for share in within))
+        weights = even() if even is not None and self._policy == "even" else None
+        rows = len(shares[0].cgroup_joules) if shares else 0
+        others = [share for share in shares if not _is_boards(share)]
+        return [*others, *explained(energies, within, rows, self._policy, weights)]
 
     def kept(self, last: Mapping[str, ZoneReading]) -> dict[str, ZoneReading]:
         """The readings from which another process goes on: with what was given out ahead of a board."""
@@ -68,34 +66,34 @@ class PlatformShares:
         }
 
     def _fill(
-        self,
-        boards: Mapping[str, ZoneReading],
-        told: Mapping[str, ZoneEnergy],
-        now: float,
-        seconds: float,
-        within_joules: float,
+        self, told: Mapping[str, ZoneEnergy], now: float, seconds: float, within_joules: float
     ) -> list[ZoneEnergy]:
-        for path in self._fills.keys() - boards.keys():
-            del self._fills[path]  # it is gone; where it comes back it begins anew
+        for energy in told.values():
+            if energy.path not in self._fills:
+                self._fills[energy.path] = self._begin(energy, told)
         energies = []
-        for path, reading in boards.items():
-            read, energy = reading.boottime_ns / 1e9, told.get(path)
-            if path not in self._fills:
-                self._fills[path] = WallFill(read - (energy.interval_seconds if energy else 0.0))
-            fill = self._fills[path]
+        for path, fill in self._fills.items():
             fill.add(now, seconds, within_joules)
-            fill.follow(read, energy)
-            given = fill.give(now, energy or _nothing(reading))
+            if path in told:
+                fill.tell(told[path])
+            given = fill.give(now)
             if given is not None:
                 energies.append(given)
         return energies
+
+    def _begin(self, energy: ZoneEnergy, told: Mapping[str, ZoneEnergy]) -> WallFill:
+        """A counter that was not known takes over from those that tell no more, and what they were ahead."""
+        fill = WallFill(energy)
+        for path in self._fills.keys() - told.keys():
+            fill.take_over(self._fills.pop(path))
+        return fill
 
 
 def explained(
     energies: Sequence[ZoneEnergy],
     within: Sequence[ZoneShare],
     rows: int,
-    policy: RestPolicy,
+    policy: str,
     even: FloatArray | None = None,
 ) -> list[ZoneShare]:
     """Share out the energies of platform, each for its part of their sum.
@@ -126,7 +124,7 @@ def explained(
     return shares
 
 
-def _with_rest(share: ZoneShare, policy: RestPolicy, even: FloatArray | None) -> ZoneShare:
+def _with_rest(share: ZoneShare, policy: str, even: FloatArray | None) -> ZoneShare:
     """The share with what is missing from its energy. Scaled to end with, so that it adds up."""
     cgroups, nobodys = share.cgroup_joules, dict(share.unattributed_joules)
     active = float(cgroups.sum()) + sum(nobodys.values())
@@ -149,5 +147,5 @@ def _ahead(reading: ZoneReading, joules: float) -> ZoneReading:
     return replace(reading, energy_uj=min(max(0, energy_uj), reading.max_energy_uj))
 
 
-def _nothing(reading: ZoneReading) -> ZoneEnergy:
-    return ZoneEnergy(reading.zone, reading.socket, reading.path, 0.0, 0.0, None, 0.0, 0.0)
+def _is_boards(share: ZoneShare) -> bool:
+    return share.energy.zone == PLATFORM and share.energy.end_ns > 0

@@ -81,14 +81,15 @@ class WallFill:
     """One board counter, tick by tick: what it told so far, and from there on what it is taken to draw.
 
     At each moment what was given out is what the counter told plus the model since: where that was too much,
-    nothing is given until it is right again, so that no counter goes down.
+    nothing is given until it is right again, so that no counter goes down. first: what it tells first.
     """
 
-    def __init__(self, read_seconds: float) -> None:
-        """read_seconds: when the first reading was taken, of CLOCK_BOOTTIME; nothing was given out then."""
+    def __init__(self, first: ZoneEnergy) -> None:
         self.model = WallModel()
-        self._read_seconds = self._given_seconds = read_seconds
+        self._energy = first
+        self._read_seconds = self._given_seconds = first.end_ns / 1e9 - first.interval_seconds
         self._told_joules = self._given_joules = 0.0
+        self._unsure_joules = self._suspended_joules = self._suspended_seconds = 0.0
         self._pieces: deque[_Piece] = deque()
 
     @property
@@ -96,8 +97,15 @@ class WallFill:
         """How much more was given out than the counter told until its last reading."""
         return self._given_joules - self._told_joules
 
+    def take_over(self, other: WallFill) -> None:
+        """Go on from another counter of the same wall: what is given out already is not given again."""
+        self.model = other.model
+        self._given_joules += max(0.0, other.ahead_joules)
+        self._given_seconds = max(self._given_seconds, other._given_seconds)
+        self._pieces = other._pieces
+
     def add(self, end: float, seconds: float, within_joules: float) -> None:
-        """What was drawn within the machine in a tick, seconds > 0."""
+        """What was drawn within the machine in a tick, seconds > 0; end: of CLOCK_BOOTTIME, in seconds."""
         self._pieces.append(_Piece(end, seconds, within_joules))
         while len(self._pieces) > 1 and self._pieces[0].end <= self._read_seconds:
             self._pieces.popleft()
@@ -105,28 +113,24 @@ class WallFill:
             first, second = self._pieces.popleft(), self._pieces.popleft()
             self._pieces.appendleft(first.and_then(second))
 
-    def follow(self, read_seconds: float, energy: ZoneEnergy | None) -> None:
-        """Up to which reading the counter is told, and what it told in this tick, if anything.
-
-        Where that reading is another and nothing was told, what was drawn before it is not known.
-        """
-        if read_seconds == self._read_seconds:
-            return
+    def tell(self, energy: ZoneEnergy) -> None:
+        """What the counter tells up to a newer reading."""
+        read_seconds = energy.end_ns / 1e9
+        began = read_seconds - energy.interval_seconds
+        if began - self._read_seconds > _SAME_SPAN * energy.interval_seconds:
+            self._pass_over(began)
         seconds, within = self._drawn_within(read_seconds)
-        if energy is None:
-            self._told_joules = self._given_joules
-        else:
-            self._told_joules += energy.joules
-            spanned = read_seconds - self._read_seconds
-            if abs(energy.interval_seconds - spanned) <= _SAME_SPAN * spanned and seconds > 0:
-                self.model.learn(energy.joules * seconds / spanned, within, seconds)
-        self._read_seconds = read_seconds
+        spanned = read_seconds - self._read_seconds
+        if seconds > 0 and abs(energy.interval_seconds - spanned) <= _SAME_SPAN * spanned:
+            self.model.learn(energy.joules * seconds / spanned, within, seconds)
+        self._told_joules += energy.joules
+        self._unsure_joules += (energy.high_joules - energy.low_joules) / 2
+        self._suspended_joules += energy.suspended_joules
+        self._suspended_seconds += energy.suspended_seconds
+        self._energy, self._read_seconds = energy, read_seconds
 
-    def give(self, now: float, template: ZoneEnergy) -> ZoneEnergy | None:
-        """The energy of a tick that ends now; None while the board has been silent for too long.
-
-        template: what the rest of it is taken from.
-        """
+    def give(self, now: float) -> ZoneEnergy | None:
+        """The energy of a tick that ends now; None while the board has been silent for too long."""
         silent = now - self._read_seconds
         if silent > MOST_FILLED_SECONDS:
             return None
@@ -134,17 +138,26 @@ class WallFill:
         joules = max(0.0, self._told_joules + filled - self._given_joules)
         seconds, self._given_seconds = now - self._given_seconds, now
         self._given_joules += joules
-        unsure = self.model.error_watts * seconds + (template.high_joules - template.low_joules) / 2
-        return replace(
-            template,
+        unsure = self.model.error_watts * seconds + self._unsure_joules
+        given = replace(
+            self._energy,
             joules=joules,
             interval_seconds=seconds,
             idle_watts=None,
             low_joules=max(0.0, joules - unsure),
             high_joules=joules + unsure,
-            suspended_seconds=min(seconds, template.suspended_seconds),
-            suspended_joules=min(joules, template.suspended_joules),
+            suspended_seconds=min(seconds, self._suspended_seconds),
+            suspended_joules=min(joules, self._suspended_joules),
+            end_ns=round(now * 1e9),
         )
+        self._unsure_joules = self._suspended_joules = self._suspended_seconds = 0.0
+        return given
+
+    def _pass_over(self, until: float) -> None:
+        """A stretch of time of which the counter tells nothing: what was given for it stays."""
+        filled = self.model.joules(self._drawn_within(until)[1], until - self._read_seconds)
+        self._told_joules = min(self._told_joules + filled, self._given_joules)
+        self._read_seconds = until
 
     def _drawn_within(self, until: float) -> tuple[float, float]:
         """Seconds and joules since the last reading."""

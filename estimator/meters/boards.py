@@ -6,8 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from estimator.meters.background import BackgroundMeter
+from estimator.meters.port import PowerMeter
+
 # A BMC that is silent for so long has no power to show.
 _FRESH_SECONDS = 120.0
+_CLOSING_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +44,36 @@ class BoardPower:
         return [board for told, boards in self._told.values() if told >= oldest for board in boards]
 
 
+class BoardMeter(BackgroundMeter):
+    """A board's meter in its thread. boards: what it was told last.
+
+    open_meter: given where to show that. What needs a capability is opened by then.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        open_meter: Callable[[BoardPower], PowerMeter],
+        period_seconds: float,
+        deadline_seconds: float,
+    ) -> None:
+        self.boards = BoardPower()
+        super().__init__(name, lambda: open_meter(self.boards), period_seconds, deadline_seconds)
+
+    def close(self) -> None:
+        """End the session with the board as well, unless it hangs."""
+        super().close()
+        if self._thread is not None and self._busy_since is None:
+            self._thread.join(_CLOSING_SECONDS)
+
+
 def platform_labels(path: str) -> tuple[str, str, str]:
-    """Source, BMC and chassis of a platform zone, from its path: redfish/BMC/CHASSIS, or of a device."""
+    """Source, BMC and chassis of a platform zone, from its path; all "" for what is no board's."""
     source, _, rest = path.partition("/")
     if source == "redfish":
         bmc, _, chassis = rest.rpartition("/")
         return source, bmc, chassis
     name = path.rpartition("/")[2]
-    return ("ipmi", name, "") if name.startswith("ipmi") else ("", name, "")
+    if name.startswith("ipmi"):
+        return "ipmi", name, ""
+    return ("hwmon", "", path) if "hwmon" in path else ("", "", "")

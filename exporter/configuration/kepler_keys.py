@@ -16,5 +16,10 @@ KEPLER_KEYS = {
     "kube.podInformer.pollInterval": "the kubelet is asked every 30 s, and at once for an unknown pod:"
     " leave it out",
     "cpu": "the meters that are there are found without it: leave it out",
+    "experimental.platform.redfish.enabled": "it is asked where platform.redfish.configFile names a file:"
+    " leave it out",
+    "experimental.platform.redfish.nodeName": "it is platform.redfish.nodeName",
+    "experimental.platform.redfish.configFile": "it is platform.redfish.configFile",
+    "experimental.platform.redfish.httpTimeout": "a BMC has 20 s to answer, and no tick waits: leave it out",
     "experimental": "nothing stands behind such a switch: leave it out",
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from estimator.calibration.place import IDLE_METHODS
 from estimator.features import PREDICTORS
-from exporter.metrics import tariff_families
+from exporter.metrics import platform_families, tariff_families
 from exporter.metrics.specs import CONTAINER, NODE, POD, PROCESS, VM, Catalogue
 from exporter.metrics.specs import Spec as Spec
 
@@ -137,7 +137,8 @@ CGROUP_SECONDS = declare.booked_counter(
 UNATTRIBUTED_JOULES = declare.booked_counter(
     "podjoule_node_unattributed_joules_total",
     "Active energy that belongs to nobody, in joules;"
-    " reason is no_usage (nothing ran), map_full (the kernel's map had no room) or suspended",
+    " reason is no_usage (nothing ran), map_full (the kernel's map had no room), suspended, or rest (of a"
+    " platform, what no zone within it explains)",
     ("zone", "reason"),
 )
 CONSERVATION_ERROR = declare.gauge(
@@ -152,7 +153,8 @@ SOURCE_INFO = declare.gauge(
 )
 IDLE_METHOD_INFO = declare.gauge(
     "podjoule_idle_method_info",
-    "Always 1: how idle energy was told apart in the last tick; method is idle_watts or usage_ratio, or,"
+    "Always 1: how idle energy was told apart in the last tick; method is idle_watts or usage_ratio;"
+    " inner_zones for a platform, whose idle part is that of the zones within it; or,"
     " where a meter teaches it, how idle power is known: " + ", ".join(IDLE_METHODS),
     (*NODE, "method"),
 )
@@ -297,4 +299,4 @@ OTLP_ERRORS = declare.counter(
     ("reason",),
 )
 
-SPECS: tuple[Spec, ...] = (*declare, *tariff_families.declare)
+SPECS: tuple[Spec, ...] = (*declare, *platform_families.declare, *tariff_families.declare)

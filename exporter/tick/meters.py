@@ -15,6 +15,7 @@ from estimator.meters.metered import MeteredEnergy
 from estimator.meters.port import PowerMeter
 from estimator.meters.powercap import PowercapMeter
 from estimator.meters.powercap_tree import POWERCAP
+from exporter.bmc.opening import open_ipmi, open_redfish
 from exporter.configuration.config import Config
 
 log = logging.getLogger("exporter.power")
@@ -35,7 +36,7 @@ def open_rapl(config: Config, identity: CpuIdentity) -> Sequence[PowerMeter]:
 # One opener a name of exporter.configuration.meter_options.METERS. Each raises MeterAbsent where this machine
 # does not have what it reads, MeterUnavailable where it has and it cannot be read, and says in a log line
 # what it reads. None waits: what may take long opens and reads in a BackgroundMeter.
-OPENERS: Mapping[str, Opener] = {"rapl": open_rapl}
+OPENERS: Mapping[str, Opener] = {"rapl": open_rapl, "redfish": open_redfish, "ipmi": open_ipmi}
 
 
 @dataclass(frozen=True, slots=True)

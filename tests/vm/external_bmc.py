@@ -33,7 +33,9 @@ def sawtooth_joules(seconds: float) -> float:
     whole, phase = divmod(seconds, 60.0)
     up = min(phase, 30.0)
     down = max(0.0, phase - 30.0)
-    return whole * 18_000.0 + 200.0 * phase + up * up * 100.0 / 30.0 + 200.0 * down - down * down * 100.0 / 30.0
+    return (
+        whole * 18_000.0 + 200.0 * phase + up * up * 100.0 / 30.0 + 200.0 * down - down * down * 100.0 / 30.0
+    )
 
 
 class ExternalBmc:

@@ -26,7 +26,9 @@ def load_drivers() -> None:
     deadline = time.monotonic() + 30
     while not DEVICE.exists():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"no {DEVICE}: {subprocess.run(['dmesg'], capture_output=True, text=True).stdout[-2000:]}")
+            raise TimeoutError(
+                f"no {DEVICE}: {subprocess.run(['dmesg'], capture_output=True, text=True).stdout[-2000:]}"
+            )
         time.sleep(0.2)
 
 

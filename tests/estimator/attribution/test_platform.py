@@ -1,18 +1,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from estimator.attribution.platform import INNER_ZONES, REST, PlatformShares, RestPolicy, explained
+from estimator.attribution.platform import INNER_ZONES, POLICIES, REST, PlatformShares, explained
 from estimator.attribution.shares import MAP_FULL, NO_USAGE, SUSPENDED
 from estimator.energy import ZoneEnergy, ZoneShare
 from estimator.meters.port import ZoneReading
 
-POLICIES: tuple[RestPolicy, ...] = ("none", "proportional", "even")
 PATH = "redfish/b/1"
 
 
@@ -42,7 +42,7 @@ amounts = st.floats(0.0, 1e6)
 def test_every_joule_of_the_wall_is_somebodys_or_said_to_be_nobodys(
     wall: list[float],
     within: list[tuple[float, tuple[float, float, float], float]],
-    policy: RestPolicy,
+    policy: str,
     even: tuple[float, float, float],
 ) -> None:
     zones = ("package", "dram", "gpu")
@@ -77,7 +77,7 @@ def test_evenly_every_container_has_as_much_of_it_whether_it_ran_or_not() -> Non
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_a_rest_that_nobody_can_have_is_nobodys(policy: RestPolicy) -> None:
+def test_a_rest_that_nobody_can_have_is_nobodys(policy: str) -> None:
     inner = [share("package", 20.0, [0.0, 0.0])]
     (found,) = explained([energy("platform", 100.0)], inner, 2, policy, np.zeros(2))
     assert found.unattributed_joules[REST] == 80.0
@@ -94,58 +94,77 @@ def test_a_wall_that_says_less_than_what_is_within_takes_it_from_everybody() -> 
 # --- Tick by tick
 
 
-def reading(seconds: float, joules: float) -> dict[str, ZoneReading]:
-    return {PATH: ZoneReading("platform", None, PATH, round(joules * 1e6), 2**63 - 1, round(seconds * 1e9))}
+def board(joules: float, seconds: float, end: float, path: str = PATH) -> ZoneShare:
+    told = replace(energy("platform", joules, seconds, path), end_ns=round(end * 1e9))
+    return ZoneShare(told, 0.0, "", np.zeros(2), {})
+
+
+def by_zone(platform: PlatformShares, shares: list[ZoneShare], now: float) -> dict[str, ZoneShare]:
+    return {each.energy.zone: each for each in platform.complete(shares, round(now * 1e9), 5.0)}
+
+
+INNER = [share("package", 100.0, [300.0, 100.0])]
 
 
 def test_without_a_meter_within_the_board_stays_as_it_was_shared_out() -> None:
-    platform = PlatformShares("proportional")
-    alone = [share("platform", 10.0, [5.0, 5.0])]
-    assert platform.complete(alone, reading(100.0, 0.0), 100.0, 5.0) == alone
+    alone = [board(20.0, 5.0, 105.0)]
+    assert PlatformShares("proportional").complete(alone, 105 * 10**9, 5.0) == alone
 
 
-def test_without_a_board_nothing_changes() -> None:
-    platform = PlatformShares("proportional")
-    inner = [share("package", 10.0, [5.0, 5.0])]
-    assert platform.complete(inner, {}, 100.0, 5.0) == inner
+def test_what_is_no_board_stays_as_it_was_shared_out() -> None:
+    modelled = [*INNER, share("platform", 10.0, [5.0, 5.0])]
+    assert PlatformShares("proportional").complete(modelled, 105 * 10**9, 5.0) == modelled
 
 
 def test_between_two_readings_it_is_filled_and_at_the_reading_put_right() -> None:
-    platform, booked, now, counter = PlatformShares("none"), [], 100.0, 0.0
-    read = reading(now, 0.0)
+    platform, booked, now, counter, read = PlatformShares("none"), [], 100.0, 0.0, 0.0
     for n in range(1, 61):
         now += 5.0
         counter += 5.0 * 180.0
-        shares = [share("package", 100.0, [300.0, 100.0])]
+        shares = list(INNER)
         if n % 4 == 0:
-            told = counter - read[PATH].energy_uj / 1e6
-            shares.append(ZoneShare(energy("platform", told, 20.0, PATH), 0.0, "", np.zeros(2), {}))
-            read = reading(now, counter)
-        found = {each.energy.zone: each for each in platform.complete(shares, read, now, 5.0)}
-        booked.append(found["platform"].energy.joules)
-        assert found["package"] is shares[0]
+            shares.append(board(counter - read, 20.0, now))
+            read = counter
+        found = by_zone(platform, shares, now)
+        assert found["package"] is INNER[0]
+        assert ("platform" in found) == (n >= 4)
+        booked.append(found["platform"].energy.joules if n >= 4 else 0.0)
         if n % 4 == 0:
             assert sum(booked) == pytest.approx(counter)
-    assert booked[:4] == pytest.approx([500.0, 500.0, 500.0, 4 * 900.0 - 1500.0])
     assert booked[-8:] == pytest.approx([900.0] * 8)
 
 
 def test_a_process_that_is_started_anew_books_neither_twice_nor_less() -> None:
-    platform, now, read = PlatformShares("none"), 105.0, reading(100.0, 1000.0)
-    inner = [share("package", 100.0, [300.0, 100.0])]
-    first = platform.complete(inner, read, now, 5.0)
-    kept = platform.kept(read)
-    assert kept[PATH].energy_uj / 1e6 == 1000.0 + first[-1].energy.joules
-    anew, now = PlatformShares("none"), 110.0
-    told = 1000.0 + 1800.0 - kept[PATH].energy_uj / 1e6
-    shares = [*inner, ZoneShare(energy("platform", told, 10.0, PATH), 0.0, "", np.zeros(2), {})]
-    second = anew.complete(shares, reading(110.0, 2800.0), now, 5.0)
-    assert first[-1].energy.joules + second[-1].energy.joules == pytest.approx(1800.0)
+    platform, reading = PlatformShares("none"), ZoneReading("platform", None, PATH, 10**9, 2**63 - 1, 10**11)
+    by_zone(platform, [*INNER, board(900.0, 5.0, 100.0)], 100.0)
+    ahead = by_zone(platform, INNER, 105.0)["platform"].energy.joules
+    kept = platform.kept({PATH: reading})[PATH]
+    assert (ahead, kept.energy_uj / 1e6) == pytest.approx((900.0, 1000.0 + 900.0))
+    anew = by_zone(PlatformShares("none"), [*INNER, board(2 * 900.0 - ahead, 10.0, 110.0)], 110.0)
+    assert ahead + anew["platform"].energy.joules == pytest.approx(1800.0)
 
 
-def test_a_board_that_is_gone_is_forgotten() -> None:
+def test_another_board_meter_takes_over_without_a_joule_twice() -> None:
     platform = PlatformShares("none")
-    inner = [share("package", 100.0, [300.0, 100.0])]
-    assert len(platform.complete(inner, reading(100.0, 0.0), 105.0, 5.0)) == 2
-    assert platform.complete(inner, {}, 110.0, 5.0) == inner
-    assert platform.kept({}) == {}
+    by_zone(platform, [*INNER, board(900.0, 5.0, 100.0)], 100.0)
+    ahead = by_zone(platform, INNER, 105.0)["platform"].energy.joules
+    found = platform.complete([*INNER, board(1800.0, 10.0, 110.0, "/dev/ipmi0")], 110 * 10**9, 5.0)
+    assert [each.energy.path for each in found] == ["package", "/dev/ipmi0"]
+    assert ahead + found[-1].energy.joules == pytest.approx(1800.0)
+
+
+def test_two_boards_of_one_machine_are_both_booked() -> None:
+    platform = PlatformShares("none")
+    for n in range(1, 21):
+        now = 100.0 + 5.0 * n
+        boards = [board(600.0, 5.0, now, "redfish/b/1"), board(300.0, 5.0, now, "redfish/b/2")]
+        found = platform.complete([*INNER, *boards], round(now * 1e9), 5.0)
+        assert [each.energy.joules for each in found[1:]] == pytest.approx([600.0, 300.0])
+        assert sum(each.cgroup_joules.sum() for each in found[1:]) == pytest.approx(400.0)
+
+
+def test_even_weights_are_asked_for_only_where_the_policy_needs_them() -> None:
+    shares = [*INNER, board(900.0, 5.0, 105.0)]
+    PlatformShares("none").complete(shares, 105 * 10**9, 5.0, lambda: pytest.fail("asked"))
+    (_, found) = PlatformShares("even").complete(shares, 105 * 10**9, 5.0, lambda: np.array([1.0, 0.0]))
+    assert found.cgroup_joules.tolist() == [300.0 + 400.0, 100.0]

@@ -14,11 +14,10 @@ from estimator.energy import ZoneEnergy
 TICK = 5.0
 
 
-def told(joules: float, seconds: float) -> ZoneEnergy:
-    return ZoneEnergy("platform", None, "redfish/b/1", joules, seconds, None, joules, joules)
-
-
-NOTHING = told(0.0, 0.0)
+def told(joules: float, seconds: float, end: float) -> ZoneEnergy:
+    return ZoneEnergy(
+        "platform", None, "redfish/b/1", joules, seconds, None, joules, joules, end_ns=round(end * 1e9)
+    )
 
 
 class Machine:
@@ -30,7 +29,7 @@ class Machine:
     def __init__(self, within: Callable[[float], float], *, base: float = 60.0, slope: float = 1.15) -> None:
         self.within, self.base, self.slope = within, base, slope
         self.now = self.counted_until = 100.0
-        self.fill = WallFill(self.now)
+        self.fill = WallFill(told(0.0, 0.0, self.now))
         self.drawn = self.counted = self.sum = 0.0
         self.given: list[ZoneEnergy | None] = []
         self.truth: list[float] = []
@@ -41,12 +40,10 @@ class Machine:
         self.drawn += self.base * seconds + self.slope * within
         self.truth.append(self.drawn)
         self.fill.add(self.now, seconds, within)
-        energy = None
         if read:
-            energy = told(self.drawn - self.counted, self.now - self.counted_until)
+            self.fill.tell(told(self.drawn - self.counted, self.now - self.counted_until, self.now))
             self.counted, self.counted_until = self.drawn, self.now
-        self.fill.follow(self.counted_until, energy)
-        given = self.fill.give(self.now, energy or NOTHING)
+        given = self.fill.give(self.now)
         self.sum += given.joules if given else 0.0
         self.given.append(given)
 
@@ -120,17 +117,30 @@ def test_a_board_that_is_silent_is_not_filled_for_ever_and_what_it_counted_is_to
     assert last.interval_seconds == pytest.approx(61 * TICK)
 
 
-def test_after_a_gap_it_goes_on_without_what_nobody_knows() -> None:
+def test_what_was_filled_over_a_gap_stays_and_nothing_is_given_twice_after_it() -> None:
     machine = Machine(lambda _: 100.0)
     for n in range(1, 13):
         machine.tick(read=n % 2 == 0)
-    before = machine.sum
-    machine.counted_until = machine.now + TICK  # a first reading again, which tells no energy
-    machine.tick()
-    machine.counted = machine.drawn
-    assert machine.sum - before == 0.0
+    for _ in range(4):
+        machine.tick()
+    machine.counted, machine.counted_until = machine.drawn, machine.now  # a first reading: it tells no energy
+    for n in range(1, 5):
+        machine.tick(read=n % 2 == 0)
+    assert machine.sum == pytest.approx(machine.drawn, rel=0.01)
+
+
+def test_another_counter_of_the_same_wall_goes_on_without_giving_anything_twice() -> None:
+    machine = Machine(lambda _: 100.0)
+    for n in range(1, 13):
+        machine.tick(read=n % 4 == 0)
+    for _ in range(2):
+        machine.tick()
+    span = machine.now - machine.counted_until
+    other = WallFill(told(machine.drawn - machine.counted, span + TICK, machine.now + TICK))
+    other.take_over(machine.fill)
+    machine.fill = other
     machine.tick(read=True)
-    assert machine.sum - before == pytest.approx(175.0 * TICK)
+    assert machine.sum == pytest.approx(machine.drawn)
 
 
 def test_the_bounds_are_as_wide_as_it_was_off() -> None:

@@ -141,7 +141,11 @@ def test_a_file_that_is_no_ipmi_device_is_told(tmp_path: Path) -> None:
     [
         ("/dev/ipmi0", ("ipmi", "ipmi0", "")),
         ("redfish/rack/7/System.Embedded.1", ("redfish", "rack/7", "System.Embedded.1")),
-        ("/sys/class/hwmon/hwmon3/power1_average", ("", "power1_average", "")),
+        (
+            "/sys/class/hwmon/hwmon3/power1_average",
+            ("hwmon", "", "/sys/class/hwmon/hwmon3/power1_average"),
+        ),
+        ("model", ("", "", "")),
     ],
 )
 def test_what_a_platform_zone_is_labelled(path: str, labels: tuple[str, str, str]) -> None:
