@@ -69,8 +69,7 @@ class MeteredEnergy:
 
     def __init__(self, meter: PowerMeter, suspended_ns: Callable[[], int] = suspended_ns) -> None:
         self.info = SourceInfo(meter.name)
-        self.meter = self._meter = meter
-        self._suspended_ns = suspended_ns
+        self._meter, self._suspended_ns = meter, suspended_ns
         self._counters: dict[str, _Counter] = {}
         self._last: dict[str, ZoneReading] = {}
         self._infos: dict[str, SourceInfo] = {}

@@ -110,7 +110,7 @@ class Collector:
                 if name in self._measurement.used
             ),
             f.NODE_CPU_INFO.family(cpus, [1.0] * len(cpus)),
-            *platform_families(self._measurement.power.meter, zones, self._node),
+            *platform_families(self._measurement.power.boards(), zones, self._node),
             *self._carbon.of_node(self._measurement.ledger.node.charges),
         ]
 
@@ -341,11 +341,9 @@ def _ratio(tick: Tick) -> float:
 
 
 def _idle_method(share: ZoneShare, known: Mapping[str, str]) -> str:
-    return (
-        share.idle_method
-        if share.idle_method == INNER_ZONES
-        else known.get(share.energy.path, share.idle_method)
-    )
+    if share.idle_method == INNER_ZONES:
+        return INNER_ZONES
+    return known.get(share.energy.path, share.idle_method)
 
 
 def _watts(share: ZoneShare, joules: float) -> float:

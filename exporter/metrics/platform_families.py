@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from estimator.meters.boards import Board, BoardMeter, platform_labels
-from estimator.meters.several import SeveralMeters
+from estimator.meters.boards import Board, platform_labels
 from exporter.books.node_totals import NodeZone
 from exporter.metrics.exposition import Family
 from exporter.metrics.specs import Catalogue
@@ -25,35 +24,23 @@ PLATFORM_JOULES = declare.booked_counter(
 )
 
 
-def platform_families(meters: SeveralMeters | None, zones: Sequence[NodeZone], node: str) -> list[Family]:
-    """Nothing where no board was ever read. zones: the node's, from the books."""
-    boards = _boards(meters)
-    measured = [
-        (labels, zone.joules)
-        for zone in zones
-        if zone.zone == "platform" and (labels := platform_labels(zone.path))[0]
-    ]
+def platform_families(boards: Sequence[Board], zones: Sequence[NodeZone], node: str) -> list[Family]:
+    """Nothing where no board was ever read. boards: what they told last. zones: the node's, from the books."""
+    measured = [(labels, zone.joules) for zone in zones if (labels := _labels(zone))[0]]
     families = []
     if boards:
-        labels = [
-            (
-                node,
-                each.source,
-                each.bmc_id,
-                each.chassis_id,
-                each.source_id,
-                each.source_name,
-                each.source_type,
-            )
-            for each in boards
-        ]
-        families.append(PLATFORM_WATTS.family(labels, [float(each.watts) for each in boards]))
+        rows = [(node, *_shown(board)) for board in boards]
+        families.append(PLATFORM_WATTS.family(rows, [float(board.watts) for board in boards]))
     if measured:
-        rows = [(node, *each) for each, _ in measured]
-        families.append(PLATFORM_JOULES.family(rows, [joules for _, joules in measured]))
+        named = [(node, *labels) for labels, _ in measured]
+        families.append(PLATFORM_JOULES.family(named, [joules for _, joules in measured]))
     return families
 
 
-def _boards(meters: SeveralMeters | None) -> list[Board]:
-    opened = [each.meter for each in meters.meters] if meters else []
-    return [board for meter in opened if isinstance(meter, BoardMeter) for board in meter.boards.now()]
+def _labels(zone: NodeZone) -> tuple[str, str, str]:
+    return platform_labels(zone.path) if zone.zone == "platform" else ("", "", "")
+
+
+def _shown(board: Board) -> tuple[str, ...]:
+    own = board.source_id, board.source_name, board.source_type
+    return board.source, board.bmc_id, board.chassis_id, *own

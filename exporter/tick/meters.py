@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from estimator.errors import MeterAbsent, MeterUnavailable
 from estimator.machine.identity import CpuIdentity
+from estimator.meters.boards import Board, BoardMeter, BoardPower
 from estimator.meters.metered import MeteredEnergy
 from estimator.meters.port import PowerMeter
 from estimator.meters.powercap import PowercapMeter
@@ -41,10 +42,18 @@ OPENERS: Mapping[str, Opener] = {"rapl": open_rapl, "redfish": open_redfish, "ip
 
 @dataclass(frozen=True, slots=True)
 class OpenedMeters:
-    """The meters that serve, in the order of preference, and by name why the others do not."""
+    """The meters that serve, in the order of preference, and by name why the others do not.
+
+    boards: where those of them that ask a board show what it told.
+    """
 
     meters: Sequence[MeteredEnergy]
     refused: Mapping[str, MeterUnavailable]
+    boards: Sequence[BoardPower] = ()
+
+    def boards_now(self) -> list[Board]:
+        """What the boards told last."""
+        return [board for each in self.boards for board in each.now()]
 
     @property
     def zones(self) -> Set[str]:
@@ -63,18 +72,19 @@ class OpenedMeters:
 
 def open_meters(config: Config, identity: CpuIdentity) -> OpenedMeters:
     """Open every meter that meters.preferred names and this machine has."""
-    meters: list[MeteredEnergy] = []
+    meters: list[PowerMeter] = []
     refused: dict[str, MeterUnavailable] = {}
     for name in config.meters.preferred:
         if name not in OPENERS:
             continue
         try:
-            meters += map(MeteredEnergy, OPENERS[name](config, identity))
+            meters += OPENERS[name](config, identity)
         except MeterUnavailable as error:
             refused[name] = error
     if meters:
         _say(refused)
-    return OpenedMeters(meters, refused)
+    boards = [meter.boards for meter in meters if isinstance(meter, BoardMeter)]
+    return OpenedMeters([MeteredEnergy(meter) for meter in meters], refused, boards)
 
 
 def _say(refused: Mapping[str, MeterUnavailable]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from estimator.machine.description import MachineDescription, describe
 from estimator.machine.identity import CpuIdentity, read_identity
 from estimator.machine.size import read_instance_type, read_size
 from estimator.machine.topology import read_topology
+from estimator.meters.boards import Board
 from estimator.meters.port import CPU_ZONES
 from estimator.meters.several import SeveralMeters
 from estimator.model.choice import Anchors, ModelChoice, choose_model, for_machine, lacking
@@ -55,6 +56,10 @@ def _none_refused() -> Mapping[str, int]:
     return {}
 
 
+def _no_boards() -> Sequence[Board]:
+    return ()
+
+
 def _no_fallback() -> Mapping[str, str]:
     return {}
 
@@ -66,7 +71,8 @@ class Power:
     What the source and the coefficients answer may change between two ticks. refused: by model file, how
     often it was read and not taken over. calibration: what a meter has taught, and meter: the meters
     themselves; None without one. tell: takes the machine's instance type where it would help to know it.
-    fallback: by model file that was asked for and cannot serve here, the features that it lacks.
+    fallback: by model file that was asked for and cannot serve here, the features that it lacks. boards: what
+    boards' management controllers told last.
     """
 
     source: EnergySource
@@ -77,6 +83,7 @@ class Power:
     meter: SeveralMeters | None = None
     tell: Callable[[str], None] | None = None
     fallback: Callable[[], Mapping[str, str]] = _no_fallback
+    boards: Callable[[], Sequence[Board]] = _no_boards
 
 
 def choose_power(config: Config, counted: Set[str] = frozenset({"cpu_ns"})) -> Power:
@@ -97,11 +104,14 @@ def choose_power(config: Config, counted: Set[str] = frozenset({"cpu_ns"})) -> P
         plain = (
             Power(several, {}, several.close) if watch is None else _followed(watch, several, several.close)
         )
-        return replace(_calibrated(config, identity, plain, watch), meter=several)
+        return replace(_calibrated(config, identity, plain, watch), meter=several, boards=opened.boards_now)
     if not opened.meters:
         log.warning("no meter: %s", opened.why_none)
     power = _unmetered(config, identity, counted, asked, watch)
-    return _beside(SeveralMeters(opened.meters, _source(power)), power) if opened.meters else power
+    if not opened.meters:
+        return power
+    beside = _beside(SeveralMeters(opened.meters, _source(power)), power)
+    return replace(beside, boards=opened.boards_now)
 
 
 def _unmetered(

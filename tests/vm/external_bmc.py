@@ -1,7 +1,7 @@
 """A management controller behind a machine of ./kit, over QEMU's protocol for one outside (ipmi-bmc-extern).
 
-It answers what Linux's ipmi_si asks while it binds, and DCMI Get Power Reading with a power that it makes up. By
-a command of its own it tells what was drawn at each reading, and stands still for a while.
+It answers what Linux's ipmi_si asks while it binds, and DCMI Get Power Reading with a power that it makes up.
+By commands of its own it tells what was drawn at each reading, and stands still for a while.
 """
 
 from __future__ import annotations
