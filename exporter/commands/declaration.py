@@ -26,8 +26,8 @@ MEASURING = (
     *CONFIGURED,
     *EXPORTING,
     *POD_NAMES,
-    *("host", "meters", "platform", "rapl", "ebpf", "model", "calibration", "anchors", "machine", "state"),
-    *("carbon", "kube.readNode"),
+    *("host", "meters", "rapl", "gpu", "platform", "ebpf", "model", "calibration", "anchors", "machine"),
+    *("state", "carbon", "kube.readNode"),
 )
 RUNNING = (*MEASURING, "monitor.interval", "kube.podLabels", "web", "otlp")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from estimator.calibration.place import IDLE_METHODS
 from estimator.features import PREDICTORS
-from exporter.metrics import platform_families, tariff_families
+from exporter.metrics import gpu_families, platform_families, tariff_families
 from exporter.metrics.specs import CONTAINER, NODE, POD, PROCESS, VM, Catalogue
 from exporter.metrics.specs import Spec as Spec
 
@@ -137,8 +137,9 @@ CGROUP_SECONDS = declare.booked_counter(
 UNATTRIBUTED_JOULES = declare.booked_counter(
     "podjoule_node_unattributed_joules_total",
     "Active energy that belongs to nobody, in joules;"
-    " reason is no_usage (nothing ran), map_full (the kernel's map had no room), suspended, or rest (of a"
-    " platform, what no zone within it explains)",
+    " reason is no_usage (nothing ran), map_full (the kernel's map had no room), suspended, on GPUs"
+    " unknown_process (which process it was, or where that ran, is not known), or of a platform rest (what no"
+    " zone within it explains)",
     ("zone", "reason"),
 )
 CONSERVATION_ERROR = declare.gauge(
@@ -153,9 +154,12 @@ SOURCE_INFO = declare.gauge(
 )
 IDLE_METHOD_INFO = declare.gauge(
     "podjoule_idle_method_info",
-    "Always 1: how idle energy was told apart in the last tick; method is idle_watts or usage_ratio;"
-    " inner_zones for a platform, whose idle part is that of the zones within it; or,"
-    " where a meter teaches it, how idle power is known: " + ", ".join(IDLE_METHODS),
+    "Always 1: how idle energy was told apart in the last tick; method is idle_watts or usage_ratio, or,"
+    " where a meter teaches it, how idle power is known: "
+    + ", ".join(IDLE_METHODS)
+    + "; of GPUs: given, unused (the"
+    " least while no process had it) or least (the least that was seen); of a platform inner_zones (that of"
+    " the zones within it)",
     (*NODE, "method"),
 )
 IDLE_POLICY_INFO = declare.gauge(
@@ -299,4 +303,9 @@ OTLP_ERRORS = declare.counter(
     ("reason",),
 )
 
-SPECS: tuple[Spec, ...] = (*declare, *platform_families.declare, *tariff_families.declare)
+SPECS: tuple[Spec, ...] = (
+    *declare,
+    *gpu_families.declare,
+    *platform_families.declare,
+    *tariff_families.declare,
+)

@@ -25,7 +25,7 @@ PLATFORM_JOULES = declare.booked_counter(
 
 
 def platform_families(boards: Sequence[Board], zones: Sequence[NodeZone], node: str) -> list[Family]:
-    """Nothing where no board was ever read. boards: what they told last. zones: the node's, from the books."""
+    """Nothing where no board was read. boards: what they told last. zones: the node's, from the books."""
     measured = [(labels, zone.joules) for zone in zones if (labels := _labels(zone))[0]]
     families = []
     if boards:

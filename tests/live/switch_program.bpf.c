@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Every switch, and each time that a CPU is put to sleep: what switch_program.py makes spans of. */
+/* Every switch: what switch_program.py makes spans of. */
 #include <linux/bpf.h>
 #include <stdbool.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
-
-#define WOKEN ((__u32)-1) /* PWR_EVENT_EXIT of cpu_idle */
 
 #define RT_PRIORITIES 100 /* their classes do not keep what a task had run when it was picked */
 
@@ -25,15 +23,13 @@ struct task_struct {
 
 #pragma clang attribute pop
 
-enum what { SWITCH, SLEEP };
-
 struct record {
 	__u64 ns;
 	__u64 ran_ns; /* by prev's clock, since it was picked; 0: not known */
 	__u32 cpu;
-	__u32 what;
 	__u32 prev;
 	__u32 next;
+	__u32 unused;
 };
 
 struct {
@@ -48,7 +44,7 @@ struct {
 	__type(value, __u64);
 } lost SEC(".maps");
 
-static __always_inline int write(__u32 what, __u32 prev, __u64 ran_ns, __u32 next)
+static __always_inline int write(__u32 prev, __u64 ran_ns, __u32 next)
 {
 	struct record *record = bpf_ringbuf_reserve(&records, sizeof(*record), 0);
 	__u32 index = 0;
@@ -63,9 +59,9 @@ static __always_inline int write(__u32 what, __u32 prev, __u64 ran_ns, __u32 nex
 	record->ns = bpf_ktime_get_ns();
 	record->ran_ns = ran_ns;
 	record->cpu = bpf_get_smp_processor_id();
-	record->what = what;
 	record->prev = prev;
 	record->next = next;
+	record->unused = 0;
 	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP); /* nobody waits; an interrupt to wake him would be traced, too */
 	return 0;
 }
@@ -75,13 +71,7 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
 {
 	__u64 ran_ns = prev->se.sum_exec_runtime - prev->se.prev_sum_exec_runtime;
 
-	return write(SWITCH, prev->pid, prev->pid && prev->prio >= RT_PRIORITIES ? ran_ns : 0, next->pid);
-}
-
-SEC("tp_btf/cpu_idle")
-int BPF_PROG(on_idle, unsigned int state)
-{
-	return state == WOKEN ? 0 : write(SLEEP, 0, 0, 0);
+	return write(prev->pid, prev->pid && prev->prio >= RT_PRIORITIES ? ran_ns : 0, next->pid);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,9 +1,9 @@
 """Every switch of every CPU, by a BPF program: the truth where the kernel's own tracing does not tell all.
 
-Some kernels hide tasks: their tracing sees no switch out of idle on some CPUs, nor does a program see some
-threads go that it saw come. That a CPU is put to sleep is seen: the idle task runs there by then. And the
-clock of a task that an interrupt wakes begins in the interrupt. The switch is traced after its end, which
-takes 10 us and more under a hypervisor: a tenth of a load of 200 us.
+Some kernels hide tasks: their tracing sees no switch out of idle on some CPUs. Of some threads a program
+sees them come and not go: to it, and so to ours, they run until the next switch. And the clock of a task
+that an interrupt wakes begins in the interrupt. The switch is traced after its end, which takes 10 us and
+more under a hypervisor: a tenth of a load of 200 us.
 
 It needs a compiler, which the machines of tests/vm have not: they go by switch_trace.py.
 """
@@ -23,14 +23,13 @@ from ebpf import bpf_maps, libbpf
 from tests.bench.compiled import bpf_object
 from tests.live.switch_trace import Spans, SwitchTrace
 
-SWITCH, SLEEP = range(2)
 _IDLE, _FOR_EVER = 0, 2**63
 _RECORD = np.dtype(
-    [("ns", "u8"), ("ran_ns", "u8"), ("cpu", "u4"), ("what", "u4"), ("prev", "u4"), ("next", "u4")]
+    [("ns", "u8"), ("ran_ns", "u8"), ("cpu", "u4"), ("prev", "u4"), ("next", "u4"), ("unused", "u4")]
 )
 
-Moment = tuple[int, int, int, int, int]
-"""When in nanoseconds, what happened, and of a switch: who went, what his clock says he ran, and who came."""
+Switch = tuple[int, int, int, int]
+"""When in nanoseconds, who went, what his clock says he ran, and who came."""
 
 
 @contextlib.contextmanager
@@ -40,12 +39,11 @@ def traced(cpus: Iterable[int]) -> Iterator[SwitchTrace]:
     with contextlib.closing(libbpf.Object(_image())) as program:
         program.load()
         program.attach("on_switch")
-        program.attach("on_idle")
         yield found
         records = _records(program)
     for cpu in cpus:
         rows = records[records["cpu"] == cpu]
-        found.ran[cpu] = spans_of(rows[["ns", "what", "prev", "ran_ns", "next"]].tolist())
+        found.ran[cpu] = spans_of(rows[["ns", "prev", "ran_ns", "next"]].tolist())
 
 
 @functools.cache
@@ -64,18 +62,16 @@ def _records(program: libbpf.Object) -> npt.NDArray[np.void]:
     return np.frombuffer(b"".join(rows), _RECORD)
 
 
-def spans_of(moments: Iterable[Moment]) -> dict[int, Spans]:
-    """By PID when it ran on a CPU, by all that was seen there, in its order.
+def spans_of(switches: Iterable[Switch]) -> dict[int, Spans]:
+    """By PID when it ran on a CPU, by all switches that were seen there, in their order.
 
-    Who was not seen to go went when the CPU was next put to sleep, else when another came. Since when another
-    ran, seen to come or not, says his own clock, if he was not seen to come even earlier.
+    Who was not seen to go went when another came. Since when another ran, seen to come or not, says his own
+    clock, if he was not seen to come even earlier.
     """
     came: list[tuple[int, int]] = []  # when, who
-    for ns, what, prev, ran_ns, following in moments:
-        if what == SWITCH:
-            _correct(came, prev, ns, ran_ns)
-        if not came or came[-1][1] != following:
-            came.append((ns, following))
+    for ns, prev, ran_ns, following in switches:
+        _correct(came, prev, ns, ran_ns)
+        came.append((ns, following))
     spans: dict[int, Spans] = {}
     for (begin_ns, pid), (end_ns, _) in pairwise([*came, (_FOR_EVER, _IDLE)]):
         if begin_ns < end_ns:

@@ -10,7 +10,7 @@ import pytest
 
 from estimator.errors import MeterUnavailable
 from estimator.meters.background import BackgroundMeter
-from estimator.meters.fake import FakeMeter
+from estimator.meters.fake import FakeMeter, FakeTick
 from estimator.meters.port import MeterError, PowerMeter, ZoneReading
 from tests.estimator.usages import reading
 
@@ -69,7 +69,7 @@ def test_one_that_hangs_is_an_error_in_each_tick_and_heard_again_once_it_answers
         assert meter.read() == []
         assert meter.errors == [MeterError("ipmi", "does not answer: waiting for it, ticks go on", False)]
     blocking.let.release()
-    until(lambda: meter.read())
+    until(meter.read)
     meter.close()
     blocking.let.release(2)
 
@@ -98,7 +98,7 @@ def test_one_that_cannot_be_opened_is_tried_again() -> None:
 
 
 def test_whatever_a_library_raises_the_thread_goes_on() -> None:
-    ticks = [RuntimeError("of a library"), KeyError("x"), [reading(7)]]
+    ticks: list[FakeTick] = [RuntimeError("of a library"), KeyError("x"), [reading(7)]]
     fake = FakeMeter([*ticks, *[[reading(7)]] * 1000])
     meter = BackgroundMeter("nvml", lambda: fake, 0.001, 60.0)
     until(meter.read)
