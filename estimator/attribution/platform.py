@@ -41,21 +41,21 @@ class PlatformShares:
         seconds: float,
         even: Callable[[], FloatArray] | None = None,
     ) -> list[ZoneShare]:
-        """The tick's shares, those of a board replaced by what is to be booked.
+        """The tick's shares, those of a measured platform replaced by what is to be booked.
 
         now_ns: CLOCK_BOOTTIME when the tick ended; seconds: how long it was. even: row by row, the weights of
-        policy even. A board's energy says up to when it was read (end_ns); what does not is no board's, and
-        stays. Each share adds up to its energy as those of `attribute` do.
+        policy even. An energy that does not say up to when it was read (end_ns), as those of a recording, is
+        the tick's. Each share adds up to its energy as those of `attribute` do.
         """
         within = [share for share in shares if share.energy.zone in WITHIN]
-        told = {share.energy.path: share.energy for share in shares if _is_boards(share)}
+        told = {share.energy.path: share.energy for share in shares if share.energy.zone == PLATFORM}
         self._has_within |= bool(within)
         if not self._has_within or seconds <= 0 or not (told or self._fills):
             return list(shares)
         energies = self._fill(told, now_ns / 1e9, seconds, sum(share.energy.joules for share in within))
         weights = even() if even is not None and self._policy == "even" else None
         rows = len(shares[0].cgroup_joules) if shares else 0
-        others = [share for share in shares if not _is_boards(share)]
+        others = [share for share in shares if share.energy.zone != PLATFORM]
         return [*others, *explained(energies, within, rows, self._policy, weights)]
 
     def kept(self, last: Mapping[str, ZoneReading]) -> dict[str, ZoneReading]:
@@ -68,10 +68,10 @@ class PlatformShares:
     def _fill(
         self, told: Mapping[str, ZoneEnergy], now: float, seconds: float, within_joules: float
     ) -> list[ZoneEnergy]:
+        energies = [energy for energy in told.values() if not energy.end_ns]
         for energy in told.values():
-            if energy.path not in self._fills:
+            if energy.end_ns and energy.path not in self._fills:
                 self._fills[energy.path] = self._begin(energy, told)
-        energies = []
         for path, fill in self._fills.items():
             fill.add(now, seconds, within_joules)
             if path in told:
@@ -145,7 +145,3 @@ def _with_rest(share: ZoneShare, policy: str, even: FloatArray | None) -> ZoneSh
 def _ahead(reading: ZoneReading, joules: float) -> ZoneReading:
     energy_uj = reading.energy_uj + round(joules * 1e6)
     return replace(reading, energy_uj=min(max(0, energy_uj), reading.max_energy_uj))
-
-
-def _is_boards(share: ZoneShare) -> bool:
-    return share.energy.zone == PLATFORM and share.energy.end_ns > 0

@@ -16,7 +16,7 @@ LOG = ("log",)
 CONFIGURED = (CONFIG_FILE_DEST, *LOG)
 EXPORTING = (
     *("monitor.terminatedTTL", "monitor.idlePolicy", "exporter", "cost", "carbon.provider", "carbon.zone"),
-    *("carbon.intensity", "carbon.schedule", "carbon.timeZone", "carbon.pue"),
+    *("carbon.intensity", "carbon.schedule", "carbon.timeZone", "carbon.pue", "platform.restPolicy"),
 )
 POD_NAMES = (
     *("kube.nodeName", "kube.enabled", "kube.mode", "kube.config"),

@@ -21,5 +21,6 @@ KEPLER_KEYS = {
     "experimental.platform.redfish.nodeName": "it is platform.redfish.nodeName",
     "experimental.platform.redfish.configFile": "it is platform.redfish.configFile",
     "experimental.platform.redfish.httpTimeout": "a BMC has 20 s to answer, and no tick waits: leave it out",
-    "experimental": "nothing stands behind such a switch: leave it out",
+    "experimental.hwmon": "nothing stands behind such a switch: leave it out",
+    "experimental.gpu": "nothing stands behind such a switch: leave it out",
 }

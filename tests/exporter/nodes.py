@@ -20,6 +20,7 @@ from exporter.books.processes import ProcessLedger
 from exporter.books.row_lifetimes import Lifetimes
 from exporter.configuration.config import Config
 from exporter.configuration.option_tree import Exporters, Host, Kube, Monitor, Prometheus
+from exporter.configuration.platform_options import Platform
 from exporter.configuration.tariff_options import Carbon, Cost
 from exporter.names.container_names import ContainerNames
 from exporter.names.pods import PodDirectory
@@ -86,6 +87,7 @@ class Node:
         power: Power | None = None,
         epoch: float = 0.0,
         gpus: Gpus | None = None,
+        rest_policy: str = "none",
     ) -> None:
         self.pods, self.gpus = pods, gpus
         self.epoch = epoch
@@ -99,6 +101,7 @@ class Node:
             monitor=monitor,
             exporter=Exporters(Prometheus(levels)),
             kube=kube,
+            platform=Platform(rest_policy),
             carbon=carbon or Carbon(),
             cost=cost or Cost(),
         )
@@ -133,6 +136,7 @@ class Node:
             tariffs=self._tariffs,
             gpus=self.gpus,
             wall=lambda: self.epoch + self.seconds(),
+            boottime_ns=lambda: self.source.monotonic_ns,
         )
 
     def seconds(self) -> float:

@@ -111,9 +111,12 @@ def test_without_a_meter_within_the_board_stays_as_it_was_shared_out() -> None:
     assert PlatformShares("proportional").complete(alone, 105 * 10**9, 5.0) == alone
 
 
-def test_what_is_no_board_stays_as_it_was_shared_out() -> None:
-    modelled = [*INNER, share("platform", 10.0, [5.0, 5.0])]
-    assert PlatformShares("proportional").complete(modelled, 105 * 10**9, 5.0) == modelled
+def test_what_was_recorded_tick_by_tick_is_the_ticks_and_is_shared_out_again() -> None:
+    recorded = [*INNER, share("platform", 0.0, [900.0, 0.0])]
+    for _ in range(3):
+        (_, found) = PlatformShares("proportional").complete(recorded, 105 * 10**9, 5.0)
+        assert found.energy is recorded[1].energy
+        assert found.cgroup_joules.tolist() == [300.0 + 300.0, 100.0 + 100.0]
 
 
 def test_between_two_readings_it_is_filled_and_at_the_reading_put_right() -> None:
