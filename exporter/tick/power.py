@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ebpf.cpus import online_cpus
@@ -28,7 +28,7 @@ from estimator.model.power_model import PowerModel
 from exporter.configuration.config import Config
 from exporter.tick.awaited_type import AwaitedType
 from exporter.tick.calibrated import CalibratedEnergy, CalibrationFile
-from exporter.tick.meters import open_meters
+from exporter.tick.meters import OpenedMeters, open_meters
 from exporter.tick.model_watch import CurrentCoefficients, FollowedEnergy, ModelWatch
 
 log = logging.getLogger("exporter.power")
@@ -72,7 +72,8 @@ class Power:
     often it was read and not taken over. calibration: what a meter has taught, and meter: the meters
     themselves; None without one. tell: takes the machine's instance type where it would help to know it.
     fallback: by model file that was asked for and cannot serve here, the features that it lacks. boards: what
-    boards' management controllers told last.
+    boards' management controllers told last. unserving: by name of a meter that is there and does not serve,
+    why not.
     """
 
     source: EnergySource
@@ -84,6 +85,7 @@ class Power:
     tell: Callable[[str], None] | None = None
     fallback: Callable[[], Mapping[str, str]] = _no_fallback
     boards: Callable[[], Sequence[Board]] = _no_boards
+    unserving: Mapping[str, str] = field(default_factory=dict)
 
 
 def choose_power(config: Config, counted: Set[str] = frozenset({"cpu_ns"})) -> Power:
@@ -104,14 +106,18 @@ def choose_power(config: Config, counted: Set[str] = frozenset({"cpu_ns"})) -> P
         plain = (
             Power(several, {}, several.close) if watch is None else _followed(watch, several, several.close)
         )
-        return replace(_calibrated(config, identity, plain, watch), meter=several, boards=opened.boards_now)
+        calibrated = _calibrated(config, identity, plain, watch)
+        return _of_meters(replace(calibrated, meter=several), opened)
     if not opened.meters:
         log.warning("no meter: %s", opened.why_none)
     power = _unmetered(config, identity, counted, asked, watch)
-    if not opened.meters:
-        return power
-    beside = _beside(SeveralMeters(opened.meters, _source(power)), power)
-    return replace(beside, boards=opened.boards_now)
+    if opened.meters:
+        power = _beside(SeveralMeters(opened.meters, _source(power)), power)
+    return _of_meters(power, opened)
+
+
+def _of_meters(power: Power, opened: OpenedMeters) -> Power:
+    return replace(power, unserving=opened.unserving, boards=opened.boards_now)
 
 
 def _unmetered(
