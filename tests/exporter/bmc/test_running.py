@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import re
 import statistics
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.servers import Podjoule
+from tests.estimator.meters.rapl_tree import RaplTree
 from tests.exporter.bmc.conftest import Board
 from tests.exporter.bmc.redfish_server import wait_until
 from tests.exporter.bmc.vendors import CHASSIS, Shape, dell
@@ -40,13 +44,17 @@ class Machine:
         found[METRICS]["EnergykWh"]["Reading"] = kwh
         return found
 
+    def joules(self) -> float:
+        """What the board counts."""
+        return float(self()[METRICS]["EnergykWh"]["Reading"]) * 3.6e6
+
     def watch(self, board: Board) -> None:
         """Keep what each answer to a reading says."""
         handle = board.server._show
 
         def show(request: Any) -> None:
             if request.path == METRICS:
-                self.told.append(self()[METRICS]["EnergykWh"]["Reading"] * 3.6e6)
+                self.told.append(self.joules())
             handle(request)
 
         board.server._show = show  # type: ignore[method-assign]
@@ -65,16 +73,22 @@ def board(make_board: Callable[[Shape], Board], machine: Machine) -> Board:
 
 
 @pytest.fixture
-def start(board: Board, tmp_path: Path) -> Iterator[Callable[[], Podjoule]]:
-    (tmp_path / "powercap").mkdir()
+def packages(tmp_path: Path) -> RaplTree:
+    """No zone is there till a test adds one."""
+    return RaplTree(tmp_path / "sys")
+
+
+@pytest.fixture
+def start(board: Board, tmp_path: Path, packages: RaplTree) -> Iterator[Callable[..., Podjoule]]:
     started: list[Podjoule] = []
 
-    def run() -> Podjoule:
+    def run(*more: str) -> Podjoule:
         podjoule = Podjoule(
             *("--ebpf.loader=none", "--model=none", "--kube.enabled=false", "--kube.node-name=node-1"),
             *("--monitor.interval=500ms", "--platform.redfish.period=1s", "--log.level=debug"),
-            *(f"--host.powercap={tmp_path / 'powercap'}", f"--state.dir={tmp_path / 'state'}"),
+            *(f"--host.powercap={packages.root / 'class/powercap'}", f"--state.dir={tmp_path / 'state'}"),
             f"--platform.redfish.config-file={board.file}",
+            *more,
             log=tmp_path / f"log-{len(started)}",
         )
         started.append(podjoule)
@@ -104,7 +118,7 @@ def is_told(joules: float, told: list[float]) -> bool:
 
 
 def test_its_sums_are_the_boards_and_a_restart_loses_nothing(
-    start: Callable[[], Podjoule], board: Board, machine: Machine
+    start: Callable[..., Podjoule], board: Board, machine: Machine
 ) -> None:
     first = start()
     time.sleep(SECONDS)
@@ -125,8 +139,53 @@ def test_its_sums_are_the_boards_and_a_restart_loses_nothing(
     assert sample(page, "podjoule_power_source_info", 'source="redfish"') == 1.0
 
 
+@contextlib.contextmanager
+def drawing(packages: RaplTree, machine: Machine) -> Iterator[None]:
+    """Two packages draw 0.7 of what the wall does, less 60 W."""
+    ended, before = threading.Event(), machine.joules()
+
+    def draw() -> None:
+        last, since = before, time.monotonic()
+        while not ended.wait(0.05):
+            joules, now = machine.joules(), time.monotonic()
+            packages.advance_all(0.35 * (joules - last - 60.0 * (now - since)))
+            last, since = joules, now
+
+    for socket in (0, 1):
+        packages.add_zone(f"intel-rapl:{socket}", f"package-{socket}", 10**9)
+    thread = threading.Thread(target=draw)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_beside_packages_the_wall_is_filled_and_the_books_balance(
+    start: Callable[..., Podjoule], machine: Machine, packages: RaplTree
+) -> None:
+    with drawing(packages, machine):
+        podjoule = start("--platform.redfish.period=4s")
+        wait_until(lambda: total(podjoule) > 0)
+        time.sleep(8)
+        grown, began = [total(podjoule)], machine.joules()
+        for _ in range(20):
+            time.sleep(0.6)
+            grown.append(total(podjoule))
+        drawn, page = machine.joules() - began, podjoule.metrics()
+    steps = [after - before for before, after in pairwise(grown)]
+    assert sum(step > 0 for step in steps) >= 18  # in every tick, not in every eighth
+    assert abs(grown[-1] - grown[0] - drawn) <= 0.5 * 400.0 + 0.05 * drawn  # a tick, and what is not told yet
+    assert sample(page, "podjoule_energy_zone_info") == sample(
+        page, "podjoule_energy_zone_info", 'zone="platform"'
+    )
+    assert sample(page, "podjoule_node_unattributed_joules_total", 'reason="rest",zone="platform"') > 0
+    assert sample(page, "podjoule_conservation_error_ratio") <= 3e-9
+
+
 def test_a_board_that_hangs_holds_no_tick_and_nothing_is_lost(
-    start: Callable[[], Podjoule], board: Board, machine: Machine
+    start: Callable[..., Podjoule], board: Board, machine: Machine
 ) -> None:
     def durations(seconds: float) -> list[float]:
         found, end = [], time.monotonic() + seconds
@@ -150,7 +209,7 @@ def test_a_board_that_hangs_holds_no_tick_and_nothing_is_lost(
     wait_until(lambda: is_told(total(podjoule), machine.told))
 
 
-def test_a_wrong_password_is_told_once_and_ticks_go_on(start: Callable[[], Podjoule], board: Board) -> None:
+def test_a_wrong_password_is_told_once_and_ticks_go_on(start: Callable[..., Podjoule], board: Board) -> None:
     board.write(password="wrong-not-for-any-log")
     podjoule = start()
     wait_until(lambda: "refuses the user and the password of bmcs.bmc-1" in podjoule.log.read_text())
