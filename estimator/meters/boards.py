@@ -12,6 +12,7 @@ from estimator.meters.port import PowerMeter
 # A BMC that is silent for so long has no power to show.
 _FRESH_SECONDS = 120.0
 _CLOSING_SECONDS = 3.0
+_TRYING_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,17 @@ class BoardMeter(BackgroundMeter):
     ) -> None:
         self.boards = BoardPower()
         super().__init__(name, lambda: open_meter(self.boards), period_seconds, deadline_seconds)
+
+    def try_out(self, seconds: float) -> str:
+        """Wait for its first answer, so long at most: what fails, "" where it answers."""
+        end = self._clock() + seconds
+        while self._clock() < end:
+            if self.read():
+                return ""
+            if self.errors:
+                return self.errors[0].message
+            time.sleep(_TRYING_SECONDS)
+        return f"has not answered for {seconds:g} s"
 
     def close(self) -> None:
         """End the session with the board as well, unless it hangs."""

@@ -14,7 +14,7 @@ from ebpf import file_system, perf_events
 from ebpf.descriptors import raise_descriptor_limit
 from estimator.errors import MeterAbsent, MeterUnavailable
 from estimator.machine.identity import CpuIdentity
-from estimator.meters.boards import Board, BoardMeter, BoardPower
+from estimator.meters.boards import Board, BoardMeter
 from estimator.meters.metered import MeteredEnergy
 from estimator.meters.perf_power import PerfPowerMeter
 from estimator.meters.port import CPU_ZONES, ZONES, PowerMeter
@@ -97,16 +97,16 @@ MAY_HAVE: Mapping[str, Set[str]] = {
 class OpenedMeters:
     """The meters that serve, in the order of preference, and by name why the others do not.
 
-    boards: where those of them that ask a board show what it told.
+    boards: those of them that ask a board.
     """
 
     meters: Sequence[MeteredEnergy]
     refused: Mapping[str, MeterUnavailable]
-    boards: Sequence[BoardPower] = ()
+    boards: Sequence[BoardMeter] = ()
 
     def boards_now(self) -> list[Board]:
         """What the boards told last."""
-        return [board for each in self.boards for board in each.now()]
+        return [board for meter in self.boards for board in meter.boards.now()]
 
     @property
     def zones(self) -> Set[str]:
@@ -139,7 +139,7 @@ def open_meters(config: Config, identity: CpuIdentity) -> OpenedMeters:
             meters += OPENERS[name](config, identity)
         except MeterUnavailable as error:
             refused[name] = error
-    boards = [meter.boards for meter in meters if isinstance(meter, BoardMeter)]
+    boards = [meter for meter in meters if isinstance(meter, BoardMeter)]
     opened = OpenedMeters([MeteredEnergy(meter) for meter in meters], refused, boards)
     if meters:  # else the caller says so
         for name, reason in opened.unserving.items():
