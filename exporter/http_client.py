@@ -9,7 +9,7 @@ import contextlib
 import json
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from ipaddress import ip_address, ip_network
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MAX_REDIRECTS = 5
 _PIECE_BYTES = 64 * 1024
+_SUCCESSES = range(200, 300)
 _HEADERS = {"Accept": "application/json", "User-Agent": f"podjoule/{VERSION}"}
 
 
@@ -87,13 +88,29 @@ def open_manager(url: str, tls: Tls | None = None, proxy: str = "", **options: A
     return ProxyManager(proxy, maxsize=1, proxy_headers=headers, **options)
 
 
-def send(manager: PoolManager, url: str, headers: Mapping[str, str], limits: Limits) -> BaseHTTPResponse:
-    """GET, once: the head of an answer, a redirect as well. Raises what `reason` understands."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back with a status of success. headers: in any case."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def send(
+    manager: PoolManager,
+    url: str,
+    headers: Mapping[str, str],
+    limits: Limits,
+    method: str = "GET",
+    body: bytes | None = None,
+) -> BaseHTTPResponse:
+    """Once: the head of an answer, a redirect as well. Raises what `reason` understands."""
     from urllib3 import Timeout
 
     return manager.urlopen(
-        "GET",
+        method,
         url,
+        body=body,
         headers={**_HEADERS, **headers},
         redirect=False,
         retries=False,
@@ -125,6 +142,25 @@ def get(manager: PoolManager, url: str, headers: Mapping[str, str], limits: Limi
             raise
         raise failed from None  # its context may hold what was sent
     raise RequestFailed("redirect", f"redirects more than {MAX_REDIRECTS} times")
+
+
+def ask(
+    manager: PoolManager,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    limits: Limits,
+    body: bytes | None = None,
+) -> Answer:
+    """Another request than GET, once: a redirect is a failure. Raises RequestFailed."""
+    try:
+        with contextlib.closing(send(manager, url, headers, limits, method, body)) as response:
+            return Answer(response.headers, _whole(response, limits, _SUCCESSES))
+    except Exception as error:
+        failed = reason(error)
+        if failed is None:
+            raise
+        raise failed from None  # its context may hold what was sent
 
 
 def reason(error: Exception) -> RequestFailed | None:
@@ -159,8 +195,8 @@ def retry_after_seconds(text: str, most: float) -> float:
         return 0.0
 
 
-def _whole(response: BaseHTTPResponse, limits: Limits) -> bytes:
-    if response.status != 200:
+def _whole(response: BaseHTTPResponse, limits: Limits, successes: Container[int] = (200,)) -> bytes:
+    if response.status not in successes:
         said = f"answered {response.status} {response.reason}"
         kind = "redirect" if 300 <= response.status < 400 else "status"
         again = response.headers.get("Retry-After", "")

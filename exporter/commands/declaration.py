@@ -16,7 +16,7 @@ LOG = ("log",)
 CONFIGURED = (CONFIG_FILE_DEST, *LOG)
 EXPORTING = (
     *("monitor.terminatedTTL", "monitor.idlePolicy", "exporter", "cost", "carbon.provider", "carbon.zone"),
-    *("carbon.intensity", "carbon.schedule", "carbon.timeZone", "carbon.pue"),
+    *("carbon.intensity", "carbon.schedule", "carbon.timeZone", "carbon.pue", "platform.restPolicy"),
 )
 POD_NAMES = (
     *("kube.nodeName", "kube.enabled", "kube.mode", "kube.config"),
@@ -26,8 +26,8 @@ MEASURING = (
     *CONFIGURED,
     *EXPORTING,
     *POD_NAMES,
-    *("host", "meters", "rapl", "hwmon", "gpu", "ebpf", "model", "calibration", "anchors", "machine", "state"),
-    *("carbon", "kube.readNode", "kube.podResources"),
+    *("host", "meters", "rapl", "hwmon", "gpu", "platform", "ebpf", "model", "calibration", "anchors"),
+    *("machine", "state", "carbon", "kube.readNode", "kube.podResources"),
 )
 RUNNING = (*MEASURING, "monitor.interval", "kube.podLabels", "web", "otlp")
 

@@ -17,12 +17,16 @@ KEPLER_KEYS = {
     " leave it out",
     "cpu": "the meters that are there are found without it: leave it out",
     "experimental.hwmon.enabled": "see meters.preferred, which names the meters that may be used",
-    "experimental.platform": "nothing stands behind such a switch: leave it out",
-    "experimental.gpu": "nothing stands behind such a switch: leave it out",
+    "experimental.platform.redfish.enabled": "it is asked where platform.redfish.configFile names a file:"
+    " leave it out",
+    "experimental.platform.redfish.httpTimeout": "a BMC has 20 s to answer, and no tick waits: leave it out",
+    "experimental.gpu": "see meters.preferred and gpu.idleWatts",
 }
 
 # Those that mean the same here, in the same form.
 KEPLER_ALIASES = {
     "experimental.hwmon.zones": "hwmon.zones",
     "experimental.hwmon.chipRules": "hwmon.chipRules",
+    "experimental.platform.redfish.nodeName": "platform.redfish.nodeName",
+    "experimental.platform.redfish.configFile": "platform.redfish.configFile",
 }

@@ -20,6 +20,8 @@ from exporter.tick.meters import open_meters
 # Between two readings of meters that are compared: RAPL moves every millisecond, board meters every second.
 _COMPARED_SECONDS = 1.0
 _FAR_APART = 0.1
+# A BMC takes seconds for its first answer.
+_BOARD_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,13 @@ def try_meters(machine: Machine, config: Config) -> TriedMeters:
     with _unsaid():
         opened = open_meters(replace(config, host=host), read_identity(machine.procfs))
         try:
+            failing = {board.name: why for board in opened.boards if (why := board.try_out(_BOARD_SECONDS))}
             by_zone = _by_zone(opened.meters)
             watts = _compare(opened.meters) if any(len(names) > 1 for names in by_zone.values()) else {}
         finally:
             for meter in opened.meters:
                 meter.close()
-    return TriedMeters(by_zone, watts, opened.unserving)
+    return TriedMeters(by_zone, watts, {**opened.unserving, **failing})
 
 
 def check_meters(found: TriedMeters) -> Check:

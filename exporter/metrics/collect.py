@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import compress
 from operator import attrgetter
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ebpf.version import VERSION
+from estimator.attribution.platform import INNER_ZONES
 from estimator.calibration.place import IDLE_METHODS
 from estimator.energy import ZoneShare
 from estimator.machine.cpuinfo import Processor, read_processors
@@ -26,6 +27,7 @@ from exporter.metrics.exposition import Family, Labels
 from exporter.metrics.families import Spec
 from exporter.metrics.floats import Floats
 from exporter.metrics.meter_collect import meter_families
+from exporter.metrics.platform_families import platform_families
 from exporter.metrics.pod_families import PodFamilies
 from exporter.metrics.selfmetrics import OwnFamilies
 from exporter.metrics.starts import Starts
@@ -115,6 +117,7 @@ class Collector:
                 if name in self._measurement.used
             ),
             f.NODE_CPU_INFO.family(cpus, [1.0] * len(cpus)),
+            *platform_families(self._measurement.power.boards(), zones, self._node),
             *gpu_collect.of_node(self._node, measured, self._measurement.gpus.labels),
             *self._carbon.of_node(self._measurement.ledger.node.charges),
         ]
@@ -247,8 +250,7 @@ class Collector:
         places = [self._row(share.energy.zone, share.energy.path) for share in shares]
         known = self._idle_methods()
         methods = [
-            self._row(share.energy.zone, share.energy.path, known.get(share.energy.path, share.idle_method))
-            for share in shares
+            self._row(share.energy.zone, share.energy.path, _idle_method(share, known)) for share in shares
         ]
         families = [
             f.CONSERVATION_ERROR.family(places, [conservation_error(share) for share in shares]),
@@ -362,6 +364,12 @@ def _zoned_starts(balances: Balances) -> Floats:
 
 def _ratio(tick: Tick) -> float:
     return tick.usage.cpu_ratio if tick.interval_seconds > 0 else math.nan
+
+
+def _idle_method(share: ZoneShare, known: Mapping[str, str]) -> str:
+    if share.idle_method == INNER_ZONES:
+        return INNER_ZONES
+    return known.get(share.energy.path, share.idle_method)
 
 
 def _watts(share: ZoneShare, joules: float) -> float:

@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from estimator.calibration.place import IDLE_METHODS
 from estimator.features import PREDICTORS
-from exporter.metrics import device_families, gpu_families, meter_families, tariff_families
+from exporter.metrics import (
+    device_families,
+    gpu_families,
+    meter_families,
+    platform_families,
+    tariff_families,
+)
 from exporter.metrics.specs import CONTAINER, NODE, POD, PROCESS, VM, Catalogue
 from exporter.metrics.specs import Spec as Spec
 
@@ -137,8 +143,9 @@ CGROUP_SECONDS = declare.booked_counter(
 UNATTRIBUTED_JOULES = declare.booked_counter(
     "podjoule_node_unattributed_joules_total",
     "Active energy that belongs to nobody, in joules;"
-    " reason is no_usage (nothing ran), map_full (the kernel's map had no room), suspended, or on GPUs"
-    " unknown_process (which process it was, or where that ran, is not known)",
+    " reason is no_usage (nothing ran), map_full (the kernel's map had no room), suspended, on GPUs"
+    " unknown_process (which process it was, or where that ran, is not known), or of a platform rest (what no"
+    " zone within it explains)",
     ("zone", "reason"),
 )
 CONSERVATION_ERROR = declare.gauge(
@@ -157,7 +164,8 @@ IDLE_METHOD_INFO = declare.gauge(
     " where a meter teaches it, how idle power is known: "
     + ", ".join(IDLE_METHODS)
     + "; of GPUs: given, unused (the"
-    " least while no process had it) or least (the least that was seen)",
+    " least while no process had it) or least (the least that was seen); of a platform inner_zones (that of"
+    " the zones within it)",
     (*NODE, "method"),
 )
 IDLE_POLICY_INFO = declare.gauge(
@@ -306,5 +314,6 @@ SPECS: tuple[Spec, ...] = (
     *gpu_families.declare,
     *device_families.declare,
     *meter_families.declare,
+    *platform_families.declare,
     *tariff_families.declare,
 )

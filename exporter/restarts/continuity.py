@@ -185,7 +185,7 @@ class Continuity:
         return max(up_seconds, self._clocks.wall() - saved.wall_seconds)
 
     def _save(self, measurement: Measurement) -> Saved:
-        meter, processes = measurement.power.meter, measurement.processes
+        processes = measurement.processes
         return Saved(
             node_name=self._node,
             boot_id=self._boot,
@@ -193,7 +193,7 @@ class Continuity:
             monotonic_ns=self._clocks.monotonic_ns(),
             source=measurement.source.kept(),
             totals=measurement.tracker.last,
-            readings=meter.last if meter else {},
+            readings=measurement.last_readings,
             rows=measurement.ledger.kept(),
             processes=processes.kept() if processes else None,
             node=measurement.ledger.node.kept(),

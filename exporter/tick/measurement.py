@@ -14,10 +14,13 @@ from ebpf.counters import FIELDS, NOTHING_KEPT, CounterSource, Kept
 from ebpf.cpus import online_cpus
 from estimator.attribution.backlog import UsageBacklog
 from estimator.attribution.idle import idle_shares
+from estimator.attribution.platform import PlatformShares
 from estimator.attribution.shares import attribute
 from estimator.attribution.usage import UsageTracker
 from estimator.energy import FloatArray, Usage, ZoneEnergy, ZoneShare
 from estimator.machine.topology import CpuTopology, read_topology
+from estimator.meters.port import ZoneReading
+from estimator.meters.powercap import boottime_ns
 from estimator.model.modelled import node_features
 from exporter.books.ledger import IdArray, Ledger
 from exporter.books.processes import ProcessLedger
@@ -103,6 +106,7 @@ class Measurement:
     began_seconds: the Unix time at which the process began to count, and start_seconds that of the first of
     the processes that this one goes on from: all was 0 then. since_seconds: when what came with the last tick
     was 0; starts: of each series that is no row of the books, by family and labels. wall: Unix time.
+    boottime_ns: the meters' clock.
     """
 
     def __init__(
@@ -119,6 +123,7 @@ class Measurement:
         gpus: Gpus | None = None,
         devices: DeviceDirectory | None = None,
         wall: Callable[[], float] = time.time,
+        boottime_ns: Callable[[], int] = boottime_ns,
     ) -> None:
         self.source = source
         self.power = power
@@ -133,7 +138,8 @@ class Measurement:
         self.used: dict[str, float] = {}
         self.starts: dict[tuple[str, tuple[str, ...]], float] = {}
         self._newest_start = math.inf  # what is restored is looked at in the first tick
-        self._wall = wall
+        self._wall, self._boottime_ns = wall, boottime_ns
+        self._platform = PlatformShares(config.platform.rest_policy)
         self._config = config
         self._topology = topology
         self.tracker = UsageTracker(topology)
@@ -175,6 +181,7 @@ class Measurement:
                 by_path = spans.by_path
                 shares = attribute(_not_of_gpus(energies), usage, self.power.coefficients, index, by_path)
                 shares += self.gpus.share(energies, usage)
+                shares = self._with_platform(shares, usage)
         finally:
             with self.components.timed("ledger"):
                 self._book(usage, shares)
@@ -192,6 +199,11 @@ class Measurement:
     def longest_seconds(self) -> float:
         """How long the meter's counters may go unread; infinite without a meter."""
         return self.power.meter.longest_seconds if self.power.meter else math.inf
+
+    @property
+    def last_readings(self) -> Mapping[str, ZoneReading]:
+        """By path, the readings up to which energy is booked, for another process to go on from."""
+        return self._platform.kept(self.power.meter.last) if self.power.meter else {}
 
     def poll(self) -> None:
         """Read the meter between two ticks; never raises."""
@@ -293,6 +305,22 @@ class Measurement:
         weights = [1.0 if even else self._resolver.cpu_request_cores(a) for a, _ in containers.values()]
         ids = np.array([cgroup_id for _, cgroup_id in containers.values()], np.uint64)
         return ids, np.array(weights, np.float64)
+
+    def _with_platform(self, shares: list[ZoneShare], usage: Usage) -> list[ZoneShare]:
+        """With a board's share by what zones within it explain; what a model says of the whole stays."""
+        platform = self.power.source.infos().get("platform")
+        if platform is None or platform.source == "model":
+            return shares
+        even = lambda: self._weigh_rows(usage)  # noqa: E731  asked for by one policy alone
+        return self._platform.complete(shares, self._boottime_ns(), usage.interval_seconds, even)
+
+    def _weigh_rows(self, usage: Usage) -> FloatArray:
+        """1 for a row of each container that is in a usage, 0 for all others."""
+        accounts = [self._resolver(cgroup_id)[0] for cgroup_id in usage.cgroup_id.tolist()]
+        rows = {each.key: row for row, each in enumerate(accounts) if each.workload.kind == "container"}
+        weights = np.zeros(len(accounts))
+        weights[list(rows.values())] = 1.0
+        return weights
 
     def _baseline(self, available: frozenset[str]) -> Usage:
         n_sockets = self.tracker.topology.n_sockets

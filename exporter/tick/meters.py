@@ -14,10 +14,12 @@ from ebpf import file_system, perf_events
 from ebpf.descriptors import raise_descriptor_limit
 from estimator.errors import MeterAbsent, MeterUnavailable
 from estimator.machine.identity import CpuIdentity
+from estimator.meters.boards import Board, BoardMeter
 from estimator.meters.metered import MeteredEnergy
 from estimator.meters.port import CPU_ZONES, ZONES, PowerMeter
 from estimator.meters.powercap import PowercapMeter
 from estimator.meters.powercap_tree import POWERCAP
+from exporter.bmc.opening import open_ipmi, open_redfish
 from exporter.configuration.config import Config
 from exporter.tick.gpu_meters import open_amdsmi, open_nvml
 
@@ -87,6 +89,8 @@ OPENERS: Mapping[str, Opener] = {
     "nvml": open_nvml,
     "amdsmi": open_amdsmi,
     "hwmon": open_hwmon,
+    "redfish": open_redfish,
+    "ipmi": open_ipmi,
 }
 
 
@@ -104,10 +108,18 @@ MAY_HAVE: Mapping[str, Set[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class OpenedMeters:
-    """The meters that serve, in the order of preference, and by name why the others do not."""
+    """The meters that serve, in the order of preference, and by name why the others do not.
+
+    boards: those of them that ask a board.
+    """
 
     meters: Sequence[MeteredEnergy]
     refused: Mapping[str, MeterUnavailable]
+    boards: Sequence[BoardMeter] = ()
+
+    def boards_now(self) -> list[Board]:
+        """What the boards told last."""
+        return [board for meter in self.boards for board in meter.boards.now()]
 
     @property
     def zones(self) -> Set[str]:
@@ -131,16 +143,17 @@ class OpenedMeters:
 
 def open_meters(config: Config, identity: CpuIdentity) -> OpenedMeters:
     """Open every meter that meters.preferred names and this machine has."""
-    meters: list[MeteredEnergy] = []
+    meters: list[PowerMeter] = []
     refused: dict[str, MeterUnavailable] = {}
     for name in config.meters.preferred:
         if name not in OPENERS:
             continue
         try:
-            meters += map(MeteredEnergy, OPENERS[name](config, identity))
+            meters += OPENERS[name](config, identity)
         except MeterUnavailable as error:
             refused[name] = error
-    opened = OpenedMeters(meters, refused)
+    boards = [meter for meter in meters if isinstance(meter, BoardMeter)]
+    opened = OpenedMeters([MeteredEnergy(meter) for meter in meters], refused, boards)
     if meters:  # else the caller says so
         for name, reason in opened.unserving.items():
             log.warning("the meter %s does not serve: %s", name, reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from estimator.machine.description import MachineDescription, describe
 from estimator.machine.identity import CpuIdentity, read_identity
 from estimator.machine.size import read_instance_type, read_size
 from estimator.machine.topology import read_topology
+from estimator.meters.boards import Board
 from estimator.meters.port import CPU_ZONES
 from estimator.meters.several import SeveralMeters
 from estimator.model.choice import Anchors, ModelChoice, choose_model, for_machine, lacking
@@ -27,7 +28,7 @@ from estimator.model.power_model import PowerModel
 from exporter.configuration.config import Config
 from exporter.tick.awaited_type import AwaitedType
 from exporter.tick.calibrated import CalibratedEnergy, CalibrationFile
-from exporter.tick.meters import open_meters
+from exporter.tick.meters import OpenedMeters, open_meters
 from exporter.tick.model_watch import CurrentCoefficients, FollowedEnergy, ModelWatch
 
 log = logging.getLogger("exporter.power")
@@ -55,6 +56,10 @@ def _none_refused() -> Mapping[str, int]:
     return {}
 
 
+def _no_boards() -> Sequence[Board]:
+    return ()
+
+
 def _no_fallback() -> Mapping[str, str]:
     return {}
 
@@ -66,8 +71,9 @@ class Power:
     What the source and the coefficients answer may change between two ticks. refused: by model file, how
     often it was read and not taken over. calibration: what a meter has taught, and meter: the meters
     themselves; None without one. tell: takes the machine's instance type where it would help to know it.
-    fallback: by model file that was asked for and cannot serve here, the features that it lacks. unserving:
-    by name of a meter that is there and does not serve, why not.
+    fallback: by model file that was asked for and cannot serve here, the features that it lacks. boards: what
+    boards' management controllers told last. unserving: by name of a meter that is there and does not serve,
+    why not.
     """
 
     source: EnergySource
@@ -78,6 +84,7 @@ class Power:
     meter: SeveralMeters | None = None
     tell: Callable[[str], None] | None = None
     fallback: Callable[[], Mapping[str, str]] = _no_fallback
+    boards: Callable[[], Sequence[Board]] = _no_boards
     unserving: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -100,7 +107,7 @@ def choose_power(config: Config, counted: Set[str] = frozenset({"cpu_ns"})) -> P
             Power(several, {}, several.close) if watch is None else _followed(watch, several, several.close)
         )
         calibrated = _calibrated(config, identity, plain, watch)
-        return replace(calibrated, meter=several, unserving=opened.unserving)
+        return _of_meters(replace(calibrated, meter=several), opened)
     if not opened.meters:
         log.warning("no meter: %s", opened.why_none)
     power = _unmetered(config, identity, counted, asked, watch)
@@ -108,7 +115,11 @@ def choose_power(config: Config, counted: Set[str] = frozenset({"cpu_ns"})) -> P
         beside = _beside(SeveralMeters(opened.meters, _source(power)), power)
         taught = _calibrated(config, identity, beside, watch)
         power = replace(taught, meter=beside.meter, tell=power.tell, fallback=power.fallback)
-    return replace(power, unserving=opened.unserving)
+    return _of_meters(power, opened)
+
+
+def _of_meters(power: Power, opened: OpenedMeters) -> Power:
+    return replace(power, unserving=opened.unserving, boards=opened.boards_now)
 
 
 def _unmetered(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -11,11 +12,12 @@ from ebpf.counters import KernelStatistics
 from estimator.gpu.activity import Activity, ActivityLog, Look, Process
 from estimator.gpu.port import Gpu
 from estimator.machine.cpuinfo import Processor
+from estimator.meters.boards import Board
 from exporter.configuration.tariff_options import Cost
 from exporter.metrics.exposition import Renderer
 from exporter.tick.components import Components
 from exporter.tick.gpus import Gpus
-from tests.exporter.nodes import FIXTURES, NODE, Node, container, in_pod, write_process
+from tests.exporter.nodes import FIXTURES, NODE, Counter, Node, container, in_pod, write_process
 
 PAGES = FIXTURES / "pages"
 VM = r"/machine.slice/machine-qemu\x2d1\x2dweb.scope"
@@ -31,10 +33,11 @@ def plain(openmetrics: bool = False) -> str:
 
 
 def everything() -> str:
-    """All levels, idle energy shared out, what it costs, and a GPU that a pod holds."""
+    """All levels, idle energy shared out, what it costs, a GPU that a pod holds, and a board."""
     seen = ActivityLog()
     with tempfile.TemporaryDirectory() as folder:
         write_process(Path(folder), 100, 'ng"inx\\', "/usr/sbin/nginx")
+        board = Board("redfish", "bmc-1", "1", "0", "System Power Control", "PowerControl", 70.0)
         node = Node(
             zones=("package", "gpu"),
             procfs=Path(folder),
@@ -46,6 +49,8 @@ def everything() -> str:
         ids = {path: node.source.add(path) for path in (container(1), in_pod(2), VM, USER)}
         ran = {Process(cgroup_id, 100 + i): 1.0 for i, cgroup_id in enumerate(ids.values())}
         seen.add(Look((GPU,), {GPU.uuid: Activity(5.0, ran, busy_seconds=4.0)}))
+        node.counters.append(Counter("platform", None, "redfish/bmc-1/1"))
+        node.measurement.power = replace(node.measurement.power, boards=lambda: [board])
         return _play(node)
 
 
@@ -64,6 +69,7 @@ def _play(node: Node, openmetrics: bool = False) -> str:
     node.draw(60.5)
     node.draw(8.25, "dram")
     node.draw(50.0, "gpu")
+    node.draw(350.0, "platform")
     tick = node.advance()
     collector = node.publisher._collector
     collector._processors = [CPU]

@@ -20,6 +20,7 @@ from exporter.books.processes import ProcessLedger
 from exporter.books.row_lifetimes import Lifetimes
 from exporter.configuration.config import Config
 from exporter.configuration.option_tree import Exporters, Host, Kube, Monitor, Prometheus
+from exporter.configuration.platform_options import Platform
 from exporter.configuration.tariff_options import Carbon, Cost
 from exporter.names.container_names import ContainerNames
 from exporter.names.devices.port import DeviceDirectory
@@ -88,6 +89,7 @@ class Node:
         epoch: float = 0.0,
         gpus: Gpus | None = None,
         devices: DeviceDirectory | None = None,
+        rest_policy: str = "none",
     ) -> None:
         self.pods, self.gpus, self.devices = pods, gpus, devices
         self.epoch = epoch
@@ -101,6 +103,7 @@ class Node:
             monitor=monitor,
             exporter=Exporters(Prometheus(levels)),
             kube=kube,
+            platform=Platform(rest_policy),
             carbon=carbon or Carbon(),
             cost=cost or Cost(),
         )
@@ -136,6 +139,7 @@ class Node:
             gpus=self.gpus,
             devices=self.devices,
             wall=lambda: self.epoch + self.seconds(),
+            boottime_ns=lambda: self.source.monotonic_ns,
         )
 
     def seconds(self) -> float:

@@ -78,3 +78,17 @@ def unbalanced(books: Answer) -> float:
     """What idle, cgroups and unattributed leave of the whole, relative."""
     parts = books["idle"] + books["cgroups"] + books["unattributed"]
     return abs(parts - books["total"]) / books["total"]
+
+
+def sums_off_percent(totals: Iterable[float], truths: Iterable[float]) -> float:
+    """How far sums that were exported are from those of a meter's readings, in percent of what they span.
+
+    Which reading the first sum is of is not known: the best of all is taken. Readings are far apart.
+    """
+    first, *_, last = totals = list(totals)
+    truths = list(truths)
+    worst = [
+        max(min(abs(total - first - (truth - begin)) for truth in truths) for total in totals)
+        for begin in truths
+    ]
+    return min(worst) / (last - first) * 100

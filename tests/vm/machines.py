@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from tests.vm.external_bmc import ExternalBmc
 from tests.vm.known_program import known_program, short_program
 from tests.vm.probe import MARK
 
@@ -38,7 +41,7 @@ _FIRST = [
 PROBES = {
     "5.10": [*_FIRST, "core", "sharing", "hotplug"],
     "6.1": [*_FIRST, "core-and-bcc", "powercap", "unreadable", "meters", "hotplug"],
-    "6.12": [*_FIRST, "core", "meters", "hotplug"],
+    "6.12": [*_FIRST, "core", "meters", "board", "hotplug"],
     "arm64": [*_FIRST, "core", "known", "sharing", "hotplug"],
     "threads": ["machine", "threads"],
     IRQTIME: ["machine", "interrupts"],
@@ -75,12 +78,28 @@ def ask(machine: str) -> Answers:
     with tempfile.TemporaryDirectory(prefix="podjoule-vm-") as folder:
         _lay_over(Path(folder), machine)
         boot = ["nice", "timeout", "--kill-after=5", f"{LONGEST_SECONDS}", KIT, "boot"]
-        with _console(machine).open("w") as console:
+        with _console(machine).open("w") as console, _board(machine) as environment:
             booted = subprocess.Popen(
-                [*boot, cache(), machine, folder], stdout=console, stderr=console, start_new_session=True
+                [*boot, cache(), machine, folder],
+                stdout=console,
+                stderr=console,
+                start_new_session=True,
+                env=environment,
             )
             _wait_until_off(booted, machine)
     return answers(_console(machine).read_text(errors="replace"))
+
+
+@contextlib.contextmanager
+def _board(machine: str) -> Iterator[dict[str, str]]:
+    """The environment to boot a machine in, with a management controller where it is asked about one."""
+    if "board" not in PROBES[machine]:
+        yield dict(os.environ)
+        return
+    with tempfile.TemporaryDirectory(prefix="podjoule-bmc-") as folder:
+        path = Path(folder) / "socket"
+        with contextlib.closing(ExternalBmc(path)):
+            yield {**os.environ, "VM_BMC": str(path)}
 
 
 def _wait_until_off(booted: subprocess.Popen[bytes], machine: str) -> None:
@@ -133,6 +152,9 @@ def _lay_over(folder: Path, machine: str) -> None:
     plant = cache() / f"energy_plant-{machine}.ko"
     if plant.exists():
         shutil.copy(plant, folder / "energy_plant.ko")
+    if "board" in PROBES[machine]:
+        for module in (cache() / "machines").glob(f"**/modules/{machine}*/kernel/drivers/char/ipmi/*.ko"):
+            shutil.copy(module, folder)
     if machine in (IRQTIME, IRQTIME_OFF):
         shutil.copy(cache() / "irqtime/types", folder)
     programs = {"known": known_program(KNOWN_INSTRUCTIONS)[0], "short": short_program(machine)}

@@ -21,6 +21,7 @@ from exporter.doctor.doctor import examine
 from exporter.doctor.finding import Machine
 from tests.live.rights import confined
 from tests.vm import (
+    probe_board,
     probe_counters,
     probe_exporter,
     probe_interrupts,
@@ -80,6 +81,7 @@ PROBES: dict[str, Callable[[], Finding]] = {
     "powercap": probe_exporter.powercap,
     "unreadable": probe_exporter.unreadable,
     "meters": probe_meters.meters,
+    "board": probe_board.board,
 }
 
 

@@ -22,6 +22,7 @@ from tests.vm.findings import (
     outside_ns,
     percent_off,
     percent_outside,
+    sums_off_percent,
     unbalanced,
 )
 
@@ -358,3 +359,29 @@ def test_energy_that_may_not_be_read_is_named_and_a_model_stands_in(needs_the_ki
     assert "CAP_DAC_READ_SEARCH" in found["log"]
     assert '"source": "model"' in found["output"]
     assert "Traceback" not in found["log"]
+
+
+@pytest.fixture
+def board(needs_the_kit: None) -> Answer:
+    found = ask("6.12").get("board", {"error": machines.last_words("6.12")})
+    assert "error" not in found, found["error"]
+    return found
+
+
+def test_what_is_exported_of_a_board_is_what_its_controller_told(board: Answer) -> None:
+    totals = [total for total, _ in board["totals"]]
+    assert len(totals) >= 10
+    assert totals[-1] - totals[0] >= 0.8 * 60 * 200  # watts
+    assert sums_off_percent(totals, [truth for _, truth in board["truths"]]) <= 0.5
+    assert unbalanced(board["books"]) <= 1e-9
+    assert ['source="ipmi"' in line for line in board["source"]] == [True]
+    assert ['bmc_id="ipmi0"' in line for line in board["watts"] + board["platform_joules"]] == [True, True]
+
+
+def test_a_board_that_stands_still_holds_no_tick_and_is_read_again(board: Answer) -> None:
+    hang = board["hang"]
+    assert hang["ticks"] >= 3
+    assert hang["longest_tick_seconds"] < hang["tick_before_seconds"] + 1.0
+    assert hang["joules_after"] > 0
+    assert "ipmi: does not answer: waiting for it, ticks go on" in board["log"]
+    assert "Traceback" not in board["log"]

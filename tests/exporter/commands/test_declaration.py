@@ -25,6 +25,7 @@ READ_SOMETIMES = {
     *("anchors.idleWatts", "anchors.fullWatts", "carbon.refresh", "carbon.tokenFile", "carbon.url"),
     *("cost.currency", "ebpf.pin", "kube.nodeName", "kube.readNode", "machine.instanceType"),
     *("kube.kubeletAddress", "kube.kubeletCA", "kube.kubeletInsecure"),
+    *("platform.ipmi.period", "platform.redfish.nodeName", "platform.redfish.period"),
 }
 # What a replay puts in the place of this machine's.
 OF_THE_RECORDING = {"host.sysfs", "host.procfs", "kube.nodeName", "monitor.interval"}

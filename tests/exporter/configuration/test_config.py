@@ -334,7 +334,9 @@ dev: {fake-cpu-meter: {enabled: false, zones: []}}
 kube: {enabled: false, config: "", nodeName: "", podInformer: {mode: kubelet, pollInterval: 15s}}
 cpu: {preferredMeters: [rapl, hwmon]}
 experimental:
-  {platform: {redfish: {enabled: false}}, gpu: {enabled: true, idlePower: 30}, hwmon: {enabled: true}}
+  platform: {redfish: {enabled: false, httpTimeout: 5s}}
+  gpu: {enabled: true, idlePower: 30}
+  hwmon: {enabled: true}
 intervall: 5s
 """
 
@@ -346,7 +348,7 @@ def test_every_unknown_key_is_told_at_once_and_of_keplers_what_it_is_here(write)
     assert len(told) == len(KEPLER_KEYS) + 1
     for key, meant in KEPLER_KEYS.items():
         assert f"unknown key {key}; {meant}" in message
-    assert told[-1] == "15: unknown key intervall; the nearest known one is monitor.interval"
+    assert told[-1] == "17: unknown key intervall; the nearest known one is monitor.interval"
 
 
 def test_keplers_keys_are_none_of_ours_and_lead_to_some():

@@ -28,6 +28,8 @@ GPU_NODE = (
     "kepler_node_gpu_info",
 )
 TABLE = {
+    "kepler_platform_watts": "source, bmc_id, chassis_id, source_id, source_name, source_type",
+    "podjoule_platform_joules_total": "source, bmc_id, chassis_id",
     "kepler_node_cpu_joules_total": "zone, path",
     "kepler_node_cpu_active_joules_total": "zone, path",
     "kepler_node_cpu_idle_joules_total": "zone, path",
