@@ -29,7 +29,7 @@ MEASURING = (
     *("host", "rapl", "ebpf", "model", "calibration", "anchors", "machine", "state", "carbon"),
     "kube.readNode",
 )
-RUNNING = (*MEASURING, "monitor.interval", "kube.podLabels", "web", "otlp")
+RUNNING = (*MEASURING, "monitor.interval", "kube.podLabels", "web", "otlp", "vm")
 
 
 class Parser(ArgumentParser):

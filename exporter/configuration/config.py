@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from exporter.configuration.guest_options import Vm
 from exporter.configuration.kepler_keys import KEPLER_KEYS
 from exporter.configuration.option_tree import (
     Anchors,
@@ -66,6 +67,7 @@ class Config:
     carbon: Carbon = field(default_factory=Carbon)
     cost: Cost = field(default_factory=Cost)
     otlp: Otlp = field(default_factory=Otlp)
+    vm: Vm = field(default_factory=Vm)
 
 
 OPTIONS: dict[str, Option] = table(Config)
