@@ -120,7 +120,9 @@ def _lay_over(folder: Path, machine: str) -> None:
         # What is compiled of them is for this machine's CPU, and they do without.
         without = shutil.ignore_patterns("__pycache__", "*.so", "test")
         shutil.copytree(Path(import_module(package).__file__ or "").parent, code / package, ignore=without)
-    shutil.copy(cache() / "powercap_plant.ko", folder)
+    plant = cache() / f"energy_plant-{machine}.ko"
+    if plant.exists():
+        shutil.copy(plant, folder / "energy_plant.ko")
     if machine in (IRQTIME, IRQTIME_OFF):
         shutil.copy(cache() / "irqtime/types", folder)
     programs = {"known": known_program(KNOWN_INSTRUCTIONS)[0], "short": short_program(machine)}

@@ -18,9 +18,9 @@ from tests.live.rights import NOBODY, confined
 from tests.live.sandbox import cgroup, stop
 from tests.vm.leftovers import programs
 
-PLANT = Path("/powercap_plant.ko")
+PLANT = Path("/energy_plant.ko")
 IDLE_MW, ACTIVE_MW, WRAP_AFTER_MJ = 10_000, 20_000, 1_800_000
-READ = Path("/sys/module/powercap_plant/parameters/read_uj")
+READ = Path("/sys/module/energy_plant/parameters/read_uj")
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 INTERVAL_SECONDS = 3
 WINDOW_SECONDS = 90
