@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ LONGEST_SECONDS = 1080
 # Once it has answered all. Now and then one never gets off: a CPU that came back under emulation spins on.
 OFF_SECONDS = 45
 IRQTIME, IRQTIME_OFF = "irqtime", "irqtime_off"  # small: asked for nothing but what they are there for
+GUEST = "guest"  # asked by its host
 _FIRST = ["machine", "doctor", "confined-doctor", "short-lived", "lesser", "events", "start-up", "killed"]
 # hotplug comes last: a CPU that came back under emulation is not what the other claims are about
 PROBES = {
@@ -31,6 +33,7 @@ PROBES = {
     "6.12": [*_FIRST, "core", "hotplug"],
     "arm64": [*_FIRST, "core", "known", "sharing", "hotplug"],
     "threads": ["machine", "threads"],
+    GUEST: ["machine", "guest"],
     IRQTIME: ["machine", "interrupts"],
     IRQTIME_OFF: ["machine", "interrupts-in-clocks"],
 }
@@ -60,14 +63,21 @@ def compile_kernel() -> None:
     subprocess.run([KIT, "compile", cache()], check=True)
 
 
-def ask(machine: str) -> Answers:
-    """Boot a machine once and run all its probes: name -> finding. The console is kept beside the cache."""
+def ask(machine: str, *options: str, enter: Callable[[], None] | None = None) -> Answers:
+    """Boot a machine once and run all its probes: name -> finding. The console is kept beside the cache.
+
+    options: more of qemu's. enter: called by its process before anything else.
+    """
     with tempfile.TemporaryDirectory(prefix="podjoule-vm-") as folder:
         _lay_over(Path(folder), machine)
         boot = ["nice", "timeout", "--kill-after=5", f"{LONGEST_SECONDS}", KIT, "boot"]
         with _console(machine).open("w") as console:
-            booted = subprocess.Popen(
-                [*boot, cache(), machine, folder], stdout=console, stderr=console, start_new_session=True
+            booted = subprocess.Popen(  # noqa: PLW1509
+                [*boot, cache(), machine, folder, *options],
+                stdout=console,
+                stderr=console,
+                start_new_session=True,
+                preexec_fn=enter,
             )
             _wait_until_off(booted, machine)
     return answers(_console(machine).read_text(errors="replace"))
@@ -90,9 +100,14 @@ def _wait_until_off(booted: subprocess.Popen[bytes], machine: str) -> None:
     booted.wait()
 
 
+def words(machine: str) -> str:
+    """What the machine has printed in its last boot."""
+    return _console(machine).read_text(errors="replace")
+
+
 def last_words(machine: str) -> str:
     """The end of what the machine printed in its last boot."""
-    return _console(machine).read_text(errors="replace")[-4000:]
+    return words(machine)[-4000:]
 
 
 def _console(machine: str) -> Path:
