@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -54,8 +54,9 @@ class ZoneEnergy:
 
     joules: finite, ≥ 0. interval_seconds: what the joules span (more than a tick after a failed read).
     idle_watts: the zone's idle power where it is established, else None. low_joules, high_joules: the
-    interval of an estimate; equal to joules for a meter. suspended_seconds, suspended_joules: the part of it
-    in which the machine slept, which nobody used.
+    interval of an estimate or of integrated watts; equal to joules for a counter. suspended_seconds,
+    suspended_joules: the part of it in which the machine slept, which nobody used. device: as in ZoneReading.
+    end_ns: CLOCK_BOOTTIME at which the interval ends; 0 where it is now.
     """
 
     zone: str
@@ -68,6 +69,8 @@ class ZoneEnergy:
     high_joules: float
     suspended_seconds: float = 0.0
     suspended_joules: float = 0.0
+    device: str = ""
+    end_ns: int = field(default=0, compare=False)
 
     @property
     def awake_seconds(self) -> float:
@@ -77,7 +80,8 @@ class ZoneEnergy:
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """Where a zone's energy comes from: source "rapl", "model", …; model and sha256 empty for a meter."""
+    """Where a zone's energy comes from: source "rapl", "perf", "model", …; model and sha256 empty for a
+    meter. Where devices of one zone have several, their names are joined by "+"."""
 
     source: str
     model: str = ""
@@ -89,7 +93,10 @@ class EnergySource(Protocol):
 
     @property
     def info(self) -> SourceInfo:
-        """What it is; may change between two ticks."""
+        """What it is, of several the CPU's; may change between two ticks."""
+
+    def infos(self) -> Mapping[str, SourceInfo]:
+        """The same by zone, of the zones that have given energy."""
 
     def measure(self, usage: Usage) -> list[ZoneEnergy]:
         """The energy since the last call; zones whose first reading this is, and gaps, are not in it."""

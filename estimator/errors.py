@@ -9,6 +9,10 @@ class MeterUnavailable(Unavailable):
     """No energy can be read this way."""
 
 
+class MeterAbsent(MeterUnavailable):
+    """This machine does not have what the meter reads: nothing is to be mended."""
+
+
 class ModelUnavailable(Unavailable):
     """No model fits this machine."""
 

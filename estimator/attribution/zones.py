@@ -28,7 +28,7 @@ def node_zones(known: Iterable[str]) -> tuple[str, ...]:
 class CountedZones:
     """The rule over a run, tick by tick, where zones come, fail and come back.
 
-    A zone that has given energy stays known for as long as the source is the same: one that fails for some
+    A zone that has given energy stays known for as long as a source has it: one that fails for some
     ticks counts no energy then, and no narrower zone stands in, since the next reading spans the hole. One
     that is silent for minutes is forgotten. A wider zone that appears takes over at the tick after its first,
     whose joules may reach back over ticks that were already counted. A psys that reads less than the packages
@@ -36,11 +36,11 @@ class CountedZones:
     """
 
     def __init__(self) -> None:
-        self._source: SourceInfo | None = None
-        self._forget()
-
-    def _forget(self) -> None:
+        self._sources: Mapping[str, SourceInfo] = {}
         self._silent_ticks: dict[str, int] = {}
+        self._begin_to_compare()
+
+    def _begin_to_compare(self) -> None:
         self._inner_joules = self._recent_inner_joules = self._recent_psys_joules = 0.0
         self._holds_packages = True
 
@@ -49,11 +49,13 @@ class CountedZones:
         """The zones that count and have given energy."""
         return tuple(zone for zone in self._chosen(self._silent_ticks) if zone in self._silent_ticks)
 
-    def choose(self, source: SourceInfo, joules: Mapping[str, float]) -> tuple[str, ...]:
-        """The zones that count in a tick. joules: by zone, of those with energy in it."""
-        if source != self._source:
-            self._source = source
-            self._forget()
+    def choose(self, sources: Mapping[str, SourceInfo], joules: Mapping[str, float]) -> tuple[str, ...]:
+        """The zones that count in a tick. sources: by zone, where its energy comes from. joules: by zone, of
+        those with energy in it."""
+        if any(sources.get(zone) != source for zone, source in self._sources.items()):
+            self._silent_ticks = {zone: n for zone, n in self._silent_ticks.items() if zone in sources}
+            self._begin_to_compare()
+        self._sources = dict(sources)
         self._compare(joules)
         chosen = self._chosen(self._silent_ticks or joules)
         silent = {zone: 0 if zone in joules else ticks + 1 for zone, ticks in self._silent_ticks.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 from estimator.meters.port import MeterError, ZoneReading
 
@@ -11,10 +11,14 @@ FakeTick = Sequence[ZoneReading | MeterError] | Exception
 
 class FakeMeter:
     """Each read takes the next tick: its readings are returned, its MeterErrors are in `errors`, an exception
-    is raised. After the last tick it raises IndexError."""
+    is raised. After the last tick it raises IndexError. zones: see PowerMeter."""
 
-    def __init__(self, ticks: Iterable[FakeTick], name: str = "rapl") -> None:
+    def __init__(
+        self, ticks: Iterable[FakeTick], name: str = "rapl", zones: Set[str] = frozenset({"package"})
+    ) -> None:
         self.name = name
+        self.zones = zones
+        self.is_closed = False
         self.errors: Sequence[MeterError] = ()
         self._ticks = iter(ticks)
 
@@ -28,3 +32,7 @@ class FakeMeter:
             raise tick
         self.errors = [item for item in tick if isinstance(item, MeterError)]
         return [item for item in tick if isinstance(item, ZoneReading)]
+
+    def close(self) -> None:
+        """It is closed."""
+        self.is_closed = True

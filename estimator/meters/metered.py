@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 
 from ebpf.errors import Unavailable
 from ebpf.state_log import StateLog
@@ -48,10 +48,12 @@ class _Counter:
 
 @dataclass(slots=True)
 class _Sum:
-    """What a zone told since the last tick."""
+    """What a zone told since the last tick. spread_joules: how uncertain it is, ±. last: up to where."""
 
+    last: ZoneReading
     joules: float = 0.0
     seconds: float = 0.0
+    spread_joules: float = 0.0
     suspended_joules: float = 0.0
     suspended_seconds: float = 0.0
 
@@ -70,6 +72,7 @@ class MeteredEnergy:
         self._meter, self._suspended_ns = meter, suspended_ns
         self._counters: dict[str, _Counter] = {}
         self._last: dict[str, ZoneReading] = {}
+        self._infos: dict[str, SourceInfo] = {}
         self._told: dict[_Zone, _Sum] = {}
         self._vanished: set[str] = set()
         self._states: dict[str, StateLog] = {}
@@ -77,8 +80,23 @@ class MeteredEnergy:
 
     @property
     def last(self) -> Mapping[str, ZoneReading]:
-        """By path, the reading up to which a zone's energy is told."""
-        return {path: last for path, counter in self._counters.items() if (last := counter.follower.last)}
+        """By path, the reading up to which a zone's energy is told, of those that another process can go on
+        from."""
+        lasts = {path: counter.follower.last for path, counter in self._counters.items()}
+        return {
+            path: replace(last, source=self.info.source)
+            for path, last in lasts.items()
+            if last and last.can_be_resumed
+        }
+
+    @property
+    def zones(self) -> Set[str]:
+        """Those that the meter is known to have."""
+        return self._meter.zones
+
+    def infos(self) -> Mapping[str, SourceInfo]:
+        """See EnergySource."""
+        return self._infos
 
     @property
     def longest_seconds(self) -> float:
@@ -86,10 +104,13 @@ class MeteredEnergy:
         return min(map(longest_seconds, self._last.values()), default=math.inf)
 
     def resume(self, last: Mapping[str, ZoneReading]) -> None:
-        """Go on from the readings of a process before this one, in the same life of the machine."""
+        """Go on from the readings of a process before this one, in the same life of the machine; those of
+        other meters may be among them."""
         slept_ns = self._suspended_ns()
         self._counters = {
-            path: _Counter(CounterFollower(reading), slept_ns) for path, reading in last.items()
+            path: _Counter(CounterFollower(reading), slept_ns)
+            for path, reading in last.items()
+            if reading.source in ("", self.info.source)
         }
 
     def poll(self) -> None:
@@ -111,7 +132,12 @@ class MeteredEnergy:
         """The energy of each zone since its last good reading; none for first readings and gaps."""
         self.poll()
         told, self._told = self._told, {}
+        self._infos.update((zone, self.info) for zone, _, _ in told)
         return [_energy(zone, summed) for zone, summed in told.items()]
+
+    def close(self) -> None:
+        """Let go of the meter."""
+        self._meter.close()
 
     def errors(self) -> Mapping[str, int]:
         """Failed reads, gaps, zones that vanished, readings that were taken back, readings in which a zone
@@ -127,14 +153,19 @@ class MeteredEnergy:
         if path in self._vanished:
             self._vanished.discard(path)
             self._counts["gap"] += 1
-        before, watts = counter.follower.taken_back, counter.follower.watts
+        before, watts, last = counter.follower.taken_back, counter.follower.watts, counter.follower.last
         slept_seconds = (slept_ns - counter.slept_ns) / 1e9
         told = counter.follower.take(reading, slept_seconds)
         self._counts["taken_back"] += counter.follower.taken_back - before
         for one in told:
             if isinstance(one, Difference | WrappedOnce):
                 zone = reading.zone, reading.socket, path
-                _add(self._told.setdefault(zone, _Sum()), one, watts, slept_seconds)
+                summed = self._told.setdefault(zone, _Sum(reading))
+                summed.last = counter.follower.last or reading
+                _add(summed, one, watts, slept_seconds)
+                if last is not None:
+                    summed.spread_joules += max(0, summed.last.spread_uj - last.spread_uj) / 1e6
+                last = summed.last
         if counter.follower.last is reading:
             counter.slept_ns = slept_ns
         self._say(path, told)
@@ -192,8 +223,10 @@ def _energy(zone: _Zone, summed: _Sum) -> ZoneEnergy:
         joules=summed.joules,
         interval_seconds=summed.seconds,
         idle_watts=None,
-        low_joules=summed.joules,
-        high_joules=summed.joules,
+        low_joules=max(0.0, summed.joules - summed.spread_joules),
+        high_joules=summed.joules + summed.spread_joules,
         suspended_seconds=summed.suspended_seconds,
         suspended_joules=summed.suspended_joules,
+        device=summed.last.device,
+        end_ns=summed.last.boottime_ns,
     )

@@ -75,6 +75,11 @@ class PowercapMeter:
         self._open_all(_chosen(tree, self._root, self._wanted, self.left_out))
         self._unreported = tree.malformed
 
+    @property
+    def zones(self) -> Set[str]:
+        """Those of the counters that are open, or that went and may come back."""
+        return {zone.zone for zone in self._known.values()}
+
     def read(self) -> list[ZoneReading]:
         """Every counter that answers; what failed, and what is missing, is in `errors` until the next read.
 

@@ -34,6 +34,10 @@ class ModelledEnergy:
         self._counts["missing_feature"] += len(self._model.zones) - len(served)
         return [self._energy(name, features, usage) for name in served]
 
+    def infos(self) -> Mapping[str, SourceInfo]:
+        """See EnergySource."""
+        return dict.fromkeys(self._model.zones, self.info)
+
     def errors(self) -> Mapping[str, int]:
         """Cumulative counts, see measure."""
         return dict(self._counts)

@@ -26,7 +26,7 @@ MEASURING = (
     *CONFIGURED,
     *EXPORTING,
     *POD_NAMES,
-    *("host", "rapl", "ebpf", "model", "calibration", "anchors", "machine", "state", "carbon"),
+    *("host", "meters", "rapl", "ebpf", "model", "calibration", "anchors", "machine", "state", "carbon"),
     "kube.readNode",
 )
 RUNNING = (*MEASURING, "monitor.interval", "kube.podLabels", "web", "otlp", "vm")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from exporter.configuration.guest_options import Vm
 from exporter.configuration.kepler_keys import KEPLER_KEYS
+from exporter.configuration.meter_options import Meters
 from exporter.configuration.option_tree import (
     Anchors,
     Ebpf,
@@ -43,6 +44,7 @@ class Config:
     log: Log = field(default_factory=Log)
     host: Host = field(default_factory=Host)
     monitor: Monitor = field(default_factory=Monitor)
+    meters: Meters = field(default_factory=Meters)
     rapl: Rapl = field(default_factory=Rapl)
     ebpf: Ebpf = field(default_factory=Ebpf)
     model: str = option(

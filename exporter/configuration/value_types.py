@@ -70,6 +70,17 @@ def choices(*names: str, empty: str) -> ValueType[tuple[str, ...]]:
     return ValueType(allowed, parse, _split, list, repeatable=True)
 
 
+def ordered_choices(*names: str, empty: str) -> ValueType[tuple[str, ...]]:
+    """Some of the names in any case, kept once each and in the order in which they are given."""
+    plain = choices(*names, empty=empty)
+
+    def parse(found: object) -> tuple[str, ...]:
+        known = {name: name for name in names}
+        return tuple(dict.fromkeys(_one_of(item, known) for item in _strings(found)))
+
+    return replace(plain, parse=parse)
+
+
 def boolean() -> ValueType[bool]:
     """True or false; the flag alone means true."""
 

@@ -184,13 +184,15 @@ class Collector:
         unattributed = ledger.node.unattributed()
         zones = list(dict.fromkeys(zone.zone for zone in ledger.node.zones()))
         fallback = self._measurement.power.fallback()
-        info, errors, refused = source.info, source.errors(), self._measurement.power.refused()
+        infos, errors, refused = source.infos(), source.errors(), self._measurement.power.refused()
+        served = [(zone, infos.get(zone, source.info)) for zone in zones]
         return [
             f.UNATTRIBUTED_JOULES.family(
                 [self._row(*key) for key in unattributed], list(unattributed.values())
             ),
             f.SOURCE_INFO.family(
-                [self._row(zone, info.source, info.model, info.sha256) for zone in zones], [1.0] * len(zones)
+                [self._row(zone, info.source, info.model, info.sha256) for zone, info in served],
+                [1.0] * len(served),
             ),
             f.POWER_ERRORS.family([self._row(kind) for kind in errors], [float(n) for n in errors.values()]),
             f.MODEL_REFUSED.family([self._row(file) for file in refused], list(map(float, refused.values()))),

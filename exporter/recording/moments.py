@@ -143,14 +143,15 @@ def _by_socket(
 def describe_context(counters: CounterSource, power: Power) -> dict[str, Any]:
     """What was in force and how it fared, for a replay to export the same, as JSON can hold it.
 
-    counters: the source's name; statistics: KernelStatistics; power: SourceInfo; errors and refused: the
-    cumulative counts; coefficients: joules per unit of each feature by zone; calibration: None without one,
-    else a ZoneCalibration a zone and path in `status`, and what was `skipped`.
+    counters: the source's name; statistics: KernelStatistics; power: SourceInfo; powers: the same by zone;
+    errors and refused: the cumulative counts; coefficients: joules per unit of each feature by zone;
+    calibration: None without one, else a ZoneCalibration a zone and path in `status`, and what was `skipped`.
     """
     return {
         "counters": counters.name,
         "statistics": asdict(counters.statistics()),
         "power": asdict(power.source.info),
+        "powers": {zone: asdict(info) for zone, info in power.source.infos().items()},
         "errors": dict(power.source.errors()),
         "refused": dict(power.refused()),
         "coefficients": {zone: dict(beta) for zone, beta in power.coefficients.items()},
@@ -186,6 +187,10 @@ class RecordedPower:
     def info(self) -> SourceInfo:
         """The source's."""
         return self._power.source.info
+
+    def infos(self) -> Mapping[str, SourceInfo]:
+        """The source's."""
+        return self._power.source.infos()
 
     def measure(self, usage: Usage) -> list[ZoneEnergy]:
         """What the source says; where it fails, what was used is recorded all the same."""

@@ -182,6 +182,7 @@ class RecordedEnergy:
 
     def __init__(self) -> None:
         self.info = SourceInfo("none")
+        self._infos: Mapping[str, SourceInfo] = {}
         self._energies: Sequence[ZoneEnergy] = ()
         self._context: Mapping[str, Any] = {}
 
@@ -189,6 +190,18 @@ class RecordedEnergy:
         """Go on to a tick."""
         self._energies, self._context = tick.energies, tick.context
         self.info = SourceInfo(**tick.context["power"])
+        self._infos = self._told_infos()
+
+    def infos(self) -> Mapping[str, SourceInfo]:
+        """See EnergySource."""
+        return self._infos
+
+    def _told_infos(self) -> dict[str, SourceInfo]:
+        """A recording from before there were several sources knows one for all zones."""
+        if "powers" in self._context:
+            return {zone: SourceInfo(**info) for zone, info in self._context["powers"].items()}
+        had = (zone for zone, info in self._infos.items() if info == self.info)
+        return dict.fromkeys((*had, *(energy.zone for energy in self._energies)), self.info)
 
     def measure(self, usage: Usage) -> list[ZoneEnergy]:  # noqa: ARG002  the port's signature
         """What was measured or estimated in the tick."""

@@ -265,11 +265,13 @@ def _node_document(node: KeptTotals) -> dict[str, Any]:
 
 def _reading_document(reading: ZoneReading) -> list[Any]:
     counted = (reading.energy_uj, reading.max_energy_uj, reading.boottime_ns)
-    return [reading.zone, reading.socket, reading.path, *counted]
+    beside = (reading.source, reading.device) if reading.source != "rapl" or reading.device else ()
+    return [reading.zone, reading.socket, reading.path, *counted, *beside]
 
 
 def _reading(row: Any) -> ZoneReading:
-    zone, socket, path, energy_uj, max_energy_uj, boottime_ns = row
+    zone, socket, path, energy_uj, max_energy_uj, boottime_ns, *beside = row
+    source, device = beside or ("rapl", "")  # before there were others, it was RAPL's
     return ZoneReading(
         _text(zone),
         None if socket is None else _natural(socket),
@@ -277,6 +279,8 @@ def _reading(row: Any) -> ZoneReading:
         _natural(energy_uj),
         _natural(max_energy_uj),
         _natural(boottime_ns),
+        source=_text(source),
+        device=_text(device),
     )
 
 

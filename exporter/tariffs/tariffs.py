@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,12 +58,12 @@ class Tariffs:
         """The zones that count as the node's energy; see estimator.attribution.zones."""
         return self._counted.zones
 
-    def of_tick(self, source: SourceInfo, shares: Sequence[ZoneShare]) -> Tariff:
-        """The tariff for what was shared out: the mean over the time that it spans."""
+    def of_tick(self, sources: Mapping[str, SourceInfo], shares: Sequence[ZoneShare]) -> Tariff:
+        """The tariff for what was shared out: the mean over the time that it spans. sources: by zone."""
         joules: dict[str, float] = {}
         for share in shares:
             joules[share.energy.zone] = joules.get(share.energy.zone, 0.0) + share.energy.joules
-        zones = self._counted.choose(source, joules)
+        zones = self._counted.choose(sources, joules)
         spans = [share.energy.interval_seconds for share in shares if share.energy.zone in zones]
         seconds = max(spans, default=0.0)
         return Tariff(

@@ -71,6 +71,10 @@ class CalibratedEnergy:
         """The meter's."""
         return self._meter.info
 
+    def infos(self) -> Mapping[str, SourceInfo]:
+        """The meter's."""
+        return self._meter.infos()
+
     def measure(self, usage: Usage) -> list[ZoneEnergy]:
         """See EnergySource; idle_watts where it is established."""
         measured = self._meter.measure(usage)

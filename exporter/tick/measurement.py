@@ -266,7 +266,7 @@ class Measurement:
         self.ledger.ensure(self.source.directory)
         if self.idle_policy != "none":
             self._book_idle(usage, shares)
-        self.ledger.add(usage, shares, self.tariffs.of_tick(self.power.source.info, shares))
+        self.ledger.add(usage, shares, self.tariffs.of_tick(self.power.source.infos(), shares))
         if self.processes is not None:
             self.processes.add(usage, shares)
         self._resolver.forget_ended()

@@ -111,6 +111,10 @@ class FollowedEnergy:
         """Of the meter, or of the model in force."""
         return self._source.info
 
+    def infos(self) -> Mapping[str, SourceInfo]:
+        """See EnergySource."""
+        return self._source.infos()
+
     @property
     def _source(self) -> EnergySource:
         return self._meter or self._modelled

@@ -13,21 +13,21 @@ from estimator.calibration.calibration import Calibration
 from estimator.calibration.place import priors_of
 from estimator.calibration.state import load_state
 from estimator.energy import EnergySource, SourceInfo, Usage, ZoneEnergy
-from estimator.errors import MeterUnavailable, ModelInvalid
+from estimator.errors import ModelInvalid
 from estimator.features import Coefficients, names_measured
 from estimator.machine.description import MachineDescription, describe
 from estimator.machine.identity import CpuIdentity, read_identity
 from estimator.machine.size import read_instance_type, read_size
 from estimator.machine.topology import read_topology
-from estimator.meters.metered import MeteredEnergy
-from estimator.meters.powercap import PowercapMeter
-from estimator.meters.powercap_tree import POWERCAP
+from estimator.meters.port import CPU_ZONES
+from estimator.meters.several import SeveralMeters
 from estimator.model.choice import Anchors, ModelChoice, choose_model, for_machine, lacking
 from estimator.model.modelled import ModelledEnergy
 from estimator.model.power_model import PowerModel
 from exporter.configuration.config import Config
 from exporter.tick.awaited_type import AwaitedType
 from exporter.tick.calibrated import CalibratedEnergy, CalibrationFile
+from exporter.tick.meters import open_meters
 from exporter.tick.model_watch import CurrentCoefficients, FollowedEnergy, ModelWatch
 
 log = logging.getLogger("exporter.power")
@@ -37,6 +37,10 @@ class NoEnergy:
     """Neither meter nor model: CPU time is counted, joules are not."""
 
     info = SourceInfo("none")
+
+    def infos(self) -> Mapping[str, SourceInfo]:
+        """None is given."""
+        return {}
 
     def measure(self, usage: Usage) -> list[ZoneEnergy]:  # noqa: ARG002  the port's signature
         """No zone."""
@@ -60,8 +64,8 @@ class Power:
     """The energy source in force, the weights by which it is shared out, and how to let go of it.
 
     What the source and the coefficients answer may change between two ticks. refused: by model file, how
-    often it was read and not taken over. calibration: what a meter has taught, and meter: its own last
-    readings; None without one. tell: takes the machine's instance type where it would help to know it.
+    often it was read and not taken over. calibration: what a meter has taught, and meter: the meters
+    themselves; None without one. tell: takes the machine's instance type where it would help to know it.
     fallback: by model file that was asked for and cannot serve here, the features that it lacks.
     """
 
@@ -70,13 +74,14 @@ class Power:
     close: Callable[[], None]
     refused: Callable[[], Mapping[str, int]] = _none_refused
     calibration: Calibration | None = None
-    meter: MeteredEnergy | None = None
+    meter: SeveralMeters | None = None
     tell: Callable[[str], None] | None = None
     fallback: Callable[[], Mapping[str, str]] = _no_fallback
 
 
 def choose_power(config: Config, counted: Set[str] = frozenset({"cpu_ns"})) -> Power:
-    """The meter if it serves, else the model that --model names; one log line says which and why.
+    """The meters that serve, and where none is of the CPU the model that --model names; a log line says which
+    and why.
 
     counted: the counters that are measured, by their names in ebpf.counters.FIELDS; a model that needs
     another is not chosen, and where it was asked for the next that can serve stands in for it.
@@ -86,26 +91,46 @@ def choose_power(config: Config, counted: Set[str] = frozenset({"cpu_ns"})) -> P
     identity = read_identity(config.host.procfs)
     asked = None if config.model in ("auto", "none") else _choose(config, identity, counted)
     watch = _watch(config, identity, asked.model) if asked and asked.model else None
-    try:
-        meter = PowercapMeter(
-            config.host.sysfs,
-            config.rapl.zones,
-            powercap=config.host.powercap,
-            vendor=identity.vendor,
+    opened = open_meters(config, identity)
+    if opened.zones & CPU_ZONES:
+        several = SeveralMeters(opened.meters)
+        plain = (
+            Power(several, {}, several.close) if watch is None else _followed(watch, several, several.close)
         )
-    except MeterUnavailable as error:
-        log.warning("no meter: %s", error)
-        if watch is None and _is_awaited(config):
-            return _awaiting(config, identity, counted)
-        if asked and asked.model and (lacks := lacking(asked.model, names_measured(counted))):
-            return _fallen_back(config, identity, counted, asked.model, lacks)
-        return _modelled(asked or _choose(config, identity, counted), watch)
-    log.info("energy is measured: RAPL through %s", config.host.powercap or config.host.sysfs / POWERCAP)
-    if meter.left_out:
-        log.info("%s", meter.left_out)
-    metered = MeteredEnergy(meter)
-    plain = Power(metered, {}, meter.close) if watch is None else _followed(watch, metered, meter.close)
-    return replace(_calibrated(config, identity, plain, watch), meter=metered)
+        return replace(_calibrated(config, identity, plain, watch), meter=several)
+    if not opened.meters:
+        log.warning("no meter: %s", opened.why_none)
+    power = _unmetered(config, identity, counted, asked, watch)
+    return _beside(SeveralMeters(opened.meters, _source(power)), power) if opened.meters else power
+
+
+def _unmetered(
+    config: Config,
+    identity: CpuIdentity,
+    counted: Set[str],
+    asked: ModelChoice | None,
+    watch: ModelWatch | None,
+) -> Power:
+    """The power of a model, if there is one."""
+    if watch is None and _is_awaited(config):
+        return _awaiting(config, identity, counted)
+    if asked and asked.model and (lacks := lacking(asked.model, names_measured(counted))):
+        return _fallen_back(config, identity, counted, asked.model, lacks)
+    return _modelled(asked or _choose(config, identity, counted), watch)
+
+
+def _source(power: Power) -> EnergySource | None:
+    return None if isinstance(power.source, NoEnergy) else power.source
+
+
+def _beside(several: SeveralMeters, power: Power) -> Power:
+    """Meters of what a model knows less of, before the model."""
+
+    def close() -> None:
+        several.close()
+        power.close()
+
+    return replace(power, source=several, close=close, meter=several)
 
 
 def _calibrated(config: Config, identity: CpuIdentity, power: Power, watch: ModelWatch | None) -> Power:

@@ -10,7 +10,8 @@ from estimator.attribution.zones import CountedZones, node_zones
 from estimator.energy import SourceInfo
 from estimator.meters.port import ZONES
 
-RAPL, MODEL = SourceInfo("rapl"), SourceInfo("model", "mine", "abc")
+RAPL = dict.fromkeys(("package", "dram", "psys"), SourceInfo("rapl"))
+MODEL = {"platform": SourceInfo("model", "mine", "abc")}
 
 
 @pytest.mark.parametrize(
@@ -89,3 +90,12 @@ def test_a_zone_that_went_silent_for_good_makes_way() -> None:
     for _ in range(200):
         chosen = counted.choose(RAPL, {"package": 20.0})
     assert chosen == ("package", "dram")
+
+
+def test_a_meter_that_takes_over_from_another_keeps_the_zone() -> None:
+    """Else a narrower zone would stand in for it in that tick."""
+    counted = CountedZones()
+    for _ in range(2):
+        counted.choose(RAPL | {"platform": SourceInfo("redfish")}, {"package": 20.0, "platform": 90.0})
+    later = RAPL | {"platform": SourceInfo("ipmi")}
+    assert counted.choose(later, {"package": 20.0, "platform": 90.0}) == ("platform",)

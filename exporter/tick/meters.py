@@ -1,0 +1,87 @@
+"""The meters that there are, by name: how each is opened, and which of them this machine has.
+
+A meter's own room says what it can serve; what only some machines need is imported in its opener.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
+
+from estimator.errors import MeterAbsent, MeterUnavailable
+from estimator.machine.identity import CpuIdentity
+from estimator.meters.metered import MeteredEnergy
+from estimator.meters.port import PowerMeter
+from estimator.meters.powercap import PowercapMeter
+from estimator.meters.powercap_tree import POWERCAP
+from exporter.configuration.config import Config
+
+log = logging.getLogger("exporter.power")
+
+Opener = Callable[[Config, CpuIdentity], Sequence[PowerMeter]]
+
+
+def open_rapl(config: Config, identity: CpuIdentity) -> Sequence[PowerMeter]:
+    """RAPL through powercap, or whatever is shown in that form. Raises MeterUnavailable."""
+    powercap = config.host.powercap
+    meter = PowercapMeter(config.host.sysfs, config.rapl.zones, powercap=powercap, vendor=identity.vendor)
+    log.info("energy is measured: RAPL through %s", powercap or config.host.sysfs / POWERCAP)
+    if meter.left_out:
+        log.info("%s", meter.left_out)
+    return [meter]
+
+
+# One opener a name of exporter.configuration.meter_options.METERS. Each raises MeterAbsent where this machine
+# does not have what it reads, MeterUnavailable where it has and it cannot be read, and says in a log line
+# what it reads. None waits: what may take long opens and reads in a BackgroundMeter.
+OPENERS: Mapping[str, Opener] = {"rapl": open_rapl}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedMeters:
+    """The meters that serve, in the order of preference, and by name why the others do not."""
+
+    meters: Sequence[MeteredEnergy]
+    refused: Mapping[str, MeterUnavailable]
+
+    @property
+    def zones(self) -> Set[str]:
+        """Those that they are known to have."""
+        return frozenset().union(*(meter.zones for meter in self.meters))
+
+    @property
+    def why_none(self) -> str:
+        """Why no meter serves: RAPL's reason first, and of what is not there no other."""
+        told = [f"{error}" for name, error in self.refused.items() if name == "rapl"]
+        told += [
+            f"{error}" for name, error in self.refused.items() if name != "rapl" and not _is_absent(error)
+        ]
+        return "; ".join(told) or "meters.preferred names none that this machine has"
+
+
+def open_meters(config: Config, identity: CpuIdentity) -> OpenedMeters:
+    """Open every meter that meters.preferred names and this machine has."""
+    meters: list[MeteredEnergy] = []
+    refused: dict[str, MeterUnavailable] = {}
+    for name in config.meters.preferred:
+        if name not in OPENERS:
+            continue
+        try:
+            meters += map(MeteredEnergy, OPENERS[name](config, identity))
+        except MeterUnavailable as error:
+            refused[name] = error
+    if meters:
+        _say(refused)
+    return OpenedMeters(meters, refused)
+
+
+def _say(refused: Mapping[str, MeterUnavailable]) -> None:
+    """What is there and cannot be read; where no meter serves at all, the caller says so."""
+    for name, error in refused.items():
+        if not _is_absent(error):
+            log.warning("the meter %s does not serve: %s", name, error)
+
+
+def _is_absent(error: MeterUnavailable) -> bool:
+    return isinstance(error, MeterAbsent)
