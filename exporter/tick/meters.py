@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from estimator.errors import MeterAbsent, MeterUnavailable
 from estimator.machine.identity import CpuIdentity
+from estimator.meters.host_tree import HostMeter, host_source
 from estimator.meters.metered import MeteredEnergy
 from estimator.meters.port import PowerMeter
 from estimator.meters.powercap import PowercapMeter
@@ -25,6 +26,12 @@ Opener = Callable[[Config, CpuIdentity], Sequence[PowerMeter]]
 def open_rapl(config: Config, identity: CpuIdentity) -> Sequence[PowerMeter]:
     """RAPL through powercap, or whatever is shown in that form. Raises MeterUnavailable."""
     powercap = config.host.powercap
+    if powercap is not None and (source := host_source(powercap)) is not None:
+        told = HostMeter(powercap, config.rapl.zones)
+        log.info(
+            "energy is what the host bills this machine: %s, there from %s", powercap, source or "nowhere"
+        )
+        return [told]
     meter = PowercapMeter(config.host.sysfs, config.rapl.zones, powercap=powercap, vendor=identity.vendor)
     log.info("energy is measured: RAPL through %s", powercap or config.host.sysfs / POWERCAP)
     if meter.left_out:

@@ -8,11 +8,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ebpf.directory_lock import lock_directory
 from tests.vm.known_program import known_program, short_program
 from tests.vm.probe import MARK
 
@@ -53,9 +54,18 @@ def cache() -> Path:
 
 
 def fetch() -> None:
-    """Have everything that machines are made of. Raises CalledProcessError; what was missing is on stderr."""
-    for step in ("fetch", "plant"):
-        subprocess.run([KIT, step, cache()], check=True)
+    """Have everything that machines are made of. Raises CalledProcessError; what was missing is on stderr.
+
+    Tests side by side ask for it at the same time.
+    """
+    cache().mkdir(parents=True, exist_ok=True)
+    lock = lock_directory(cache(), LONGEST_SECONDS)
+    try:
+        for step in ("fetch", "plant"):
+            subprocess.run([KIT, step, cache()], check=True)
+    finally:
+        if lock is not None:
+            os.close(lock)
 
 
 def compile_kernel() -> None:
@@ -63,21 +73,20 @@ def compile_kernel() -> None:
     subprocess.run([KIT, "compile", cache()], check=True)
 
 
-def ask(machine: str, *options: str, enter: Callable[[], None] | None = None) -> Answers:
+def ask(machine: str, *options: str, through: Sequence[str] = ()) -> Answers:
     """Boot a machine once and run all its probes: name -> finding. The console is kept beside the cache.
 
-    options: more of qemu's. enter: called by its process before anything else.
+    options: more of qemu's. through: what goes before the command that boots it.
     """
     with tempfile.TemporaryDirectory(prefix="podjoule-vm-") as folder:
         _lay_over(Path(folder), machine)
-        boot = ["nice", "timeout", "--kill-after=5", f"{LONGEST_SECONDS}", KIT, "boot"]
+        boot = [*through, "nice", "timeout", "--kill-after=5", f"{LONGEST_SECONDS}", KIT, "boot"]
         with _console(machine).open("w") as console:
-            booted = subprocess.Popen(  # noqa: PLW1509
+            booted = subprocess.Popen(
                 [*boot, cache(), machine, folder, *options],
                 stdout=console,
                 stderr=console,
                 start_new_session=True,
-                preexec_fn=enter,
             )
             _wait_until_off(booted, machine)
     return answers(_console(machine).read_text(errors="replace"))

@@ -7,9 +7,9 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.e2e.servers import Podjoule
+from tests.e2e.servers import Podjoule, ticks
 from tests.live.sandbox import BUSY, Cgroup, cgroup, stop
-from tests.vm.probe_exporter import books, running, sums
+from tests.vm.probe_exporter import books, running
 
 SHARE = Path("/host")
 MODULES = ("fs/netfs/netfs", "net/9p/9pnet", "net/9p/9pnet_virtio", "fs/9p/9p")
@@ -55,16 +55,12 @@ def _at_rest(podjoule: Podjoule) -> tuple[dict[str, int], str]:
     deadline = time.monotonic() + LONGEST_SECONDS
     while time.monotonic() < deadline:
         before = _told_uj()
-        seen = _ticks(podjoule.metrics())
-        while _ticks(page := podjoule.metrics()) < seen + 2:
+        seen = ticks(podjoule.metrics())
+        while ticks(page := podjoule.metrics()) < seen + 2:
             time.sleep(0.1)
         if _told_uj() == before:
             return before, page
     raise TimeoutError(f"the host writes all the time:\n{podjoule.log.read_text()}")
-
-
-def _ticks(page: str) -> float:
-    return sums(page, "podjoule_ticks_total", "")
 
 
 def _cpu_ns(*groups: Cgroup) -> list[int]:
@@ -72,7 +68,7 @@ def _cpu_ns(*groups: Cgroup) -> list[int]:
 
 
 def guest() -> dict[str, object]:
-    """Two cgroups at 2:1 for a minute: what is exported between two moments at which the host was not writing."""
+    """Two cgroups at 2:1 for a minute: what is exported between two moments at which nothing was written."""
     _mount()
     _wait_for_zones()
     arguments = (f"--host.powercap={SHARE}", f"--monitor.interval={INTERVAL_SECONDS}s")

@@ -26,7 +26,7 @@ class Idling:
 
     def __init__(self, meter: EnergySource) -> None:
         self._meter = meter
-        self.infos = getattr(meter, "infos", dict)
+        self.infos = meter.infos
 
     @property
     def info(self) -> SourceInfo:
