@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 BPF = 0xCAFE4A11
+SYSFS = 0x62656572
 CGROUPS = (0x27E0EB, 0x63677270)
 
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from pathlib import Path
 
+from ebpf import file_system, perf_events
+from ebpf.descriptors import raise_descriptor_limit
 from estimator.errors import MeterAbsent, MeterUnavailable
 from estimator.machine.identity import CpuIdentity
 from estimator.meters.host_tree import HostMeter, host_source
 from estimator.meters.metered import MeteredEnergy
+from estimator.meters.perf_power import PerfPowerMeter
 from estimator.meters.port import PowerMeter
 from estimator.meters.powercap import PowercapMeter
 from estimator.meters.powercap_tree import POWERCAP
@@ -21,6 +25,35 @@ from exporter.configuration.config import Config
 log = logging.getLogger("exporter.power")
 
 Opener = Callable[[Config, CpuIdentity], Sequence[PowerMeter]]
+
+
+def open_perf(config: Config, identity: CpuIdentity) -> Sequence[PowerMeter]:  # noqa: ARG001  an Opener
+    """RAPL through perf's PMU. Raises MeterUnavailable."""
+    host = config.host
+    if foreign := _not_the_kernels_own(host.sysfs, host.powercap):
+        raise MeterAbsent(f"{foreign} is not of this kernel, so that its PMUs have nothing to do with it")
+
+    def open_event(pmu_type: int, event: int, cpu: int) -> int:
+        try:
+            return perf_events.open_event(perf_events.Event(pmu_type, event), cpu)
+        except OSError as error:
+            raise OSError(error.errno, perf_events.explained(error, host.procfs)) from error
+
+    raise_descriptor_limit()
+    meter = PerfPowerMeter(host.sysfs, open_event, config.rapl.zones)
+    log.info("energy is measured: RAPL through perf's PMU power")
+    return [meter]
+
+
+def _not_the_kernels_own(*roots: Path | None) -> Path | None:
+    """The first tree that is no sysfs: another machine's, as in a guest that is shown its host's meter."""
+    for root in roots:
+        try:
+            if root is not None and file_system.magic(root) != file_system.SYSFS:
+                return root
+        except OSError:
+            continue
+    return None
 
 
 def open_rapl(config: Config, identity: CpuIdentity) -> Sequence[PowerMeter]:
@@ -42,7 +75,7 @@ def open_rapl(config: Config, identity: CpuIdentity) -> Sequence[PowerMeter]:
 # One opener a name of exporter.configuration.meter_options.METERS. Each raises MeterAbsent where this machine
 # does not have what it reads, MeterUnavailable where it has and it cannot be read, and says in a log line
 # what it reads. None waits: what may take long opens and reads in a BackgroundMeter.
-OPENERS: Mapping[str, Opener] = {"rapl": open_rapl}
+OPENERS: Mapping[str, Opener] = {"perf": open_perf, "rapl": open_rapl}
 
 
 @dataclass(frozen=True, slots=True)

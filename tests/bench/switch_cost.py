@@ -52,7 +52,7 @@ Attach = Callable[[], Iterator[int]]
 
 def bench_switch_cost() -> list[Row]:
     """Between tasks of one cgroup and of two, in every hierarchy there is, without events and with three."""
-    image = bpf_object("empty")
+    image = bpf_object(Path(__file__).with_name("empty.bpf.c"))
     versions = hierarchies()
     with (
         _kernel_counts_runs(),

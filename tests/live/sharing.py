@@ -6,7 +6,7 @@ import contextlib
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,10 @@ from ebpf.counters import CPU_NS, SHARED_NS, CounterSnapshot, CounterSource
 from tests.live import loads
 from tests.live.counting import counters_of
 from tests.live.sandbox import Cgroup, cgroup, stop
-from tests.live.switch_trace import Spans, SwitchTrace, clipped, overlap_ns, total_ns, traced, union_ns
+from tests.live.switch_trace import Spans, SwitchTrace, clipped, overlap_ns, total_ns, union_ns
+
+Traced = Callable[[Iterable[int]], contextlib.AbstractContextManager[SwitchTrace]]
+"""traced of switch_trace.py or of switch_program.py."""
 
 
 @dataclass(frozen=True)
@@ -61,22 +64,22 @@ class Awake:
 
 @dataclass(frozen=True)
 class Found:
-    """What one source counted: of each loop, and of each socket. is_whole: see SwitchTrace."""
+    """What one source counted: of each loop, and of each socket."""
 
     loops: list[Shared]
     awake: dict[int, Awake]
     available: frozenset[str]
-    is_whole: bool
 
 
 def shared_by(
+    traced: Traced,
     sources: Mapping[str, CounterSource],
     running: Sequence[Phases],
     sibling_of: Mapping[int, int],
     sockets: Mapping[int, Sequence[int]],
     seconds: float,
 ) -> dict[str, Found]:
-    """Let loops run for a while under every source at once, and a trace of each switch.
+    """Let loops run for a while under every source at once, each switch traced.
 
     sibling_of: by CPU, both ways. sockets: the two CPUs of each.
     """
@@ -104,7 +107,6 @@ def shared_by(
                 ],
                 {socket: _awake(window, trace, socket, cpus) for socket, cpus in sockets.items()},
                 window[1].available,
-                trace.is_whole,
             )
             for name, window in ((name, (before[name], after[name])) for name in sources)
         }

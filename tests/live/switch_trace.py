@@ -16,7 +16,6 @@ from pathlib import Path
 
 _TRACING = Path("/sys/kernel/tracing")
 _SWITCH = re.compile(r" (\d+)\.(\d+): sched_switch: .*prev_pid=(\d+) .* next_pid=(\d+) ")
-_RUNTIME = re.compile(r": sched_stat_runtime: .*pid=(\d+) runtime=(\d+) ")
 _WRITTEN = re.compile(r"entries-in-buffer/entries-written: (\d+)/(\d+)")
 
 Spans = list[tuple[int, int]]
@@ -25,14 +24,9 @@ Spans = list[tuple[int, int]]
 
 @dataclass
 class SwitchTrace:
-    """Filled when the tracing ends. ran: by CPU and PID (0: idle), when it ran.
-
-    is_whole: False on kernels that do not trace who leaves idle. Since when those ran, their own clocks say,
-    which run slower than time where a hypervisor takes the CPU away.
-    """
+    """Filled when the tracing ends. ran: by CPU and PID (0: idle), when it ran."""
 
     ran: dict[int, dict[int, Spans]] = field(default_factory=dict)
-    is_whole: bool = True
 
     def busy(self, cpu: int) -> Spans:
         """When anything ran on a CPU."""
@@ -45,7 +39,7 @@ class SwitchTrace:
 
 @contextlib.contextmanager
 def traced(cpus: Iterable[int]) -> Iterator[SwitchTrace]:
-    """Trace for a while. Raises ValueError where the kernel's buffer was too small."""
+    """Trace for a while. Raises ValueError where the kernel did not keep, or not see, all switches."""
     found = SwitchTrace()
     with _tracing() as tracing:
         instance = tracing / f"instances/podjoule-{os.getpid()}"
@@ -53,13 +47,10 @@ def traced(cpus: Iterable[int]) -> Iterator[SwitchTrace]:
         try:
             (instance / "trace_clock").write_text("mono")
             (instance / "buffer_size_kb").write_text("16384")
-            for event in ("sched_switch", "sched_stat_runtime"):
-                (instance / f"events/sched/{event}/enable").write_text("1")
+            (instance / "events/sched/sched_switch/enable").write_text("1")
             yield found
             (instance / "tracing_on").write_text("0")
-            for cpu in cpus:
-                found.ran[cpu], is_whole = _spans(cpu, instance / f"per_cpu/cpu{cpu}/trace")
-                found.is_whole &= is_whole
+            found.ran.update({cpu: _spans(cpu, instance / f"per_cpu/cpu{cpu}/trace") for cpu in cpus})
         finally:
             instance.rmdir()
 
@@ -78,31 +69,22 @@ def _tracing() -> Iterator[Path]:
             subprocess.run(["umount", folder], check=True)
 
 
-def _spans(cpu: int, trace: Path) -> tuple[dict[int, Spans], bool]:
-    """By PID when it ran, and whether every switch was traced."""
+def _spans(cpu: int, trace: Path) -> dict[int, Spans]:
     text = trace.read_text(errors="replace")
     kept, written = _WRITTEN.search(text).groups()  # type: ignore[union-attr]
     if kept != written:
         raise ValueError(f"CPU {cpu}: {kept} of {written} switches kept")
     spans: dict[int, Spans] = {}
-    ran_ns: dict[int, int] = {}  # since each was last seen to go
-    began_ns, running, is_whole = 0, None, True
-    for line in text.splitlines():
-        if told := _RUNTIME.search(line):
-            ran_ns[int(told[1])] = ran_ns.get(int(told[1]), 0) + int(told[2])
-        elif switch := _SWITCH.search(line):
-            now_ns, prev = int(switch[1]) * 10**9 + int(switch[2].ljust(9, "0")), int(switch[3])
-            if running not in (None, prev):
-                is_whole = False
-                came_ns = max(began_ns, now_ns - ran_ns.get(prev, 0))
-                spans.setdefault(running, []).append((began_ns, came_ns))
-                began_ns = came_ns
-            spans.setdefault(prev, []).append((began_ns, now_ns))
-            ran_ns[prev] = 0
-            began_ns, running = now_ns, int(switch[4])
+    began_ns, running = 0, None
+    for seconds, fraction, prev, following in _SWITCH.findall(text):
+        now_ns = int(seconds) * 10**9 + int(fraction.ljust(9, "0"))
+        if running not in (None, int(prev)):
+            raise ValueError(f"CPU {cpu}: the switch from {running} to {prev} was not traced")
+        spans.setdefault(int(prev), []).append((began_ns, now_ns))
+        began_ns, running = now_ns, int(following)
     if running is not None:  # the last one seen to come goes on
         spans.setdefault(running, []).append((began_ns, 2**63))
-    return spans, is_whole
+    return spans
 
 
 def clipped(spans: Spans, begin_ns: int, end_ns: int) -> Spans:

@@ -20,6 +20,7 @@ from tests.live.perf import STAND_INS, our_counts, perf_counts, perf_of
 from tests.live.rights import run_confined
 from tests.live.sandbox import BUSY, cgroup, hierarchies, stop
 from tests.live.sharing import Phases, shared_by
+from tests.live.switch_program import traced
 from tests.live.topology_tree import write_tree
 
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("require_root_bpf")]
@@ -151,7 +152,8 @@ def test_a_cpu_that_went_while_it_was_busy_keeps_no_socket_awake(tmp_path: Path,
         source.read()
         states = source._states()  # type: ignore[attr-defined]
         assert not states["activity"][1] & 1
-        found = shared_by({loader: source}, [Phases(0, 0.05, 0.01)], {}, {0: (0, 1)}, 1.0)[loader]
+        running = [Phases(0, 0.05, 0.01)]
+        found = shared_by(traced, {loader: source}, running, {}, {0: (0, 1)}, 1.0)[loader]
     assert found.awake[0].off_percent <= 2, found.awake
 
 

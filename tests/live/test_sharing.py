@@ -22,6 +22,7 @@ from tests.live.lesser_kernels import open_named
 from tests.live.perf import STAND_INS
 from tests.live.sandbox import BUSY, Cgroup, cgroup, hierarchies, stop
 from tests.live.sharing import Found, Phases, shared_by
+from tests.live.switch_program import traced
 from tests.live.topology_tree import write_tree
 
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("require_root_bpf")]
@@ -56,17 +57,15 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Coun
 @pytest.fixture(scope="module", params=list(RUNNING))
 def found(request: pytest.FixtureRequest, sources: dict[str, CounterSource]) -> dict[str, Found]:
     """What every loader's program counted of one load."""
-    return shared_by(sources, RUNNING[request.param], {0: 1, 1: 0}, {0: (0, 1)}, WINDOW_SECONDS)
+    return shared_by(traced, sources, RUNNING[request.param], {0: 1, 1: 0}, {0: (0, 1)}, WINDOW_SECONDS)
 
 
 @pytest.mark.parametrize("loader", LOADERS)
 def test_time_that_is_shared_is_as_traced_within_two_percent(found: dict[str, Found], loader: str) -> None:
     assert found[loader].available >= SHARING
-    # Where the trace is not whole, phases of 200 us are known to some points themselves.
-    most_points = 2 if found[loader].is_whole else 4
     for loop in found[loader].loops:
         assert loop.cpu_ns > 0.03e9, "the load hardly ran"
-        assert loop.off_points <= most_points, loop
+        assert loop.off_points <= 2, loop
 
 
 @pytest.mark.parametrize("loader", LOADERS)

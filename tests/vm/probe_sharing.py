@@ -13,6 +13,7 @@ from ebpf.source import open_source
 from tests.live.perf import STAND_INS
 from tests.live.sandbox import hierarchies
 from tests.live.sharing import Found, Phases, shared_by
+from tests.live.switch_trace import traced
 from tests.live.topology_tree import write_tree
 
 SYSFS, PLAYED = Path("/sys"), Path("/played-sys")
@@ -46,7 +47,7 @@ def threads() -> dict[str, object]:
         source.read()
 
         def measured(sibling_of: dict[int, int], running: list[Phases]) -> dict[str, object]:
-            by = shared_by({"core": source}, running, sibling_of, sockets, _WINDOW_SECONDS)
+            by = shared_by(traced, {"core": source}, running, sibling_of, sockets, _WINDOW_SECONDS)
             return _told(by["core"])
 
         found = {"on": measured(siblings, loops)}
@@ -65,7 +66,8 @@ def _found(
     options = ProgramOptions(hierarchies()["v2"], sysfs=sysfs, events=STAND_INS)
     with contextlib.closing(open_source("core", options)) as source:
         source.read()
-        return _told(shared_by({"core": source}, running, siblings, sockets, _WINDOW_SECONDS)["core"])
+        by = shared_by(traced, {"core": source}, running, siblings, sockets, _WINDOW_SECONDS)
+        return _told(by["core"])
 
 
 def _told(found: Found) -> dict[str, object]:
