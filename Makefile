@@ -7,7 +7,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 RUN_STAMP := .venv/.set-up-for-run
 DEV_STAMP := .venv/.set-up-for-test
-CORE_OBJECT := ebpf/kernel/sched_switch.bpf.o
+CORE_OBJECTS := $(addprefix ebpf/kernel/,sched_switch.bpf.o pids.bpf.o)
 
 CLANG ?= clang
 BPF_ARCH := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(shell uname -m)))
@@ -20,31 +20,31 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: $(RUN_STAMP) $(CORE_OBJECT) ## run the exporter (ARGS='--monitor.interval 1s' passes flags)
+run: $(RUN_STAMP) $(CORE_OBJECTS) ## run the exporter (ARGS='--monitor.interval 1s' passes flags)
 	exec $(AS_ROOT) $(BIN)/podjoule run $(ARGS)
 
 .PHONY: test
-test: $(DEV_STAMP) $(CORE_OBJECT) ## run every test but `make machines` (ARGS passes flags to pytest)
+test: $(DEV_STAMP) $(CORE_OBJECTS) ## run every test but `make machines` (ARGS passes flags to pytest)
 	$(BIN)/python -m tests $(PARTS) -- $(ARGS)
 
 .PHONY: set-up
 set-up: $(DEV_STAMP) ## install what `make test` needs, and no more
 
 .PHONY: machines
-machines: $(DEV_STAMP) $(CORE_OBJECT) ## try other kernels, arm64, and the set-up on a bare Debian
+machines: $(DEV_STAMP) $(CORE_OBJECTS) ## try other kernels, arm64, and the set-up on a bare Debian
 	$(BIN)/python -m tests machines compiled -- $(ARGS)
 	$(BIN)/python -m tests.vm.table
 
 .PHONY: live
-live: $(DEV_STAMP) $(CORE_OBJECT) ## run the tests that need root and a real kernel
+live: $(DEV_STAMP) $(CORE_OBJECTS) ## run the tests that need root and a real kernel
 	$(BIN)/pytest -m live $(ARGS)
 
 .PHONY: e2e
-e2e: $(DEV_STAMP) $(CORE_OBJECT) ## run the tests with real Prometheus and podman
+e2e: $(DEV_STAMP) $(CORE_OBJECTS) ## run the tests with real Prometheus and podman
 	$(BIN)/pytest -m e2e $(ARGS)
 
 .PHONY: kernels
-kernels: $(DEV_STAMP) $(CORE_OBJECT) ## try other kernels and arm64 in emulation, and make docs/kernels.md
+kernels: $(DEV_STAMP) $(CORE_OBJECTS) ## try other kernels and arm64 in emulation, and make docs/kernels.md
 	$(BIN)/pytest -m kernels $(ARGS)
 	$(BIN)/python -m tests.vm.table
 
@@ -61,7 +61,7 @@ cluster-down: $(DEV_STAMP) ## end it; nothing is left
 	$(BIN)/python -m tests.e2e.cluster down
 
 .PHONY: e2e-kubernetes
-e2e-kubernetes: cluster-binaries $(CORE_OBJECT) ## run the tests in that Kubernetes
+e2e-kubernetes: cluster-binaries $(CORE_OBJECTS) ## run the tests in that Kubernetes
 	$(BIN)/pytest -m kubernetes $(ARGS)
 
 .PHONY: check
@@ -90,19 +90,19 @@ format: $(DEV_STAMP) ## format the code and mend what can be mended
 	$(BIN)/ruff check --fix .
 
 .PHONY: bench
-bench: $(DEV_STAMP) $(CORE_OBJECT) ## run the benchmarks
+bench: $(DEV_STAMP) $(CORE_OBJECTS) ## run the benchmarks
 	$(BIN)/python -m tests.bench $(ARGS)
 
 .PHONY: soak
-soak: $(DEV_STAMP) $(CORE_OBJECT) ## an hour of everything that can go wrong, at random (ARGS='--seconds 600 --seed 1')
+soak: $(DEV_STAMP) $(CORE_OBJECTS) ## an hour of everything that can go wrong, at random (ARGS='--seconds 600 --seed 1')
 	$(AS_ROOT) $(BIN)/python -m tests.soak $(ARGS)
 
 .PHONY: demo
-demo: $(DEV_STAMP) $(CORE_OBJECT) ## show joules per container on this machine
+demo: $(DEV_STAMP) $(CORE_OBJECTS) ## show joules per container on this machine
 	$(BIN)/python -m tests.e2e.demo $(ARGS)
 
 .PHONY: recording
-recording: $(DEV_STAMP) $(CORE_OBJECT) ## record this machine under a load, for the notebooks (into recording/)
+recording: $(DEV_STAMP) $(CORE_OBJECTS) ## record this machine under a load, for the notebooks (into recording/)
 	$(AS_ROOT) $(BIN)/python -m tests.e2e.make_recording $(ARGS)
 
 .PHONY: notebooks
@@ -124,10 +124,10 @@ docs: $(DEV_STAMP) ## make the pages, dashboards and manifests that come from th
 	$(BIN)/python -m deploy.grafana.generate
 
 .PHONY: wheel
-wheel: $(DEV_STAMP) $(CORE_OBJECT) ## build a wheel with the kernel program in it, into dist/
+wheel: $(DEV_STAMP) $(CORE_OBJECTS) ## build a wheel with the kernel programs in it, into dist/
 	rm -rf build dist
 	$(BIN)/python -m build --wheel
-	for wheel in dist/podjoule-*.whl; do $(BIN)/python -m zipfile -l "$$wheel" | grep '$(CORE_OBJECT)'; done
+	for object in $(CORE_OBJECTS); do $(BIN)/python -m zipfile -l dist/podjoule-*.whl | grep "$$object"; done
 
 .PHONY: image
 image: ## build the container image (ARGS passes flags)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from ebpf import bpf_maps, libbpf
@@ -16,6 +15,7 @@ from ebpf.cpu_events import CpuEvents
 from ebpf.cpu_places import CpuPlaces, socket_entries
 from ebpf.cpus import online_cpus
 from ebpf.errors import NotPermitted, SourceUnavailable, UsageError
+from ebpf.objects import compiled
 from ebpf.perf_events import EVENT_FIELDS
 from ebpf.pins import Pins, open_pins
 from ebpf.program import (
@@ -33,15 +33,6 @@ OBJECT = "sched_switch.bpf.o"
 _NO_PREALLOC = 1
 _PRESERVE_ELEMS = 1 << 11  # kernel 5.10: events stay in the map when the process that put them there ends
 _NO_BTF = (errno.ENOENT, errno.ESRCH)
-
-
-def _image() -> bytes:
-    try:
-        return resources.files("ebpf").joinpath("kernel", OBJECT).read_bytes()
-    except OSError as error:
-        raise SourceUnavailable(
-            f"the CO-RE object ebpf/kernel/{OBJECT} is missing: run `make ebpf/kernel/{OBJECT}`"
-        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +60,7 @@ def _look(options: ProgramOptions) -> _Kernel:
 
 
 def _prepare(options: ProgramOptions, kernel: _Kernel, mask: int, pins: Pins) -> libbpf.Object:
-    program = libbpf.Object(_image(), kernel.types)
+    program = libbpf.Object(compiled(OBJECT), kernel.types)
     settings = settings_of(options, kernel.n_cpu, mask, by_copy=kernel.by_copy)
     program.set_initial(".rodata.settings", settings)
     program.set_max_entries("counts", options.map_entries)

@@ -12,30 +12,9 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 #include "counters.h"
+#include "cgroup_types.h"
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-
-struct kernfs_node {
-	__u64 id;
-};
-
-struct cgroup_root {
-	int hierarchy_id;
-};
-
-struct cgroup {
-	struct kernfs_node *kn;
-	struct cgroup_root *root;
-};
-
-struct cgroup_subsys_state {
-	struct cgroup *cgroup;
-};
-
-struct css_set {
-	struct cgroup_subsys_state *subsys[16];
-	struct cgroup *dfl_cgrp;
-};
 
 struct rq {
 	__u64 clock;
@@ -68,11 +47,6 @@ struct task_group {
 };
 
 #pragma clang attribute pop
-
-enum cgroup_subsys_id {
-	cpu_cgrp_id = 1,
-	cpuacct_cgrp_id = 2,
-};
 
 const volatile struct settings settings SEC(".rodata.settings");
 

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from estimator.energy import SourceInfo
 
 # The widest first. psys and platform hold everything below them; package and dram do not overlap, and core
 # and uncore lie in package: Linux, Documentation/power/powercap/powercap.rst; DESIGN section 4.
-LEVELS = (("platform",), ("psys",), ("package", "dram"))
+_INNER, _GPU = ("package", "dram"), frozenset({"gpu"})
+LEVELS = (("platform",), ("psys",), _INNER)
 
 _FORGETTING = 0.9
 _LOST_BELOW = 0.95
 _MOST_SILENT_TICKS = 60
 
 
-def node_zones(known: Iterable[str]) -> tuple[str, ...]:
+def node_zones(known: Iterable[str], modelled: Container[str] = ()) -> tuple[str, ...]:
     """The zones whose joules make up the node's, no joule twice.
 
-    known: every zone that the source has. `platform` alone where there is one, else `psys` alone, else
-    `package` and `dram`, over all sockets; `core` and `uncore` never. Empty where none of these is known.
+    known: every zone that a source has. `platform` alone where there is one, else `psys` alone, else
+    `package` and `dram`, over all sockets; `core` and `uncore` never. `gpu` beside package and dram, and
+    beside a platform that is a model's (modelled): models know nothing of GPUs. Empty where none is known.
     """
     zones = set(known)
-    return next((level for level in LEVELS if zones.intersection(level)), ())
+    chosen: tuple[str, ...] = next((level for level in LEVELS if zones.intersection(level)), ())
+    holds_gpus = bool(chosen) and chosen != _INNER and chosen[0] not in modelled
+    return chosen if holds_gpus or "gpu" not in zones else (*chosen, "gpu")
 
 
 class CountedZones:
@@ -57,14 +61,16 @@ class CountedZones:
             self._begin_to_compare()
         self._sources = dict(sources)
         self._compare(joules)
-        chosen = self._chosen(self._silent_ticks or joules)
+        apart = _GPU.intersection(joules)  # of no other zone, so that nothing of it was counted before
+        chosen = self._chosen(apart.union(self._silent_ticks) if self._silent_ticks else joules)
         silent = {zone: 0 if zone in joules else ticks + 1 for zone, ticks in self._silent_ticks.items()}
         silent |= dict.fromkeys(joules, 0)
         self._silent_ticks = {zone: ticks for zone, ticks in silent.items() if ticks <= _MOST_SILENT_TICKS}
         return chosen
 
     def _chosen(self, known: Iterable[str]) -> tuple[str, ...]:
-        return node_zones(zone for zone in known if zone != "psys" or self._holds_packages)
+        modelled = {zone for zone, source in self._sources.items() if source.source == "model"}
+        return node_zones((zone for zone in known if zone != "psys" or self._holds_packages), modelled)
 
     def _compare(self, joules: Mapping[str, float]) -> None:
         """Over the last minute or so, each time that psys tells: what the others drew since waits for it."""

@@ -69,7 +69,8 @@ class MeteredEnergy:
 
     def __init__(self, meter: PowerMeter, suspended_ns: Callable[[], int] = suspended_ns) -> None:
         self.info = SourceInfo(meter.name)
-        self._meter, self._suspended_ns = meter, suspended_ns
+        self.meter = meter
+        self._suspended_ns = suspended_ns
         self._counters: dict[str, _Counter] = {}
         self._last: dict[str, ZoneReading] = {}
         self._infos: dict[str, SourceInfo] = {}
@@ -92,7 +93,7 @@ class MeteredEnergy:
     @property
     def zones(self) -> Set[str]:
         """Those that the meter is known to have."""
-        return self._meter.zones
+        return self.meter.zones
 
     def infos(self) -> Mapping[str, SourceInfo]:
         """See EnergySource."""
@@ -117,13 +118,13 @@ class MeteredEnergy:
         """Read in between, where ticks are further apart than the counters' ranges allow; never raises."""
         slept_ns = self._suspended_ns()
         try:
-            readings = self._meter.read()
+            readings = self.meter.read()
         except (OSError, ValueError, Unavailable) as error:
             self._counts["read"] += 1
-            self._enter(self._meter.name, f"cannot be read: {error}")
+            self._enter(self.meter.name, f"cannot be read: {error}")
             return
-        self._enter(self._meter.name, "")
-        for failure in self._meter.errors:
+        self._enter(self.meter.name, "")
+        for failure in self.meter.errors:
             self._count_failure(failure)
         for reading in readings:
             self._take(reading, slept_ns)
@@ -137,7 +138,7 @@ class MeteredEnergy:
 
     def close(self) -> None:
         """Let go of the meter."""
-        self._meter.close()
+        self.meter.close()
 
     def errors(self) -> Mapping[str, int]:
         """Failed reads, gaps, zones that vanished, readings that were taken back, readings in which a zone

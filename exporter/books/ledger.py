@@ -115,14 +115,14 @@ class Ledger:
         self.node.add(shares, tariff)
         self._close_ended()
 
-    def add_idle(self, cgroup_id: IdArray, joules: Mapping[str, FloatArray]) -> None:
+    def add_idle(self, cgroup_id: IdArray, joules: Mapping[str, FloatArray], kind: str = "idle") -> None:
         """Book idle energy that a policy shares out, before `add` and under its rules.
 
-        joules: shape (n,) by zone.
+        joules: shape (n,) by zone. kind: of policies that share out by rows of their own each has another.
         """
         if joules:
             columns = [self._column(zone, _IDLE_JOULES) for zone in joules]
-            self._charge("idle", cgroup_id, columns, np.stack(list(joules.values()), axis=1))
+            self._charge(kind, cgroup_id, columns, np.stack(list(joules.values()), axis=1))
 
     def ensure(self, cgroup_ids: Iterable[int], kinds: Sequence[Kind] = ("container", "pod", "vm")) -> None:
         """Open rows of zeros for those of these kinds that are alive, whether they have run or not.

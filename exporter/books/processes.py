@@ -102,7 +102,7 @@ class ProcessLedger:
 
     def add(self, usage: Usage, shares: Sequence[ZoneShare]) -> None:
         """Book one tick of a source that tells processes apart; of another's there is nothing to book."""
-        ran = (usage.tgid != 0) & usage.used.any(axis=(1, 2))
+        ran = (usage.tgid != 0) & (usage.used.any(axis=(1, 2)) | _has_energy(usage, shares))
         self._alive = self._running(usage.tgid.tolist())
         self.ledger.add(
             replace(usage, cgroup_id=self._identify(usage, ran), tgid=usage.tgid[ran], used=usage.used[ran]),
@@ -177,6 +177,14 @@ class ProcessLedger:
         self._started = {pid: ticks for pid, ticks in self._started.items() if pid in known}
         self._accounts = {i: one for i, one in self._accounts.items() if one.workload.id in kept}
         self._info = {key: info for key, info in self._info.items() if key in kept}
+
+
+def _has_energy(usage: Usage, shares: Sequence[ZoneShare]) -> npt.NDArray[np.bool_]:
+    """Which rows some zone gives energy to: of a GPU also those that were on no CPU."""
+    energy = np.zeros(len(usage.tgid), np.bool_)
+    for share in shares:
+        energy |= share.cgroup_joules > 0
+    return energy
 
 
 def process_info(key: str) -> ProcessInfo:

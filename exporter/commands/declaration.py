@@ -26,7 +26,19 @@ MEASURING = (
     *CONFIGURED,
     *EXPORTING,
     *POD_NAMES,
-    *("host", "meters", "rapl", "ebpf", "model", "calibration", "anchors", "machine", "state", "carbon"),
+    *(
+        "host",
+        "meters",
+        "rapl",
+        "gpu",
+        "ebpf",
+        "model",
+        "calibration",
+        "anchors",
+        "machine",
+        "state",
+        "carbon",
+    ),
     "kube.readNode",
 )
 RUNNING = (*MEASURING, "monitor.interval", "kube.podLabels", "web", "otlp", "vm")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from exporter.configuration.gpu_options import Gpu
 from exporter.configuration.guest_options import Vm
 from exporter.configuration.kepler_keys import KEPLER_KEYS
 from exporter.configuration.meter_options import Meters
@@ -46,6 +47,7 @@ class Config:
     monitor: Monitor = field(default_factory=Monitor)
     meters: Meters = field(default_factory=Meters)
     rapl: Rapl = field(default_factory=Rapl)
+    gpu: Gpu = field(default_factory=Gpu)
     ebpf: Ebpf = field(default_factory=Ebpf)
     model: str = option(
         "model",

@@ -17,6 +17,8 @@ from estimator.machine.cpuinfo import Processor, read_processors
 from exporter.books.ledger import Balances
 from exporter.books.processes import ProcessLedger
 from exporter.metrics import families as f
+from exporter.metrics import gpu_collect
+from exporter.metrics import gpu_families as g
 from exporter.metrics import tariff_families as c
 from exporter.metrics.exposition import Family, Labels
 from exporter.metrics.families import Spec
@@ -27,6 +29,7 @@ from exporter.metrics.starts import Starts
 from exporter.metrics.tariff_collect import CarbonFamilies
 from exporter.names.accounts import Account
 from exporter.names.workloads import Kind
+from exporter.tick.gpus import ZONE as GPU
 from exporter.tick.measurement import Measurement, Tick, conservation_error
 
 # A workload's state never changes in its series: a flip would be a second series of the same workload.
@@ -85,7 +88,8 @@ class Collector:
         return (self._node, *values)
 
     def _node_families(self, tick: Tick) -> list[Family]:
-        zones = self._measurement.ledger.node.zones()
+        measured = self._measurement.ledger.node.zones()
+        zones = [zone for zone in measured if zone.zone != GPU]
         labels = [self._row(zone.zone, zone.path) for zone in zones]
         columns = (
             (f.NODE_JOULES, [zone.joules for zone in zones]),
@@ -108,11 +112,13 @@ class Collector:
                 if name in self._measurement.used
             ),
             f.NODE_CPU_INFO.family(cpus, [1.0] * len(cpus)),
+            *gpu_collect.of_node(self._node, measured, self._measurement.gpus.labels),
             *self._carbon.of_node(self._measurement.ledger.node.charges),
         ]
 
     def _containers(self, tick: Tick) -> list[Family]:
-        balances = self._measurement.ledger.balances("container")
+        whole = self._measurement.ledger.balances("container")
+        balances = gpu_collect.without_gpus(whole)
         labels, zoned = self._labels.of("container", balances, _container_labels)
         counters = (
             ("cycles", f.CONTAINER_CYCLES, balances.cycles),
@@ -125,6 +131,7 @@ class Collector:
             f.CONTAINER_JOULES.family(zoned, balances.joules.ravel(), _zoned_starts(balances)),
             _known(f.CONTAINER_WATTS, zoned, balances.watts.ravel()),
             *self._idle(f.CONTAINER_IDLE_JOULES, zoned, balances),
+            *gpu_collect.of_workloads(whole, labels, g.CONTAINER_JOULES, g.CONTAINER_WATTS),
             f.CONTAINER_SECONDS.family(labels, balances.cpu_seconds, balances.since_seconds),
             *(
                 spec.family(labels, values, balances.since_seconds)
@@ -135,12 +142,15 @@ class Collector:
         ]
 
     def _pods(self) -> list[Family]:
-        balances = self._measurement.ledger.balances("pod")
+        whole = self._measurement.ledger.balances("pod")
+        balances = gpu_collect.without_gpus(whole)
         labels, zoned = self._labels.of("pod", balances, _pod_labels)
         return [
             f.POD_JOULES.family(zoned, balances.joules.ravel(), _zoned_starts(balances)),
             _known(f.POD_WATTS, zoned, balances.watts.ravel()),
             *self._idle(f.POD_IDLE_JOULES, zoned, balances),
+            *gpu_collect.of_workloads(whole, labels, g.POD_JOULES, g.POD_WATTS),
+            *gpu_collect.reserved_idle(whole, labels),
             *self._carbon.of_workloads(c.POD_GRAMS, c.POD_COST, labels, balances),
             *self._pod_families.families(balances.accounts),
         ]
@@ -151,30 +161,36 @@ class Collector:
         return [spec.family(zoned, balances.idle_joules.ravel(), _zoned_starts(balances))]
 
     def _vms(self) -> list[Family]:
-        balances = self._measurement.ledger.balances("vm")
+        whole = self._measurement.ledger.balances("vm")
+        balances = gpu_collect.without_gpus(whole)
         labels, zoned = self._labels.of("vm", balances, _vm_labels)
         return [
             f.VM_JOULES.family(zoned, balances.joules.ravel(), _zoned_starts(balances)),
             _known(f.VM_WATTS, zoned, balances.watts.ravel()),
+            *gpu_collect.of_workloads(whole, labels, g.VM_JOULES),
             *self._carbon.of_workloads(c.VM_GRAMS, c.VM_COST, labels, balances),
         ]
 
     def _processes(self, processes: ProcessLedger) -> list[Family]:
-        balances = processes.ledger.balances("process")
+        whole = processes.ledger.balances("process")
+        balances = gpu_collect.without_gpus(whole)
         labels, zoned = self._labels.of(
             "process", balances, lambda account: _process_labels(processes, account)
         )
         return [
             f.PROCESS_JOULES.family(zoned, balances.joules.ravel(), _zoned_starts(balances)),
             _known(f.PROCESS_WATTS, zoned, balances.watts.ravel()),
+            *gpu_collect.of_workloads(whole, labels, g.PROCESS_JOULES, g.PROCESS_WATTS),
             f.PROCESS_SECONDS.family(labels, balances.cpu_seconds, balances.since_seconds),
         ]
 
     def _cgroups(self) -> list[Family]:
-        balances = self._measurement.ledger.balances(*CGROUP_KINDS)
+        whole = self._measurement.ledger.balances(*CGROUP_KINDS)
+        balances = gpu_collect.without_gpus(whole)
         labels, zoned = self._labels.of("cgroup", balances, _cgroup_labels)
         return [
             f.CGROUP_JOULES.family(zoned, balances.joules.ravel(), _zoned_starts(balances)),
+            *gpu_collect.of_workloads(whole, labels, g.CGROUP_JOULES),
             f.CGROUP_SECONDS.family(labels, balances.cpu_seconds, balances.since_seconds),
             *self._carbon.of_workloads(c.CGROUP_GRAMS, c.CGROUP_COST, labels, balances),
         ]
@@ -247,10 +263,11 @@ class Collector:
         return families
 
     def _idle_methods(self) -> dict[str, str]:
-        """By path, how a meter's idle power is known."""
+        """By path, how the idle power of a meter or a GPU is known."""
         calibration = self._measurement.power.calibration
         status = calibration.status() if calibration else []
-        return {zone.path: zone.idle.method for zone in status if zone.idle.method in IDLE_METHODS}
+        learned = {zone.path: zone.idle.method for zone in status if zone.idle.method in IDLE_METHODS}
+        return {**learned, **self._measurement.gpus.idle_methods}
 
     def _self(self, ticks: int, duration_seconds: float) -> list[Family]:
         measurement = self._measurement

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from estimator.calibration.place import IDLE_METHODS
 from estimator.features import PREDICTORS
-from exporter.metrics import tariff_families
+from exporter.metrics import gpu_families, tariff_families
 from exporter.metrics.specs import CONTAINER, NODE, POD, PROCESS, VM, Catalogue
 from exporter.metrics.specs import Spec as Spec
 
@@ -137,7 +137,8 @@ CGROUP_SECONDS = declare.booked_counter(
 UNATTRIBUTED_JOULES = declare.booked_counter(
     "podjoule_node_unattributed_joules_total",
     "Active energy that belongs to nobody, in joules;"
-    " reason is no_usage (nothing ran), map_full (the kernel's map had no room) or suspended",
+    " reason is no_usage (nothing ran), map_full (the kernel's map had no room), suspended, or on GPUs"
+    " unknown_process (which process it was, or where that ran, is not known)",
     ("zone", "reason"),
 )
 CONSERVATION_ERROR = declare.gauge(
@@ -153,7 +154,10 @@ SOURCE_INFO = declare.gauge(
 IDLE_METHOD_INFO = declare.gauge(
     "podjoule_idle_method_info",
     "Always 1: how idle energy was told apart in the last tick; method is idle_watts or usage_ratio, or,"
-    " where a meter teaches it, how idle power is known: " + ", ".join(IDLE_METHODS),
+    " where a meter teaches it, how idle power is known: "
+    + ", ".join(IDLE_METHODS)
+    + "; of GPUs: given, unused (the"
+    " least while no process had it) or least (the least that was seen)",
     (*NODE, "method"),
 )
 IDLE_POLICY_INFO = declare.gauge(
@@ -297,4 +301,4 @@ OTLP_ERRORS = declare.counter(
     ("reason",),
 )
 
-SPECS: tuple[Spec, ...] = (*declare, *tariff_families.declare)
+SPECS: tuple[Spec, ...] = (*declare, *gpu_families.declare, *tariff_families.declare)

@@ -80,6 +80,18 @@ class WorkloadResolver:
         container = info.containers.get(account.workload.id) if info else None
         return container.cpu_request_cores if container else 0.0
 
+    def cgroup_of_pod(self, uid: str) -> int | None:
+        """A cgroup that is charged to this pod: its own, so that no container is charged as well, or where it
+        has none a container's. None for a pod that is not there."""
+        of_container = None
+        for cgroup_id in self._directory:
+            workload = self(cgroup_id)[0].workload
+            if workload.pod_uid == uid or workload.key == ("pod", uid):
+                if workload.kind == "pod":
+                    return cgroup_id
+                of_container = of_container or cgroup_id
+        return of_container
+
     def _resolve(self, cgroup_id: int) -> tuple[Account, ...]:
         workload = identify(self._directory.path(cgroup_id))
         if workload.kind in _BY_PATH:

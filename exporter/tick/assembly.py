@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from ebpf.hierarchy import find_hierarchy
 from ebpf.program import ProgramOptions
 from ebpf.source import open_source
+from estimator.gpu.activity import ActivityLog
 from estimator.machine.topology import read_topology
+from estimator.meters.several import SeveralMeters
 from exporter.books.ledger import Ledger
 from exporter.books.processes import ProcessLedger
 from exporter.books.row_lifetimes import Lifetimes
@@ -20,8 +22,9 @@ from exporter.names.container_names import ContainerNames, host_root
 from exporter.names.kube.directory import open_pods
 from exporter.names.resolver import WorkloadResolver
 from exporter.tariffs.choice import open_tariffs
+from exporter.tick.gpus import Gpus
 from exporter.tick.measurement import Keeper, Measurement
-from exporter.tick.power import choose_power
+from exporter.tick.power import Power, choose_power
 
 if TYPE_CHECKING:
     from exporter.guests.shares import GuestShares
@@ -84,6 +87,23 @@ def assemble(
         tariffs=tariffs,
         keeper=keeper,
         guests=guests,
+        gpus=_gpus(config, power, resolver, by_process=by_process),
     )
     measurement.keeper.restore(measurement)
     return measurement
+
+
+def _gpus(config: Config, power: Power, resolver: WorkloadResolver, *, by_process: bool) -> Gpus:
+    return Gpus(
+        _seen(power.meter) if power.meter and "gpu" in power.meter.zones else (),
+        idle_watts=config.gpu.idle_watts,
+        by_process=by_process,
+        is_reserved_idle=config.gpu.idle_policy == "reserved",
+        cgroup_of_pod=resolver.cgroup_of_pod,
+    )
+
+
+def _seen(meters: SeveralMeters) -> list[ActivityLog]:
+    from exporter.tick.gpu_watch import GpuWatch  # for machines that have GPUs
+
+    return [each.meter.seen for each in meters.meters if isinstance(each.meter, GpuWatch)]

@@ -77,12 +77,13 @@ class CalibratedEnergy:
 
     def measure(self, usage: Usage) -> list[ZoneEnergy]:
         """See EnergySource; idle_watts where it is established."""
-        measured = self._meter.measure(usage)
+        told = self._meter.measure(usage)
+        measured = [energy for energy in told if energy.zone != "gpu"]  # of which the CPU teaches nothing
         self._follow(usage.n_cpu)
         energies = self._calibration.prepare(measured)
         self._coefficients = {**self._given, **self._calibration.coefficients()}
         self._learn(measured, usage)
-        return energies
+        return [*energies, *(energy for energy in told if energy.zone == "gpu")]
 
     def _learn(self, measured: Sequence[ZoneEnergy], usage: Usage) -> None:
         """What raises here costs the learning and nothing else: the energy is measured already."""

@@ -28,6 +28,8 @@ from exporter.names.pods import PodDirectory
 from exporter.names.resolver import WorkloadResolver
 from exporter.tariffs.tariffs import Tariffs
 from exporter.tick.components import Components
+from exporter.tick.gpus import ZONE as GPU
+from exporter.tick.gpus import Gpus
 from exporter.tick.power import Power
 
 if TYPE_CHECKING:
@@ -118,6 +120,7 @@ class Measurement:
         tariffs: Tariffs | None = None,
         keeper: Keeper | None = None,
         guests: GuestShares | None = None,
+        gpus: Gpus | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.source = source
@@ -127,6 +130,7 @@ class Measurement:
         self.tariffs = tariffs or Tariffs()
         self.keeper: Keeper = keeper or KeepsNothing()
         self.guests = guests
+        self.gpus = gpus or Gpus()
         self.components = Components()
         self.available: frozenset[str] = frozenset()
         self.used: dict[str, float] = {}
@@ -166,11 +170,14 @@ class Measurement:
                 with self.components.timed("power"):
                     energies = self.power.source.measure(usage)
             finally:  # what comes later is theirs too who ran in a tick without energy
-                spans = self._backlog.take(energies, usage)
+                usage = self.gpus.join(usage, energies)
+                spans = self._backlog.take(_not_of_gpus(energies), usage)
                 usage = spans.usage
             with self.components.timed("attribution"):
                 index = self.tracker.topology.socket_index
-                shares = attribute(energies, usage, self.power.coefficients, index, spans.by_path)
+                by_path = spans.by_path
+                shares = attribute(_not_of_gpus(energies), usage, self.power.coefficients, index, by_path)
+                shares += self.gpus.share(energies, usage)
         finally:
             with self.components.timed("ledger"):
                 self._book(usage, shares)
@@ -265,7 +272,9 @@ class Measurement:
     def _book(self, usage: Usage, shares: Sequence[ZoneShare]) -> None:
         self.ledger.ensure(self.source.directory)
         if self.idle_policy != "none":
-            self._book_idle(usage, shares)
+            self._book_idle(usage, [share for share in shares if share.energy.zone != GPU])
+        if reserved := self.gpus.reserved_idle():
+            self.ledger.add_idle(reserved.cgroup_id, {GPU: reserved.joules}, "reserved idle")
         self.ledger.add(usage, shares, self.tariffs.of_tick(self.power.source.infos(), shares))
         if self.processes is not None:
             self.processes.add(usage, shares)
@@ -307,6 +316,10 @@ class Measurement:
             interval_seconds=0.0,
             n_cpu=self._topology.n_cpu,
         )
+
+
+def _not_of_gpus(energies: Sequence[ZoneEnergy]) -> Sequence[ZoneEnergy]:
+    return [energy for energy in energies if energy.zone != GPU]
 
 
 def conservation_error(share: ZoneShare) -> float:

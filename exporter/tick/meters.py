@@ -21,6 +21,7 @@ from estimator.meters.port import PowerMeter
 from estimator.meters.powercap import PowercapMeter
 from estimator.meters.powercap_tree import POWERCAP
 from exporter.configuration.config import Config
+from exporter.tick.gpu_meters import open_amdsmi, open_nvml
 
 log = logging.getLogger("exporter.power")
 
@@ -75,7 +76,12 @@ def open_rapl(config: Config, identity: CpuIdentity) -> Sequence[PowerMeter]:
 # One opener a name of exporter.configuration.meter_options.METERS. Each raises MeterAbsent where this machine
 # does not have what it reads, MeterUnavailable where it has and it cannot be read, and says in a log line
 # what it reads. None waits: what may take long opens and reads in a BackgroundMeter.
-OPENERS: Mapping[str, Opener] = {"perf": open_perf, "rapl": open_rapl}
+OPENERS: Mapping[str, Opener] = {
+    "perf": open_perf,
+    "rapl": open_rapl,
+    "nvml": open_nvml,
+    "amdsmi": open_amdsmi,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,19 @@ from unittest.mock import patch
 
 from ebpf.cgroups import KERNEL_PATH
 from ebpf.counters import KernelStatistics
+from estimator.gpu.activity import Activity, ActivityLog, Look, Process
+from estimator.gpu.port import Gpu
 from estimator.machine.cpuinfo import Processor
 from exporter.configuration.tariff_options import Cost
 from exporter.metrics.exposition import Renderer
 from exporter.tick.components import Components
+from exporter.tick.gpus import Gpus
 from tests.exporter.nodes import FIXTURES, NODE, Node, container, in_pod, write_process
 
 PAGES = FIXTURES / "pages"
 VM = r"/machine.slice/machine-qemu\x2d1\x2dweb.scope"
+USER = "/user.slice/user-1000.slice"
+GPU = Gpu(0, "gpu-0", "NVIDIA Made Up", "nvidia")
 CPU = Processor("0", "GenuineIntel", 'Intel(R) Xeon(R) \\ "made up"', "0", "0")
 
 
@@ -26,16 +31,21 @@ def plain(openmetrics: bool = False) -> str:
 
 
 def everything() -> str:
-    """All levels, idle energy shared out, and what it costs."""
+    """All levels, idle energy shared out, what it costs, and a GPU that a pod holds."""
+    seen = ActivityLog()
     with tempfile.TemporaryDirectory() as folder:
         write_process(Path(folder), 100, 'ng"inx\\', "/usr/sbin/nginx")
         node = Node(
-            zones=("package",),
+            zones=("package", "gpu"),
             procfs=Path(folder),
             levels=(*NODE, "process"),
             idle_policy="proportional",
             cost=Cost(price_per_kwh=0.25, currency="EUR"),
+            gpus=Gpus([seen], idle_watts=5.0, by_process=True),
         )
+        ids = {path: node.source.add(path) for path in (container(1), in_pod(2), VM, USER)}
+        ran = {Process(cgroup_id, 100 + i): 1.0 for i, cgroup_id in enumerate(ids.values())}
+        seen.add(Look((GPU,), {GPU.uuid: Activity(5.0, ran, busy_seconds=4.0)}))
         return _play(node)
 
 
@@ -53,6 +63,7 @@ def _play(node: Node, openmetrics: bool = False) -> str:
     node.source.drop(0.5)
     node.draw(60.5)
     node.draw(8.25, "dram")
+    node.draw(50.0, "gpu")
     tick = node.advance()
     collector = node.publisher._collector
     collector._processors = [CPU]

@@ -27,6 +27,7 @@ from exporter.names.resolver import WorkloadResolver
 from exporter.serving.publisher import PagePublisher
 from exporter.tariffs.choice import known_tariffs
 from exporter.tariffs.tariffs import Tariffs
+from exporter.tick.gpus import Gpus
 from exporter.tick.measurement import Measurement, Tick
 from exporter.tick.power import Power
 from exporter.tick.ticker import Ticker
@@ -84,8 +85,9 @@ class Node:
         sysfs: Path | None = None,
         power: Power | None = None,
         epoch: float = 0.0,
+        gpus: Gpus | None = None,
     ) -> None:
-        self.pods = pods
+        self.pods, self.gpus = pods, gpus
         self.epoch = epoch
         self.source = source or FakeCounterSource(n_cpu=2 * sockets)
         self.counters = [
@@ -129,6 +131,7 @@ class Node:
             ledger=Ledger(resolver, self.source.directory.is_alive, lifetimes, resolver.again),
             processes=ProcessLedger(self.config.host.procfs, resolver, lifetimes) if by_process else None,
             tariffs=self._tariffs,
+            gpus=self.gpus,
             wall=lambda: self.epoch + self.seconds(),
         )
 

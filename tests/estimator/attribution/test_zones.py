@@ -22,6 +22,10 @@ MODEL = {"platform": SourceInfo("model", "mine", "abc")}
         ({"package", "dram", "core"}, {"package", "dram"}),
         ({"package", "dram", "psys"}, {"psys"}),
         ({"package", "dram", "psys", "platform"}, {"platform"}),
+        ({"package", "dram", "core", "gpu"}, {"package", "dram", "gpu"}),
+        ({"package", "gpu", "psys"}, {"psys"}),
+        ({"package", "gpu", "platform"}, {"platform"}),
+        ({"gpu"}, {"gpu"}),
         ({"core", "uncore"}, set()),
         (set(), set()),
     ],
@@ -31,10 +35,26 @@ def test_the_widest_zone_counts_alone(known: set[str], counted: set[str]) -> Non
 
 
 def test_no_combination_counts_two_zones_that_overlap() -> None:
-    apart = ({"package", "dram"}, {"psys"}, {"platform"}, {"package"}, {"dram"}, set())
+    inner = [{"package", "dram"}, {"package"}, {"dram"}, set()]
+    apart = [{"psys"}, {"platform"}, *inner, *({*zones, "gpu"} for zones in inner)]
     for n in range(len(ZONES) + 1):
         for known in combinations(ZONES, n):
             assert set(node_zones(known)) & set(known) in apart
+
+
+def test_a_gpu_counts_beside_a_model_which_knows_of_none() -> None:
+    assert node_zones({"platform", "gpu"}, modelled={"platform"}) == ("platform", "gpu")
+    counted = CountedZones()
+    beside = {**MODEL, "gpu": SourceInfo("nvml")}
+    assert counted.choose(MODEL, {"platform": 40.0}) == ("platform",)
+    assert counted.choose(beside, {"platform": 40.0, "gpu": 60.0}) == ("platform", "gpu")
+    assert counted.choose({**beside, "platform": SourceInfo("ipmi")}, {"platform": 99.0}) == ("platform",)
+
+
+def test_a_gpu_that_comes_later_counts_at_once() -> None:
+    counted = CountedZones()
+    counted.choose(RAPL, {"package": 20.0})
+    assert counted.choose({**RAPL, "gpu": SourceInfo("nvml")}, {"package": 20.0, "gpu": 60.0})[-1] == "gpu"
 
 
 def test_no_narrower_zone_stands_in_for_one_that_fails_for_a_tick() -> None:

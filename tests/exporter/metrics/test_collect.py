@@ -22,6 +22,11 @@ POD = "pod_id, pod_name, pod_namespace, state"
 VM = "vm_id, vm_name, hypervisor, state"
 PROCESS = "pid, comm, exe, type, state, container_id, vm_id"
 # DESIGN section 5, line by line; every series has node_name as well.
+GPU_NODE = (
+    *(f"kepler_node_gpu_{part}joules_total" for part in ("", "active_", "idle_")),
+    *(f"kepler_node_gpu_{part}watts" for part in ("", "active_", "idle_")),
+    "kepler_node_gpu_info",
+)
 TABLE = {
     "kepler_node_cpu_joules_total": "zone, path",
     "kepler_node_cpu_active_joules_total": "zone, path",
@@ -50,6 +55,13 @@ TABLE = {
     "podjoule_pod_idle_joules_total": f"{POD}, zone",
     "podjoule_node_unattributed_joules_total": "zone, reason",
     "podjoule_power_source_info": "zone, source, model, sha256",
+    **dict.fromkeys(GPU_NODE, "gpu, gpu_uuid, gpu_name, vendor"),
+    "kepler_container_gpu_joules_total": CONTAINER,
+    "kepler_container_gpu_watts": CONTAINER,
+    "kepler_pod_gpu_joules_total": POD,
+    "kepler_pod_gpu_watts": POD,
+    "kepler_process_gpu_joules_total": PROCESS,
+    "kepler_process_gpu_watts": PROCESS,
     "podjoule_component_up": "component",
     "podjoule_component_errors_total": "component",
     "podjoule_component_duration_seconds": "component",
