@@ -132,6 +132,10 @@ class MeteredEnergy:
     def measure(self, usage: Usage) -> list[ZoneEnergy]:  # noqa: ARG002  a meter needs no usage, a model does
         """The energy of each zone since its last good reading; none for first readings and gaps."""
         self.poll()
+        return self.told()
+
+    def told(self) -> list[ZoneEnergy]:
+        """What the readings since the last call told."""
         told, self._told = self._told, {}
         self._infos.update((zone, self.info) for zone, _, _ in told)
         return [_energy(zone, summed) for zone, summed in told.items()]

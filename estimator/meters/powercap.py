@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
-from estimator.errors import MeterUnavailable
+from estimator.errors import MeterAbsent, MeterUnavailable
 from estimator.meters.port import MeterError, ZoneReading
 from estimator.meters.powercap_counter import (
     OpenFile,
@@ -183,7 +183,7 @@ def _chosen(tree: PowercapTree, where: Path, wanted: Set[str], left_out: str) ->
         raise MeterUnavailable(
             f"no RAPL zone in {where} is usable: {tree.malformed[0].path} {tree.malformed[0].message}"
         )
-    raise MeterUnavailable(f"no RAPL zone in {where}: {why_empty(where)}")
+    raise MeterAbsent(f"no RAPL zone in {where}: {why_empty(where)}")
 
 
 def _also(left_out: str) -> str:

@@ -83,7 +83,7 @@ class ServedZone:
             return []
         self._booked_ns[energy.path] = energy.end_ns
         if began_ns < until_ns - _SAME_MOMENT_NS:
-            return [_part(energy, (energy.end_ns - until_ns) / (energy.end_ns - began_ns))]
+            return [_part(energy, self._part_since(owner, energy, until_ns))]
         if began_ns <= until_ns + _SAME_MOMENT_NS or list(self._path_of.values()).count(socket) > 1:
             return [energy]
         return [*self._of_others(owner, energy, until_ns, began_ns), energy]
@@ -95,9 +95,21 @@ class ServedZone:
 
     def _of_others(self, owner: int, energy: ZoneEnergy, since_ns: int, until_ns: int) -> list[ZoneEnergy]:
         """What the first of the others that has anything told of a stretch of time, in the place of it."""
+        return [replace(piece, path=energy.path) for piece in self._within(owner, energy, since_ns, until_ns)]
+
+    def _part_since(self, owner: int, energy: ZoneEnergy, since_ns: int) -> float:
+        """The part of its joules that was drawn since then, by how another saw its power go; by time, where
+        none did."""
+        pieces = self._within(owner, energy, _began_ns(energy), energy.end_ns)
+        whole = sum(piece.joules for piece in pieces)
+        if whole > 0:
+            return sum(piece.joules for piece in pieces if _middle_ns(piece) > since_ns) / whole
+        return (energy.end_ns - since_ns) / (energy.end_ns - _began_ns(energy))
+
+    def _within(self, owner: int, energy: ZoneEnergy, since_ns: int, until_ns: int) -> list[ZoneEnergy]:
         for source, pieces in sorted(self._pieces.items()):
             within = [
-                replace(piece, path=energy.path)
+                piece
                 for piece in pieces
                 if piece.socket == energy.socket and since_ns < _middle_ns(piece) < until_ns
             ]
@@ -119,7 +131,7 @@ def _middle_ns(energy: ZoneEnergy) -> int:
 
 
 def _part(energy: ZoneEnergy, part: float) -> ZoneEnergy:
-    """Its end, taking its power for constant."""
+    """So much of it, of its end."""
     return replace(
         energy,
         joules=energy.joules * part,

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 
 from estimator.energy import EnergySource, SourceInfo, Usage, ZoneEnergy
-from estimator.meters.agreement import Disagreement, MeanPower, largest, ratio
+from estimator.meters.agreement import MeanPower, Twin, furthest, ratio
 from estimator.meters.metered import MeteredEnergy
 from estimator.meters.port import ZONES, ZoneReading
 from estimator.meters.powercap import boottime_ns
@@ -38,7 +38,7 @@ class SeveralMeters:
         self._clock = clock
         self._served: dict[_Key, ServedZone] = {}
         self._powers: dict[_Key, dict[int, MeanPower]] = {}
-        self._taken_over = 0
+        self._taken_over = self._now_ns = 0
 
     @property
     def info(self) -> SourceInfo:
@@ -87,7 +87,8 @@ class SeveralMeters:
         told = [source.measure(usage) for source in self._sources]
         if len(told) == 1:
             return told[0]
-        now_ns, by_key = self._clock(), _by_key(told)
+        now_ns = self._now_ns = self._clock()
+        by_key = _by_key(told)
         having = self._having()
         booked: list[ZoneEnergy] = []
         for key in dict.fromkeys([*having, *by_key]):
@@ -103,20 +104,20 @@ class SeveralMeters:
             counts.update(source.errors())
         return dict(counts)
 
-    def disagreements(self) -> list[Disagreement]:
-        """By zone and twin of who serves it."""
+    def twins(self) -> list[Twin]:
+        """Who else has told of a zone, beside who serves it."""
         found = []
-        for (zone, device), served in self._served.items():
-            if served.owner is None:
-                continue
-            powers = self._powers.get((zone, device), {})
-            ours = powers[served.owner].watts if served.owner in powers else None
-            name = self._sources[served.owner].info.source
-            for source, power in powers.items():
-                apart = None if source == served.owner else ratio(ours, power.watts)
-                if apart is not None:
-                    found.append(Disagreement(zone, name, self._sources[source].info.source, apart))
-        return largest(found)
+        for key, served in self._served.items():
+            if served.owner is not None:
+                powers = self._powers[key]
+                ours = powers[served.owner].watts(self._now_ns) if served.owner in powers else None
+                found += [
+                    Twin(key[0], self._name(served.owner), self._name(source), ratio(ours, theirs))
+                    for source, power in powers.items()
+                    if source != served.owner
+                    for theirs in [power.watts(self._now_ns)]
+                ]
+        return furthest(found)
 
     def close(self) -> None:
         """Let go of every meter."""
@@ -137,12 +138,15 @@ class SeveralMeters:
         served = self._served.setdefault(key, ServedZone())
         powers = self._powers.setdefault(key, {})
         for source, energies in told.items():
-            powers.setdefault(source, MeanPower()).add(energies)
+            powers.setdefault(source, MeanPower()).add(energies, now_ns)
         before = served.owner
         booked = served.take(now_ns, told, having)
         if before is not None and served.owner not in (None, before):
             self._say_change(key, before, served.owner)
         return booked
+
+    def _name(self, source: int) -> str:
+        return self._sources[source].info.source
 
     def _say_change(self, key: _Key, before: int, after: int | None) -> None:
         if after is None:

@@ -10,7 +10,7 @@ import shutil
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -26,6 +26,8 @@ from exporter.names.workloads import Kind
 from exporter.plain_text import GAP, aligned, printable, shortened
 from exporter.tick.assembly import assemble
 from exporter.tick.measurement import Measurement, Tick
+from exporter.tick.power import Power
+from exporter.tick.zone_sources import zone_sources
 
 log = logging.getLogger("exporter.snapshot")
 
@@ -60,14 +62,24 @@ def snapshot(config: Config, duration_seconds: float, output: str) -> int:
 
 def describe(measurement: Measurement, tick: Tick) -> dict[str, object]:
     """The measurement as docs/tour.md shows it; None for what is not measured. model: the name of the one
-    that the energy is from."""
+    that the energy is from. sources: the same by zone, and why it is from there."""
     info = measurement.power.source.info
     return {
         "interval_seconds": tick.interval_seconds,
         "source": info.source,
         "model": info.model or None,
+        "sources": _sources(measurement.power, tick.shares),
         "zones": _zones(tick.shares),
         "workloads": _workloads(measurement.ledger, tick),
+    }
+
+
+def _sources(power: Power, shares: Sequence[ZoneShare]) -> dict[str, dict[str, str | None]]:
+    known = zone_sources(power)
+    return {
+        zone: {"source": found.info.source, "model": found.info.model or None, "why": found.why or None}
+        for zone in dict.fromkeys(share.energy.zone for share in shares)
+        if (found := known.get(zone))
     }
 
 
@@ -163,9 +175,19 @@ def table(document: dict[str, object], columns: int = 100) -> str:
                 *([zone, *(f"{joules:.3f}" for joules in sums.values())] for zone, sums in zones.items()),
             ]
         )
+        + "".join(_sources_told(document))
         + "\n"
         + aligned([head, *fitting], range(2))
     )
+
+
+def _sources_told(document: dict[str, object]) -> Iterator[str]:
+    """A line for each zone that is not from where the first line says, or of which there is more to say."""
+    sources: dict[str, dict[str, str | None]] = document["sources"]  # type: ignore[assignment]
+    for zone, told in sources.items():
+        if told["source"] != document["source"] or told["why"]:
+            why = f": {told['why']}" if told["why"] else ""
+            yield f"{zone} is from {told['source']}{why}\n"
 
 
 def _named(document: dict[str, object]) -> str:

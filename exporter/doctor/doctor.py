@@ -21,6 +21,7 @@ from exporter.doctor.kernel_checks import (
     check_tracefs,
 )
 from exporter.doctor.loader_checks import check_bcc, check_core_object, check_libbpf, check_programs
+from exporter.doctor.meter_checks import check_meters, try_meters
 from exporter.doctor.model_checks import check_model
 from exporter.doctor.otlp_checks import check_otlp
 from exporter.plain_text import aligned
@@ -46,6 +47,7 @@ def doctor(config: Config, output: str, environ: Mapping[str, str]) -> int:
 def examine(machine: Machine, config: Config) -> list[Check]:
     """Every check, in the order of the path from the kernel to the meter; the verdict last."""
     by_process = "process" in config.exporter.prometheus.metrics_level
+    meters = try_meters(machine, config)
     checks = [
         check_kernel(machine),
         check_kernel_config(machine),
@@ -58,9 +60,10 @@ def examine(machine: Machine, config: Config) -> list[Check]:
         check_pmu(machine),
         check_cgroups(machine, config.ebpf.cgroup_hierarchy),
         check_cpu_stat(machine, config.ebpf.cgroup_hierarchy),
-        check_rapl(machine),
+        check_rapl(machine, is_alone=not meters.has_cpu),
+        check_meters(meters),
     ]
-    checks.append(check_model(machine, config, _counted(machine, checks), has_meter=checks[-1].ok))
+    checks.append(check_model(machine, config, _counted(machine, checks), has_meter=meters.has_cpu))
     needs_bcc = config.ebpf.loader == "bcc" or not _stands("core", checks)
     checks += [check_tracefs(machine, needed=needs_bcc), check_bcc(machine, needed=needs_bcc)]
     if config.ebpf.pin is not None:

@@ -9,7 +9,7 @@ from ebpf.cpus import offline_cpus
 from ebpf.errors import SourceUnavailable
 from ebpf.hierarchy import Hierarchy, find_hierarchy
 from ebpf.perf_events import restricted
-from estimator.errors import MeterUnavailable
+from estimator.errors import MeterAbsent, MeterUnavailable
 from estimator.machine.identity import read_identity
 from estimator.meters.host_tree import HostMeter, host_source
 from estimator.meters.port import ZoneReading
@@ -75,8 +75,11 @@ def check_cpu_stat(machine: Machine, wanted: str) -> Check:
     return Check("cpu.stat", "ok", str(readable))
 
 
-def check_rapl(machine: Machine) -> Check:
-    """The node's energy can be read, by the very meter that `run` would open."""
+def check_rapl(machine: Machine, *, is_alone: bool = True) -> Check:
+    """RAPL's counters can be read through powercap, by the very meter that `run` would open.
+
+    is_alone: whether no other meter has the CPU's energy.
+    """
     try:
         vendor = read_identity(machine.procfs).vendor
         if machine.powercap is not None and host_source(machine.powercap) is not None:
@@ -85,7 +88,9 @@ def check_rapl(machine: Machine) -> Check:
         meter = PowercapMeter(machine.sysfs, powercap=machine.powercap, vendor=vendor)
     except MeterUnavailable as error:
         what, _, mend = str(error).partition(": ")
-        return Check("rapl", "warn", f"{what}: {_MODEL}", mend)
+        if not is_alone and isinstance(error, MeterAbsent):
+            return Check("rapl", "ok", f"{what}: not needed, see meters")
+        return Check("rapl", "warn", f"{what}: {_MODEL}" if is_alone else what, mend)
     try:
         zones = [_zone_name(reading) for reading in meter.read()]
         left_out = "; ".join(f"{error.path} {error.message}" for error in meter.errors)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import compress
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from exporter.metrics import tariff_families as c
 from exporter.metrics.exposition import Family, Labels
 from exporter.metrics.families import Spec
 from exporter.metrics.floats import Floats
+from exporter.metrics.meter_collect import meter_families
 from exporter.metrics.pod_families import PodFamilies
 from exporter.metrics.selfmetrics import OwnFamilies
 from exporter.metrics.starts import Starts
@@ -214,6 +216,7 @@ class Collector:
             f.MODEL_REFUSED.family([self._row(file) for file in refused], list(map(float, refused.values()))),
             f.MODEL_FALLBACK.family([self._row(*each) for each in fallback.items()], [1.0] * len(fallback)),
             *self._calibration(),
+            *meter_families(self._measurement.power, tick.shares, self._node),
             *self._last_tick(tick.shares),
         ]
 
@@ -251,16 +254,20 @@ class Collector:
             f.IDLE_METHOD_INFO.family(methods, [1.0] * len(methods)),
             f.IDLE_POLICY_INFO.family([self._row(self._measurement.idle_policy)], [1.0]),
         ]
-        if self._measurement.power.source.info.source == "model":
-            families += [
-                f.MODEL_LOW_WATTS.family(
-                    places, [_watts(share, share.energy.low_joules) for share in shares]
-                ),
-                f.MODEL_HIGH_WATTS.family(
-                    places, [_watts(share, share.energy.high_joules) for share in shares]
-                ),
-            ]
-        return families
+        return [*families, *self._bounds_of_a_model(shares)]
+
+    def _bounds_of_a_model(self, shares: Sequence[ZoneShare]) -> list[Family]:
+        source = self._measurement.power.source
+        infos = source.infos()
+        modelled = [share for share in shares if infos.get(share.energy.zone, source.info).source == "model"]
+        if not modelled:
+            return []
+        places = [self._row(share.energy.zone, share.energy.path) for share in modelled]
+        low, high = (
+            [_watts(share, joules(share.energy)) for share in modelled]
+            for joules in (attrgetter("low_joules"), attrgetter("high_joules"))
+        )
+        return [f.MODEL_LOW_WATTS.family(places, low), f.MODEL_HIGH_WATTS.family(places, high)]
 
     def _idle_methods(self) -> dict[str, str]:
         """By path, how the idle power of a meter or a GPU is known."""

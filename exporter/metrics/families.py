@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from estimator.calibration.place import IDLE_METHODS
 from estimator.features import PREDICTORS
-from exporter.metrics import gpu_families, tariff_families
+from exporter.metrics import gpu_families, meter_families, tariff_families
 from exporter.metrics.specs import CONTAINER, NODE, POD, PROCESS, VM, Catalogue
 from exporter.metrics.specs import Spec as Spec
 
@@ -220,8 +220,8 @@ MODEL_FALLBACK = declare.gauge(
 )
 POWER_ERRORS = declare.counter(
     "podjoule_power_errors_total",
-    "What went wrong with meter or model: read, gap, vanished, taken_back, still, owing, learn;"
-    " outside_envelope, missing_feature",
+    "What went wrong with meter or model: read, gap, vanished, taken_back, still, owing, taken_over,"
+    " learn; outside_envelope, missing_feature",
     ("kind",),
 )
 IMPOSSIBLE_SECONDS = declare.counter(
@@ -301,4 +301,9 @@ OTLP_ERRORS = declare.counter(
     ("reason",),
 )
 
-SPECS: tuple[Spec, ...] = (*declare, *gpu_families.declare, *tariff_families.declare)
+SPECS: tuple[Spec, ...] = (
+    *declare,
+    *gpu_families.declare,
+    *meter_families.declare,
+    *tariff_families.declare,
+)

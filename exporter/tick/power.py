@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ebpf.cpus import online_cpus
@@ -66,7 +66,8 @@ class Power:
     What the source and the coefficients answer may change between two ticks. refused: by model file, how
     often it was read and not taken over. calibration: what a meter has taught, and meter: the meters
     themselves; None without one. tell: takes the machine's instance type where it would help to know it.
-    fallback: by model file that was asked for and cannot serve here, the features that it lacks.
+    fallback: by model file that was asked for and cannot serve here, the features that it lacks. unserving:
+    by name of a meter that is there and does not serve, why not.
     """
 
     source: EnergySource
@@ -77,6 +78,7 @@ class Power:
     meter: SeveralMeters | None = None
     tell: Callable[[str], None] | None = None
     fallback: Callable[[], Mapping[str, str]] = _no_fallback
+    unserving: Mapping[str, str] = field(default_factory=dict)
 
 
 def choose_power(config: Config, counted: Set[str] = frozenset({"cpu_ns"})) -> Power:
@@ -97,11 +99,14 @@ def choose_power(config: Config, counted: Set[str] = frozenset({"cpu_ns"})) -> P
         plain = (
             Power(several, {}, several.close) if watch is None else _followed(watch, several, several.close)
         )
-        return replace(_calibrated(config, identity, plain, watch), meter=several)
+        calibrated = _calibrated(config, identity, plain, watch)
+        return replace(calibrated, meter=several, unserving=opened.unserving)
     if not opened.meters:
         log.warning("no meter: %s", opened.why_none)
     power = _unmetered(config, identity, counted, asked, watch)
-    return _beside(SeveralMeters(opened.meters, _source(power)), power) if opened.meters else power
+    if opened.meters:
+        power = _beside(SeveralMeters(opened.meters, _source(power)), power)
+    return replace(power, unserving=opened.unserving)
 
 
 def _unmetered(

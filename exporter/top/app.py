@@ -152,7 +152,7 @@ class Top(App[None]):
 
     def action_help(self) -> None:
         """Explain."""
-        self.push_screen(Help())
+        self.push_screen(Help(self._now.frame.node.zones if self._now.frame else ()))
 
     def action_edit(self, is_editing: bool) -> None:
         """Have the filter typed, or keep it as it is."""

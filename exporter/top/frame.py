@@ -51,12 +51,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class NodeZone:
-    """One zone over its paths, in watts. counted: whether it is part of the node's energy."""
+    """One zone over its paths, in watts. counted: whether it is part of the node's energy. source, why: where
+    it comes from, and why from there; "" where that is not told."""
 
     name: str
     watts: float | None
     idle_watts: float | None
     counted: bool
+    source: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +204,14 @@ def _zones(zones: Sequence[Document], counted: Sequence[str]) -> list[NodeZone]:
     for zone in zones:
         of_name.setdefault(str(zone["zone"]), []).append(zone)
     made = [
-        NodeZone(name, _sum(paths, "watts"), _sum(paths, "idle_watts"), name in counted)
+        NodeZone(
+            name,
+            _sum(paths, "watts"),
+            _sum(paths, "idle_watts"),
+            name in counted,
+            str(paths[0].get("source") or ""),
+            str(paths[0].get("why") or ""),
+        )
         for name, paths in of_name.items()
     ]
     return sorted(made, key=lambda zone: not zone.counted)

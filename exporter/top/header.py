@@ -82,9 +82,11 @@ def node_line(node: Node) -> Line:
 
 
 def zone_line(node: Node) -> Line:
-    """Each zone; those that do not count for the node, since they lie in others, behind "also"."""
-    counted = [_zone(zone) for zone in node.zones if zone.counted]
-    others = [_zone(zone) for zone in node.zones if not zone.counted]
+    """Each zone, and its source where not all are from one; those that do not count for the node, since they
+    lie in others, behind "also"."""
+    is_one = len({zone.source for zone in node.zones}) <= 1
+    counted = [_zone(zone, is_one) for zone in node.zones if zone.counted]
+    others = [_zone(zone, is_one) for zone in node.zones if not zone.counted]
     also = f"  also {'  '.join(others)}" if others else ""
     return ((f"Zones {'  '.join(counted) or UNKNOWN}{also}", ""),)
 
@@ -110,8 +112,9 @@ def nothing(seen: Seen, choice: Choice) -> str:
     return "nothing has used any CPU here yet" if choice.scopes else f"there is no {choice.by} here yet"
 
 
-def _zone(zone: NodeZone) -> str:
-    return f"{zone.name} {prose(zone.watts, WATTS)} (idle {prose(zone.idle_watts, WATTS)})"
+def _zone(zone: NodeZone, is_one: bool) -> str:
+    source = "" if is_one else f", by {zone.source}"
+    return f"{zone.name} {prose(zone.watts, WATTS)} (idle {prose(zone.idle_watts, WATTS)}{source})"
 
 
 def _described(row: Row) -> str:

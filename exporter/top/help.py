@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from exporter.top.frame import NodeZone
 from exporter.top.text import KEY
 
 _HELP = (
@@ -31,8 +34,18 @@ _HELP = (
 _KEYS_CELLS = 24
 
 
+def sources_told(zones: Sequence[NodeZone]) -> list[tuple[str, str]]:
+    """Where each zone's energy comes from, and why from there."""
+    told = [(zone.name, zone.source + (f": {zone.why}" if zone.why else "")) for zone in zones if zone.source]
+    return [("", ""), *told] if told else []
+
+
 class Help(ModalScreen[None]):
-    """Goes with the next key; q quits here, too."""
+    """Goes with the next key; q quits here, too. zones: the node's."""
+
+    def __init__(self, zones: Sequence[NodeZone] = ()) -> None:
+        super().__init__()
+        self._zones = zones
 
     DEFAULT_CSS = """
     Help {
@@ -49,7 +62,8 @@ class Help(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """One box."""
-        lines = [Content.assemble((f"{keys:<{_KEYS_CELLS}}", KEY), f" {what}") for keys, what in _HELP]
+        told = [*_HELP, *sources_told(self._zones)]
+        lines = [Content.assemble((f"{keys:<{_KEYS_CELLS}}", KEY), f" {what}") for keys, what in told]
         box = Static(Content("\n").join(lines))
         box.border_title = "podjoule top"
         yield box

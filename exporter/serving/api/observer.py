@@ -16,6 +16,7 @@ from exporter.serving.api.rows import SHOWN_KINDS, RowMaker, joined
 from exporter.serving.api.view import Counting, Energy, Pace, Rows, View, ZoneView
 from exporter.tick.measurement import Measurement, Tick
 from exporter.tick.ticker import Round
+from exporter.tick.zone_sources import ZoneSource, zone_sources
 
 
 class Observer:
@@ -80,9 +81,13 @@ class Observer:
         by_place = {(share.energy.zone, share.energy.path): share for share in tick.shares}
         shares = [share for share in tick.shares if share.energy.zone in counted]
         grams, cost = ledger.node.charges.total.tolist()
+        sources = zone_sources(self._measurement.power)
         return Energy(
             source=source.info,
-            zones=[_zone(totals, by_place.get((totals.zone, totals.path))) for totals in ledger.node.zones()],
+            zones=[
+                _zone(totals, by_place.get((totals.zone, totals.path)), sources.get(totals.zone))
+                for totals in ledger.node.zones()
+            ],
             counted_zones=counted,
             unattributed_watts=sum(map(_unattributed_watts, shares)) if shares else math.nan,
             unattributed_joules=sum(
@@ -127,9 +132,10 @@ def _series(tick: Tick, counted: Sequence[str]) -> dict[str, float]:
     return series
 
 
-def _zone(totals: NodeZone, share: ZoneShare | None) -> ZoneView:
+def _zone(totals: NodeZone, share: ZoneShare | None, source: ZoneSource | None) -> ZoneView:
+    told = ("", "") if source is None else (source.info.source, source.why)
     if share is None or share.energy.interval_seconds <= 0:
-        return ZoneView(totals)
+        return ZoneView(totals, "", None, None, *told)
     energy = share.energy
     is_interval = energy.low_joules < energy.high_joules
     return ZoneView(
@@ -137,6 +143,7 @@ def _zone(totals: NodeZone, share: ZoneShare | None) -> ZoneView:
         share.idle_method,
         energy.low_joules / energy.interval_seconds if is_interval else None,
         energy.high_joules / energy.interval_seconds if is_interval else None,
+        *told,
     )
 
 

@@ -97,6 +97,8 @@ def _zone(zone: ZoneView) -> dict[str, object]:
         "idle_joules": totals.idle_joules,
         "active_joules": totals.active_joules,
         "idle_method": zone.idle_method or None,
+        "source": zone.source or None,
+        "why": zone.why or None,
     }
 
 

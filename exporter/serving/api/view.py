@@ -73,12 +73,16 @@ def is_top(kind: str, pod_uid: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ZoneView:
-    """One zone at one path. low_watts, high_watts: the interval of an estimate, None for a meter's."""
+    """One zone at one path. low_watts, high_watts: the interval of an estimate or of integrated watts, None
+    for a counter's. source: where it comes from, "" before it is known; why: see exporter.tick.zone_sources.
+    """
 
     totals: NodeZone
     idle_method: str = ""
     low_watts: float | None = None
     high_watts: float | None = None
+    source: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

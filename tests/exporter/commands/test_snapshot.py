@@ -68,7 +68,7 @@ def check_sums(document: dict[str, Any]) -> None:
 
 def test_the_document_is_the_designs_and_nothing_else() -> None:
     document = measured(Node(zones=("package", "dram")), {in_pod(1): 1.0, "/a.service": 2.0})
-    assert list(document) == ["interval_seconds", "source", "model", "zones", "workloads"]
+    assert list(document) == ["interval_seconds", "source", "model", "sources", "zones", "workloads"]
     assert (document["interval_seconds"], document["source"]) == (5.0, "rapl")
     assert {zone: tuple(sums) for zone, sums in document["zones"].items()} == {"package": ZONE, "dram": ZONE}
     for row in document["workloads"]:

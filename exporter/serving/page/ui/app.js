@@ -154,10 +154,15 @@ function showZones({ zones, energy }) {
   say($("zones-note"), [counted, methods.length ? `Idle by ${methods.join(", ")}.` : ""].filter(Boolean).join(" "));
 }
 
-function showSource({ energy, counters, grid, kubernetes, cpu }) {
-  const names = { rapl: "RAPL meter", model: "Model", none: "None" };
+function showSource({ energy, zones, counters, grid, kubernetes, cpu }) {
+  const names = { rapl: "RAPL meter", perf: "RAPL meter (perf)", model: "Model", none: "None" };
   const rows = [["Energy", names[energy.source] ?? energy.source]];
   if (energy.model) rows.push(["Model", energy.model]);
+  for (const [zone, told] of new Map(zones.map((each) => [each.zone, each]))) {
+    if (told.source && (told.source !== energy.source || told.why)) {
+      rows.push([`\u2013 ${zone}`, [names[told.source] ?? told.source, told.why].filter(Boolean).join(": ")]);
+    }
+  }
   rows.push(["Usage", { core: "eBPF (CO-RE)", bcc: "eBPF (bcc)" }[counters.source] ?? counters.source]);
   rows.push(["Counters", counters.available.map((each) => each.replace("cpu_ns", "CPU time").replaceAll("_", " ")).join(", ")]);
   rows.push(["CPUs", String(cpu.online)]);
