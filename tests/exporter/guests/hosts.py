@@ -13,6 +13,7 @@ from estimator.meters.host_tree import HostMeter
 from estimator.meters.metered import MeteredEnergy
 from exporter.guests.emulators import Emulator
 from exporter.guests.shares import GuestShares
+from exporter.names.pods import PodDirectory
 from tests.exporter.nodes import Node, container
 
 WEB, DB = r"/machine.slice/machine-qemu\x2d1\x2dweb.scope", r"/machine.slice/machine-qemu\x2d2\x2ddb.scope"
@@ -42,8 +43,10 @@ class Idling:
 class Host:
     """`share` holds the trees of the machines in the cgroups `paths`; time is the host's own."""
 
-    def __init__(self, share: Path, *paths: str, idle_policy: str = "none") -> None:
-        self.share = share
+    def __init__(
+        self, share: Path, *paths: str, idle_policy: str = "none", pods: PodDirectory | None = None
+    ) -> None:
+        self.share, self.pods = share, pods
         share.mkdir(exist_ok=True)
         self.emulators = {path: Emulator(UUIDS[path], (f"{path}/libvirt/emulator",)) for path in paths}
         self.source = FakeCounterSource(n_cpu=2)
@@ -53,7 +56,9 @@ class Host:
 
     def start(self, idle_policy: str = "none") -> None:
         """Another process on it, whose books begin at 0."""
-        self.node = Node(zones=("package", "dram"), source=self.source, idle_policy=idle_policy)
+        self.node = Node(
+            zones=("package", "dram"), source=self.source, idle_policy=idle_policy, pods=self.pods
+        )
         measurement = self.node.measurement
         measurement.power = replace(measurement.power, source=Idling(measurement.power.source))
         lock = os.open(self.share, os.O_RDONLY)

@@ -20,7 +20,10 @@ from exporter.configuration.guest_options import Vm
 from exporter.guests.emulators import Emulator
 from exporter.guests.opening import open_guests
 from exporter.guests.tree import RANGE_UJ
-from tests.exporter.guests.hosts import CONTAINER, DB, UUIDS, WEB, Guest, Host
+from exporter.names.pods import ContainerInfo, PodInfo
+from tests.exporter.guests.hosts import DB, UUIDS, WEB, Guest, Host
+from tests.exporter.names.test_naming import FakePods
+from tests.exporter.nodes import UID, in_pod
 
 MICROJOULE = 1.001e-6
 
@@ -225,11 +228,23 @@ def test_what_ended_while_nobody_was_here_goes_and_what_is_not_ours_stays(tmp_pa
     assert left == {UUIDS[DB], "notes", "11111111-1111-1111-1111-111111111111"}
 
 
-def test_an_emulator_in_kubevirts_container_is_found(tmp_path: Path) -> None:
-    host = Host(tmp_path)
-    host.emulators[CONTAINER] = Emulator(UUIDS[WEB], (CONTAINER,))
-    host.work()
-    assert not list(tmp_path.iterdir()), "a container of another name is not looked into"
+@pytest.mark.parametrize("name", ["compute", "nginx"])
+def test_kubevirts_container_is_a_machine_and_no_other_is(tmp_path: Path, name: str) -> None:
+    path = in_pod(7)
+    pod = PodInfo(
+        f"{0:08x}{UID[8:]}", "virt-launcher-web-x", "shop", containers={f"{7:064x}": ContainerInfo(name)}
+    )
+    host = Host(tmp_path, pods=FakePods(pod))
+    host.source.add(path)
+    host.emulators[path] = Emulator(UUIDS[WEB], (path,))
+    for _ in range(3):
+        host.work()
+    assert [each.name for each in tmp_path.iterdir()] == ([UUIDS[WEB]] if name == "compute" else [])
+    if name == "compute":
+        web, before = Guest(tmp_path / UUIDS[WEB]), host.billed(path)
+        host.work()
+        web.tick()
+        assert_same(web.joules, grown(before, host.billed(path)))
 
 
 def test_a_machine_without_a_uuid_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
