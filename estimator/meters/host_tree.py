@@ -18,9 +18,9 @@ from estimator.meters.difference import PLAUSIBLE_WATTS
 from estimator.meters.port import MeterError, ZoneReading
 from estimator.meters.powercap import boottime_ns
 from estimator.meters.powercap_counter import energy_file, meter_error, parse_energy_uj
-from estimator.meters.powercap_tree import PowercapZone, scan, why_empty
+from estimator.meters.powercap_tree import HOSTS_MARK, PowercapZone, scan, why_empty
 
-MARK, SCHEMA = "podjoule.json", "podjoule.guest/1"
+MARK, SCHEMA = HOSTS_MARK, "podjoule.guest/1"
 """The file in a host's tree that tells it from the kernel's, and what it says that it is."""
 
 # Inode and time: each write makes a file beside the last one, so that its inode is another.

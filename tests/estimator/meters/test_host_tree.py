@@ -1,4 +1,4 @@
-"""A meter that a host writes: what is no tree of its, garbage in one, and one that is not written any more."""
+"""A meter that a host writes: what is no tree of its, garbage in one, and one that nobody writes."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from estimator.meters.host_tree import MARK, SCHEMA
@@ -170,6 +170,7 @@ def test_a_guest_that_comes_from_another_host_has_a_gap_and_no_energy_made_up(tm
     assert_same(web.joules, {zone: left[zone] + since[zone] for zone in since})
 
 
+@settings(max_examples=50)
 @given(
     st.lists(st.sampled_from(["host", "guest", "other process", "guest", "host"]), max_size=30), st.booleans()
 )
