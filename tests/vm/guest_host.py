@@ -16,7 +16,7 @@ from exporter.guests.tree import PLACES, RANGE_UJ
 from tests.e2e.servers import Plant, Podjoule
 from tests.estimator.meters.rapl_tree import RaplTree
 from tests.live.sandbox import Cgroup, cgroup
-from tests.vm import machines
+from tests.vm import machines, table
 from tests.vm.findings import Answer
 from tests.vm.probe_guest import LOADED, ZONES
 
@@ -69,7 +69,9 @@ def host_a_guest(folder: Path) -> Told:
                 watts["now"], restart_at = _WATTS, time.monotonic() + 25
             if restart_at is not None and time.monotonic() > restart_at:
                 podjoule, restart_at = next(podjoules), float("inf")
-        told.guest = booted.result().get("guest", {"error": machines.last_words(machines.GUEST)})
+        answers = booted.result()
+        table.store(machines.GUEST, answers)
+        told.guest = answers.get("guest", {"error": machines.last_words(machines.GUEST)})
         scope.remove()
         _wait_until_gone(tree / MARK)
         told.left = [path.name for path in tree.rglob("*")]
