@@ -54,7 +54,7 @@ class GuestShares:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lock, self._procfs, self._find, self._clock = lock, procfs, find, clock
-        self._trees: dict[str, GuestTree] = {}
+        self._trees: dict[str, tuple[str, GuestTree]] = {}  # by UUID, with the row that is written
         self._uuids: dict[str, str] = {}
         self._seen: dict[str, float] = {}
         self._swept = False
@@ -72,7 +72,7 @@ class GuestShares:
         by_uuid = {uuid: rows[key] for key, uuid in reversed(self._uuids.items()) if uuid}
         failed: OSError | None = None
         for uuid in [uuid for uuid in self._trees if uuid not in by_uuid]:
-            failed = self._remove(self._trees.pop(uuid)) or failed
+            failed = self._remove(self._trees.pop(uuid)[1]) or failed
         for uuid, row in by_uuid.items():
             failed = self._write(uuid, row, source) or failed
         self._failing.enter("" if failed is None else f"{failed.strerror or failed}")
@@ -81,9 +81,8 @@ class GuestShares:
 
     def close(self) -> None:
         """Leave every tree where it stands: its guest goes on from there."""
-        for tree in self._trees.values():
-            tree.close()
-        self._trees.clear()
+        for uuid in list(self._trees):
+            self._let_go(uuid)
         os.close(self._lock)
 
     def _name(self, rows: Mapping[str, _Row]) -> None:
@@ -128,18 +127,25 @@ class GuestShares:
             try:
                 self._tree(uuid, row).write(row.joules, source)
             except FileNotFoundError:  # somebody took it away
-                self._trees.pop(uuid).close()
+                self._let_go(uuid)
                 self._tree(uuid, row).write(row.joules, source)
         except OSError as error:
-            if tree := self._trees.pop(uuid, None):
-                tree.close()
+            self._let_go(uuid)
             return error
         return None
 
     def _tree(self, uuid: str, row: _Row) -> GuestTree:
+        """The machine's; opened anew where its cgroup is another, which has a row of its own."""
+        key = row.account.workload.id
+        if uuid in self._trees and self._trees[uuid][0] != key:
+            self._let_go(uuid)
         if uuid not in self._trees:
-            self._trees[uuid] = GuestTree(self._lock, uuid, row.since_seconds)
-        return self._trees[uuid]
+            self._trees[uuid] = key, GuestTree(self._lock, uuid, row.since_seconds)
+        return self._trees[uuid][1]
+
+    def _let_go(self, uuid: str) -> None:
+        if uuid in self._trees:
+            self._trees.pop(uuid)[1].close()
 
     def _remove(self, tree: GuestTree) -> OSError | None:
         try:

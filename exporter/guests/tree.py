@@ -84,7 +84,7 @@ class GuestTree:
             self._mark = replace(self._mark, source=source, base_uj={**begun, **self._mark.base_uj})
             _write(self._folder, MARK, json.dumps({"schema": SCHEMA, **asdict(self._mark)}))
         for zone in sorted(new, key=list(PLACES).index):  # a zone's package is there before it
-            self._zones[zone] = self._make_zone(zone, zones[zone])
+            self._make_zone(zone, zones[zone])
         for zone, amount in zones.items():
             _write(self._zones[zone], "energy_uj", f"{self._counter(zone, amount)}\n")
 
@@ -112,15 +112,14 @@ class GuestTree:
     def _counter(self, zone: str, joules: float) -> int:
         return (self._mark.base_uj[zone] + int(joules * 1e6)) % (RANGE_UJ + 1)
 
-    def _make_zone(self, zone: str, joules: float) -> int:
+    def _make_zone(self, zone: str, joules: float) -> None:
         """A zone's directory, whole before it has a counter: a reader looks for that."""
         directory, name = PLACES[zone]
         _make(directory, self._folder)
-        descriptor = os.open(directory, _DIRECTORY, dir_fd=self._folder)
+        self._zones[zone] = descriptor = os.open(directory, _DIRECTORY, dir_fd=self._folder)
         _write(descriptor, "name", f"{name}\n")
         _write(descriptor, "max_energy_range_uj", f"{RANGE_UJ}\n")
         _write(descriptor, "energy_uj", f"{self._counter(zone, joules)}\n")
-        return descriptor
 
     def _found(self, zone: str) -> int | None:
         """Where the counter stands that a process before this one left."""

@@ -335,6 +335,43 @@ def test_one_process_shares_at_a_time_and_what_cannot_be_is_said(
     assert open_guests(Config()) is None
 
 
+def test_what_fails_in_every_tick_leaks_nothing(tmp_path: Path) -> None:
+    (tmp_path / UUIDS[WEB] / "intel-rapl:0/name").mkdir(parents=True)
+    host = Host(tmp_path, WEB)
+    host.work()
+    before = open_descriptors()
+    for _ in range(10):
+        host.work()
+    assert open_descriptors() == before
+    assert host.node.measurement.components.by_name["guests"].errors == 11
+
+
+def test_a_directory_that_is_taken_away_fails_no_tick(tmp_path: Path) -> None:
+    host = Host(tmp_path / "guests", WEB)
+    host.work()
+    shutil.rmtree(tmp_path / "guests")
+    for _ in range(2):
+        host.work()
+    assert host.node.measurement.components.by_name["guests"].errors == 2
+    assert host.billed(WEB)["package"] == pytest.approx(3 * 130.0 / 2)
+
+
+def test_a_machine_that_goes_on_in_another_cgroup_goes_on_in_its_tree(tmp_path: Path) -> None:
+    host = Host(tmp_path, WEB)
+    host.work()
+    web, before = Guest(host.tree(WEB)), host.billed(WEB)
+    host.work()
+    first = grown(before, host.billed(WEB))
+    host.end(WEB)
+    host.emulators[DB] = Emulator(UUIDS[WEB], (DB,))
+    host.source.add(DB)
+    for _ in range(2):
+        host.work()
+        web.tick()
+    second = host.billed(DB)
+    assert_same(web.joules, {zone: first[zone] + second[zone] for zone in second})
+
+
 def test_trees_cost_few_descriptors_and_give_them_back(tmp_path: Path) -> None:
     before = open_descriptors()
     host = Host(tmp_path, WEB, DB)
