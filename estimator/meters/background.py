@@ -18,8 +18,9 @@ class BackgroundMeter:
     """A PowerMeter over one that blocks: what it read last is handed out once, in the tick after.
 
     open_meter: makes the meter, in the thread; tried again, ever more rarely, while it raises. So is a read
-    that raises. period_seconds: between two reads. deadline_seconds: a read that takes longer is an error in
-    each tick until it ends; nothing can end it. zones: those that it will have; others are known once read.
+    that raises; each tick says so until one has worked. period_seconds: between two reads. deadline_seconds:
+    a read that takes longer is an error in each tick until it ends; nothing can end it. zones: those that it
+    will have; others are known once read.
     The thread starts with the first read, by when the process has given up the capabilities that it does not
     need; what needs them opens before.
     """
@@ -43,6 +44,7 @@ class BackgroundMeter:
         self._thread: threading.Thread | None = None
         self._readings: dict[str, ZoneReading] = {}
         self._failures: dict[str, MeterError] = {}
+        self._trouble = ""
         self._busy_since: float | None = None
 
     @property
@@ -56,16 +58,19 @@ class BackgroundMeter:
         with self._lock:
             readings, self._readings = list(self._readings.values()), {}
             failures, self._failures = list(self._failures.values()), {}
-            busy_since = self._busy_since
-        waited = 0.0 if busy_since is None else self._clock() - busy_since
-        if waited > self._deadline_seconds:
-            failures.append(MeterError(self.name, "does not answer: waiting for it, ticks go on", False))
-        self.errors = failures
+            trouble = self._hangs() or self._trouble
+        self.errors = [*failures, MeterError(self.name, trouble, False)] if trouble else failures
         return readings
 
     def close(self) -> None:
         """Let the thread end once it can; a meter that hangs is left to hang."""
         self._ended.set()
+
+    def _hangs(self) -> str:
+        busy_since = self._busy_since
+        if busy_since is None or self._clock() - busy_since <= self._deadline_seconds:
+            return ""
+        return "does not answer: waiting for it, ticks go on"
 
     def _start(self) -> None:
         if self._thread is None and not self._ended.is_set():
@@ -86,7 +91,7 @@ class BackgroundMeter:
             ) as error:  # a meter's library may raise anything, and a thread that ended is mute
                 failed += 1
                 log.debug("%s cannot be read", self.name, exc_info=True)
-                self._keep((), [MeterError(self.name, f"cannot be read: {error}", False)])
+                self._trouble = f"cannot be read: {error}"
             finally:
                 self._busy_since = None
             self._ended.wait(min(self._period_seconds * 2 ** min(failed, 16), self._rarest_seconds))
@@ -100,6 +105,7 @@ class BackgroundMeter:
     def _keep(self, readings: Sequence[ZoneReading], failures: Sequence[MeterError]) -> None:
         """A zone that failed since its last reading was handed out has its reading still."""
         with self._lock:
+            self._trouble = ""
             self._readings.update((reading.path, reading) for reading in readings)
             self._failures.update((failure.path, failure) for failure in failures)
             self._zones |= {reading.zone for reading in readings}

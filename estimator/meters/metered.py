@@ -123,7 +123,8 @@ class MeteredEnergy:
             self._counts["read"] += 1
             self._enter(self.meter.name, f"cannot be read: {error}")
             return
-        self._enter(self.meter.name, "")
+        if all(failure.path != self.meter.name for failure in self.meter.errors):
+            self._enter(self.meter.name, "")
         for failure in self.meter.errors:
             self._count_failure(failure)
         for reading in readings:

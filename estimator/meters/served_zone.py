@@ -61,7 +61,7 @@ class ServedZone:
             self._usual_seconds[source] = max(energy.interval_seconds for energy in energies)
             pieces = self._pieces.setdefault(source, deque())
             pieces.extend(_ended(energy, now_ns) for energy in energies)
-            while pieces[0].end_ns < now_ns - _KEPT_NS:
+            while len(pieces) > 1 and pieces[0].end_ns < now_ns - _KEPT_NS:
                 pieces.popleft()
 
     def _is_gone(self, source: int, now_ns: int) -> bool:
@@ -100,18 +100,19 @@ class ServedZone:
     def _part_since(self, owner: int, energy: ZoneEnergy, since_ns: int) -> float:
         """The part of its joules that was drawn since then, by how another saw its power go; by time, where
         none did."""
-        pieces = self._within(owner, energy, _began_ns(energy), energy.end_ns)
-        whole = sum(piece.joules for piece in pieces)
+        whole = _joules(self._within(owner, energy, _began_ns(energy), energy.end_ns))
         if whole > 0:
-            return sum(piece.joules for piece in pieces if _middle_ns(piece) > since_ns) / whole
+            return _joules(self._within(owner, energy, since_ns, energy.end_ns)) / whole
         return (energy.end_ns - since_ns) / (energy.end_ns - _began_ns(energy))
 
     def _within(self, owner: int, energy: ZoneEnergy, since_ns: int, until_ns: int) -> list[ZoneEnergy]:
+        """What the first of the others that has anything told of a stretch of time; of what reaches beyond
+        it the part that does not."""
         for source, pieces in sorted(self._pieces.items()):
             within = [
-                piece
+                _part(piece, overlap / (piece.end_ns - _began_ns(piece)))
                 for piece in pieces
-                if piece.socket == energy.socket and since_ns < _middle_ns(piece) < until_ns
+                if piece.socket == energy.socket and (overlap := _overlap_ns(piece, since_ns, until_ns)) > 0
             ]
             if source != owner and within:
                 return within
@@ -126,12 +127,16 @@ def _began_ns(energy: ZoneEnergy) -> int:
     return energy.end_ns - round(energy.interval_seconds * 1e9)
 
 
-def _middle_ns(energy: ZoneEnergy) -> int:
-    return energy.end_ns - round(energy.interval_seconds * 5e8)
+def _overlap_ns(energy: ZoneEnergy, since_ns: int, until_ns: int) -> int:
+    return min(energy.end_ns, until_ns) - max(_began_ns(energy), since_ns)
+
+
+def _joules(energies: Iterable[ZoneEnergy]) -> float:
+    return sum(energy.joules for energy in energies)
 
 
 def _part(energy: ZoneEnergy, part: float) -> ZoneEnergy:
-    """So much of it, of its end."""
+    """So much of it."""
     return replace(
         energy,
         joules=energy.joules * part,

@@ -17,6 +17,9 @@ from estimator.meters.served_zone import ServedZone
 
 log = logging.getLogger(__name__)
 
+# Clocks of processes are read at other moments than their meters.
+_LEAST_GAP_SECONDS = 0.5
+
 # A zone, or one device of it.
 _Key = tuple[str, str]
 
@@ -38,7 +41,9 @@ class SeveralMeters:
         self._clock = clock
         self._served: dict[_Key, ServedZone] = {}
         self._powers: dict[_Key, dict[int, MeanPower]] = {}
-        self._taken_over = self._now_ns = 0
+        self._taken_over = self._gaps = self._now_ns = 0
+        self._resumed_ns: int | None = None
+        self._known: set[str] = set()
 
     @property
     def info(self) -> SourceInfo:
@@ -72,8 +77,10 @@ class SeveralMeters:
         """How long the counters may go unread before one could pass its whole range unseen."""
         return min((meter.longest_seconds for meter in self.meters), default=math.inf)
 
-    def resume(self, last: Mapping[str, ZoneReading]) -> None:
-        """Go on from the readings of a process before this one, in the same life of the machine."""
+    def resume(self, last: Mapping[str, ZoneReading], away_seconds: float = 0.0) -> None:
+        """Go on from the readings of a process before this one, in the same life of the machine, which ended
+        so long ago. A counter that cannot go on, and that no other stands in for, has a gap."""
+        self._resumed_ns = self._clock() - round(away_seconds * 1e9)
         for meter in self.meters:
             meter.resume(last)
 
@@ -85,8 +92,11 @@ class SeveralMeters:
     def measure(self, usage: Usage) -> list[ZoneEnergy]:
         """The energy of each zone by the one that serves it."""
         told = [source.measure(usage) for source in self._sources]
-        if len(told) == 1:
-            return told[0]
+        if len(told) > 1:
+            return self._begun(self._chosen(told))
+        return self._begun(told[0])
+
+    def _chosen(self, told: Sequence[Sequence[ZoneEnergy]]) -> list[ZoneEnergy]:
         now_ns = self._now_ns = self._clock()
         by_key = _by_key(told)
         having = self._having()
@@ -97,11 +107,11 @@ class SeveralMeters:
 
     def errors(self) -> Mapping[str, int]:
         """The sources' together, and how often one took a zone over from another."""
-        if len(self._sources) == 1:
-            return self._sources[0].errors()
-        counts: Counter[str] = Counter({"taken_over": self._taken_over})
+        counts: Counter[str] = Counter({"taken_over": self._taken_over} if len(self._sources) > 1 else {})
         for source in self._sources:
             counts.update(source.errors())
+        if self._gaps:
+            counts["gap"] += self._gaps
         return dict(counts)
 
     def twins(self) -> list[Twin]:
@@ -123,6 +133,24 @@ class SeveralMeters:
         """Let go of every meter."""
         for meter in self.meters:
             meter.close()
+
+    def _begun(self, booked: list[ZoneEnergy]) -> list[ZoneEnergy]:
+        """The same; says of a zone whose first energy in this process leaves a gap after the last process."""
+        if self._resumed_ns is None:
+            return booked
+        for energy in booked:
+            if energy.path in self._known or not energy.end_ns:
+                continue
+            self._known.add(energy.path)
+            began_ns = energy.end_ns - round(energy.interval_seconds * 1e9)
+            seconds = (began_ns - self._resumed_ns) / 1e9
+            if seconds > _LEAST_GAP_SECONDS:
+                self._gaps += 1
+                log.warning(
+                    "%s: gap, its energy is not counted: its meter began anew, %.1f s without podjoule",
+                    *(energy.path, seconds),
+                )
+        return booked
 
     def _having(self) -> dict[_Key, Set[int]]:
         """By zone, the meters that are known to have it; devices are known once they have told."""

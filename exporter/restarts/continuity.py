@@ -138,7 +138,7 @@ class Continuity:
         except ValueError as error:
             return str(error)
         if measurement.power.meter is not None:
-            measurement.power.meter.resume(saved.readings)
+            measurement.power.meter.resume(saved.readings, self._downtime_seconds(saved))
         return ""
 
     def _restore_books(self, saved: Saved, measurement: Measurement) -> None:

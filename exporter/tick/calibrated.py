@@ -78,12 +78,13 @@ class CalibratedEnergy:
     def measure(self, usage: Usage) -> list[ZoneEnergy]:
         """See EnergySource; idle_watts where it is established."""
         told = self._meter.measure(usage)
-        measured = [energy for energy in told if energy.zone != "gpu"]  # of which the CPU teaches nothing
+        infos = self._meter.infos()
+        measured = [energy for energy in told if _teaches(energy.zone, infos)]
         self._follow(usage.n_cpu)
         energies = self._calibration.prepare(measured)
         self._coefficients = {**self._given, **self._calibration.coefficients()}
         self._learn(measured, usage)
-        return [*energies, *(energy for energy in told if energy.zone == "gpu")]
+        return [*energies, *(energy for energy in told if not _teaches(energy.zone, infos))]
 
     def _learn(self, measured: Sequence[ZoneEnergy], usage: Usage) -> None:
         """What raises here costs the learning and nothing else: the energy is measured already."""
@@ -113,3 +114,8 @@ class CalibratedEnergy:
     def save(self) -> None:
         """Keep what is in force; for the end."""
         self._file.save(self._calibration)
+
+
+def _teaches(zone: str, infos: Mapping[str, SourceInfo]) -> bool:
+    """Whether the CPU's counters can learn from its energy: not of a GPU, and nothing from a model."""
+    return zone != "gpu" and not (zone in infos and infos[zone].source == "model")

@@ -105,7 +105,9 @@ def choose_power(config: Config, counted: Set[str] = frozenset({"cpu_ns"})) -> P
         log.warning("no meter: %s", opened.why_none)
     power = _unmetered(config, identity, counted, asked, watch)
     if opened.meters:
-        power = _beside(SeveralMeters(opened.meters, _source(power)), power)
+        beside = _beside(SeveralMeters(opened.meters, _source(power)), power)
+        taught = _calibrated(config, identity, beside, watch)
+        power = replace(taught, meter=beside.meter, tell=power.tell, fallback=power.fallback)
     return replace(power, unserving=opened.unserving)
 
 

@@ -221,7 +221,7 @@ def seen(watts: Sequence[float], path: str, outages: Mapping[int, bool]) -> list
 def test_while_one_of_two_sees_it_every_joule_is_told_once(
     outages: list[tuple[str, bool, int, int]], seed: int
 ) -> None:
-    watts = np.random.default_rng(seed).uniform(20.0, 60.0, N).tolist()
+    watts = np.random.default_rng(seed).uniform(35.0, 60.0, N).tolist()  # at twice as much a reading waits
     away: dict[str, dict[int, bool]] = {"a": {}, "b": {}}
     tick = 3
     for who, is_gone, lasting, pause in outages:

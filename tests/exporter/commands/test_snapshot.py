@@ -18,6 +18,7 @@ from exporter.commands.snapshot import describe, snapshot, table
 from exporter.configuration.config import Config
 from exporter.tick.power import NoEnergy, Power
 from tests.exporter.nodes import Node, container, in_pod
+from tests.exporter.two_meters import ran, two_meters
 
 VM = r"/machine.slice/machine-qemu\x2d1\x2dweb.scope"
 PATHS = (
@@ -77,6 +78,24 @@ def test_the_document_is_the_designs_and_nothing_else() -> None:
             assert isinstance(row[key], kind), key
         assert set(row["joules"]) == {"package", "dram"}
     json.dumps(document, allow_nan=False)
+
+
+def test_it_says_which_meter_each_zone_is_from_and_why() -> None:
+    node = two_meters()
+    ran(node, 2)
+    document = describe(node.measurement, node.advance())
+    assert document["source"] == "perf"
+    assert document["sources"] == {
+        "package": {"source": "perf", "model": None, "why": "preferred to rapl"},
+        "dram": {"source": "hwmon", "model": None, "why": None},
+    }
+    assert "package is from perf: preferred to rapl\ndram is from hwmon\n" in table(document)
+
+
+def test_of_one_meter_the_first_line_says_all() -> None:
+    text = table(measured(Node(), {"/a.service": 2.0}))
+    assert text.startswith("5.0 s, energy from rapl\n\nZONE")
+    assert " is from " not in text
 
 
 def test_rows_are_leaves_the_largest_first() -> None:

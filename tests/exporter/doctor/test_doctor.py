@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from estimator.meters.fake import FakeMeter
 from estimator.model.file import render_model
 from exporter.configuration.config import Config
 from exporter.configuration.option_tree import Ebpf
@@ -19,6 +20,9 @@ from exporter.doctor.doctor import as_json, as_table, can_run, doctor, examine
 from exporter.doctor.finding import Check, Machine
 from exporter.doctor.kernel_checks import check_capabilities
 from exporter.doctor.loader_checks import find_headers
+from exporter.doctor.meter_checks import TriedMeters, check_meters
+from exporter.tick.meters import OPENERS
+from tests.estimator.usages import reading
 from tests.exporter.tick.test_power import LINEAR
 
 RELEASE = "6.1.0-18-amd64"
@@ -282,6 +286,44 @@ def test_rapl_is_missing_barred_or_broken(machine, monkeypatch):
     assert_warned(checks_of(machine)["rapl"], "no RAPL zone", "model")
     none = replace(machine, sysfs=machine.sysfs / "none")
     assert_warned(checks_of(none)["rapl"], "no RAPL zone", "class/powercap", "model")
+
+
+def meters_of(zones: dict[str, list[str]], watts: dict[str, float] | None = None, **unserving: str) -> Check:
+    by_name = {(name, "package"): each for name, each in (watts or {}).items()}
+    return check_meters(TriedMeters(zones, by_name, unserving))
+
+
+def test_it_says_which_meter_serves_each_zone_and_how_far_another_is_apart(machine):
+    assert checks_of(machine)["meters"] == Check("meters", "ok", "package by rapl")
+    zones = {"package": ["perf", "rapl"], "dram": ["perf"]}
+    assert meters_of(zones, {"perf": 40.0, "rapl": 40.1}) == Check(
+        "meters", "ok", "package by perf, preferred to rapl, 0.3 % apart; dram by perf"
+    )
+    assert_warned(meters_of(zones, {"perf": 40.0, "rapl": 50.0}), "25.0 % apart", "--meters.preferred")
+    assert meters_of(zones).found == "package by perf, preferred to rapl; dram by perf"
+
+
+def test_a_meter_that_is_there_and_does_not_serve_is_told_with_its_reason():
+    reason = "no event of power serves: Permission denied: kernel.perf_event_paranoid is 3"
+    found = meters_of({"package": ["rapl"]}, perf=reason)
+    assert_warned(found, f"package by rapl; perf does not serve: {reason}", "leave it out")
+
+
+def test_two_meters_of_a_zone_are_read_at_the_same_moments_by_what_run_would_open(machine, monkeypatch):
+    ticks = [[reading(50_000_000 * n, float(n), path="b")] for n in range(9)]
+    monkeypatch.setattr(
+        "exporter.tick.meters.OPENERS", {**OPENERS, "perf": lambda _config, _cpu: [FakeMeter(ticks, "perf")]}
+    )
+    slept = []
+    monkeypatch.setattr("exporter.doctor.meter_checks.time.sleep", slept.append)
+    checks = checks_of(machine)
+    assert (checks["meters"].found, slept) == ("package by perf, preferred to rapl", [1.0])
+    put(machine.sysfs / "class/powercap/intel-rapl:0/name", "rubbish\n")
+    checks = checks_of(machine)
+    assert checks["meters"].found == "package by perf"
+    assert checks["model"].found == "not needed: energy is measured"
+    (machine.sysfs / "class/powercap").rename(machine.sysfs / "class/none")
+    assert checks_of(machine)["rapl"].found.endswith("class/powercap: not needed, see meters")
 
 
 def test_amds_core_is_left_out_with_a_word(machine):

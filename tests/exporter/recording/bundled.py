@@ -23,6 +23,7 @@ from estimator.calibration.calibration import Calibration
 from estimator.machine.topology import read_topology
 from estimator.meters.metered import MeteredEnergy
 from estimator.meters.powercap import PowercapMeter
+from estimator.meters.several import SeveralMeters
 from exporter.configuration.option_tree import Kube
 from exporter.names.pods import ContainerInfo, DirectoryStatus, PodInfo
 from exporter.recording.recorder import attach, describe_machine
@@ -140,7 +141,7 @@ class Bundled:
     def _start(self, folder: Path) -> Node:
         """With what exporter.tick.power puts together where there is a meter."""
         meter = PowercapMeter(self._tree.root, clock=lambda: self._source.monotonic_ns)
-        metered = MeteredEnergy(meter, lambda: 0)
+        metered = SeveralMeters([MeteredEnergy(meter, lambda: 0)], clock=lambda: self._source.monotonic_ns)
         calibration = Calibration(read_topology(self._tree.root).socket_index)
         energy = CalibratedEnergy(metered, calibration, {}, CalibrationFile(None, ""))
         coefficients = CurrentCoefficients(energy.coefficients)

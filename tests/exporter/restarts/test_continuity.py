@@ -20,6 +20,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from ebpf.counters import FIELDS, KernelStatistics
 from ebpf.fake import FakeCounterSource
+from estimator.meters.several import SeveralMeters
 from estimator.model.whole_file import TEMPORARY
 from exporter.configuration.option_tree import State
 from exporter.configuration.tariff_options import Carbon, Cost
@@ -64,7 +65,8 @@ class Life:
         clocks = Clocks(wall=lambda: EPOCH + node.seconds(), monotonic_ns=lambda: self.source.monotonic_ns)
         keeper = Continuity(self.state / FILE, self.name, self.boot, lock, clocks)
         node.measurement.keeper = keeper
-        node.measurement.power = replace(node.measurement.power, meter=node.measurement.power.source)  # type: ignore[arg-type]
+        several = SeveralMeters([node.measurement.power.source], clock=lambda: self.source.monotonic_ns)  # type: ignore[list-item]
+        node.measurement.power = replace(node.measurement.power, source=several, meter=several)
         keeper.restore(node.measurement)
         return node
 

@@ -22,6 +22,9 @@ class Node:
 
     info = SourceInfo("rapl")
 
+    def infos(self) -> dict[str, SourceInfo]:
+        return {"package": self.info}
+
     def measure(self, usage: Usage) -> list[ZoneEnergy]:
         joules = IDLE_WATTS * usage.interval_seconds + JOULES_PER_CPU_SECOND * usage.cpu_seconds
         return [ZoneEnergy("package", 0, "zone0", joules, usage.interval_seconds, None, joules, joules)]

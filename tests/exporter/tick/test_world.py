@@ -20,11 +20,14 @@ from estimator.meters.difference import IMPOSSIBLE_FACTOR, STEP_JOULES
 from exporter.tick.measurement import Tick, conservation_error
 from tests.estimator.meters.rapl_tree import AMD_RANGE_UJ, XEON_RANGE_UJ
 from tests.exporter.nodes import Samples, container, in_pod, of, series
+from tests.exporter.tick.board import PATH, Board
 from tests.exporter.tick.test_measurement import assert_conserved
 from tests.exporter.tick.world import (
+    BOARD_WATTS,
     CPU_WATTS,
     CPUS_PER_SOCKET,
     IDLE_WATTS,
+    WATTS_OF_BOARD,
     World,
     Zone,
 )
@@ -33,6 +36,7 @@ RELATIVE = 1e-9
 NODE_JOULES = "kepler_node_cpu_joules_total"
 EIO = OSError(errno.EIO, os.strerror(errno.EIO))
 Key = tuple[str, str]
+BOARD = ("platform", PATH)
 
 PATHS = (
     container(1),
@@ -65,6 +69,7 @@ class Machine(RuleBasedStateMachine):
         is_pinned=st.booleans(),
         idle_policy=st.sampled_from(["none", "proportional", "even"]),
         start=st.sampled_from([0, 700, 30_000, 65_000]),
+        board=st.sampled_from(["", "counter", "watts"]),
     )
     def begin(
         self,
@@ -76,6 +81,7 @@ class Machine(RuleBasedStateMachine):
         is_pinned: bool,
         idle_policy: str,
         start: int,
+        board: str,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="world-"))
         online = {cpu for cpu in cpus if cpu < sockets * CPUS_PER_SOCKET}
@@ -90,7 +96,9 @@ class Machine(RuleBasedStateMachine):
             start_uj=start * 1_000_000,
             is_pinned=is_pinned,
             idle_policy=idle_policy,
+            board=Board(gives_watts=board == "watts") if board else None,
         )
+        self.board_truth = (0.0, 0.0)  # booked joules and those answered when all was calm
         self.node = self.world.start()
         self.booked: dict[Key, float] = {}
         self.truth: dict[Key, tuple[float, float]] = {}  # booked joules and shown_uj when all was calm
@@ -233,6 +241,17 @@ class Machine(RuleBasedStateMachine):
         if zone.name == "psys" or (zone.name != "package" and above.is_there):
             self.world.bring_back(zone, name=name, energy_uj=energy)
 
+    # the board's meter
+
+    @precondition(lambda self: self.world.board is not None)
+    @rule(answers=st.integers(1, 5), is_error=st.booleans())
+    def hang(self, answers: int, is_error: bool) -> None:
+        assert self.world.board is not None
+        if is_error:
+            self.world.board.failing = min(answers, 3)
+        else:
+            self.world.board.hanging = answers
+
     # the machine
 
     @rule(data=st.data())
@@ -263,8 +282,11 @@ class Machine(RuleBasedStateMachine):
         for zone in self.world.counters.values():  # what was read and not told yet ends with the process
             unkept_seconds = (self.world.boottime_ns - zone.told_ns) / 1e9
             zone.in_doubt |= self.world.may_pass_its_range(zone, unkept_seconds)
+        if (board := self.world.board) is not None:
+            board.is_in_doubt |= board.gives_watts or not self.world.is_pinned
         self.node = self.world.start()
         if not self.world.is_pinned:
+            self.board_truth = (0.0, 0.0)
             self.booked, self.truth, self.counts, self.reasons_before = {}, {}, {}, 0.0
             self.used_before_seconds = None
             for zone in self.world.counters.values():
@@ -313,12 +335,16 @@ class Machine(RuleBasedStateMachine):
 
     def zone_at(self, key: Key) -> Zone | None:
         name, path = key
-        zone = self.world.counters[Path(path).name]
-        return zone if zone.name == name else None
+        zone = self.world.counters.get(Path(path).name)
+        return zone if zone and zone.name == name else None
 
     def check_share(self, share: ZoneShare) -> None:
         energy, world = share.energy, self.world
         assert conservation_error(share) <= RELATIVE
+        if energy.zone == "platform":
+            most = BOARD_WATTS + WATTS_OF_BOARD * CPUS_PER_SOCKET * world.sockets
+            assert energy.joules <= most * energy.interval_seconds * (1 + RELATIVE) + STEP_JOULES
+            return
         n_sockets = world.sockets if energy.socket is None else 1
         most = n_sockets * (IDLE_WATTS[energy.zone] + CPU_WATTS[energy.zone] * CPUS_PER_SOCKET)
         zone = self.zone_at((energy.zone, energy.path))
@@ -358,12 +384,18 @@ class Machine(RuleBasedStateMachine):
             if zone is not None and not zone.in_doubt:
                 most = joules + (zone.shown_uj - shown_uj + zone.lied_uj) / 1e6
                 assert self.booked[key] <= most * (1 + RELATIVE) + 1e-9, key
+        if (board := self.world.board) is not None:
+            booked, answered = self.board_truth
+            grown = self.booked.get(BOARD, 0.0) - booked
+            assert grown <= (board.answered_joules - answered) * (1 + RELATIVE) + 1e-5
 
     def calm_meters(self) -> None:
         world = self.world
         for zone in world.counters.values():
             zone.failing, zone.ahead_uj, zone.blocking = 0, 0, 0.0
             world.unstick(zone)
+        if world.board is not None:
+            world.board.hanging = world.board.failing = 0
         world.source.failures.clear()
 
     @rule()
@@ -383,6 +415,7 @@ class Machine(RuleBasedStateMachine):
                 lost += joules - before < (zone.shown_uj - shown_uj) / 1e6 - STEP_JOULES
             zone.in_doubt, zone.lied_uj, zone.late_uj = False, 0, 0
             self.truth[key] = joules, zone.shown_uj
+        lost += self.settle_board()
         assert self.reasons() > self.reasons_before or not lost
         self.reasons_before = self.reasons()
         self.calm_ticks(2)
@@ -391,6 +424,18 @@ class Machine(RuleBasedStateMachine):
             if zone_or_none is not None and zone_or_none.is_there:
                 drawn = (zone_or_none.shown_uj - shown_uj) / 1e6
                 assert self.booked[key] - joules == pytest.approx(drawn, rel=RELATIVE, abs=1e-6), key
+
+    def settle_board(self) -> bool:
+        """Whether something was lost that its meter could not tell."""
+        board, (before, answered) = self.world.board, self.board_truth
+        if board is None:
+            return False
+        booked = self.booked.get(BOARD, 0.0)
+        missing = board.answered_joules - answered - (booked - before)
+        is_new, is_in_doubt, board.is_in_doubt = not answered, board.is_in_doubt, False
+        self.board_truth = booked, board.answered_joules
+        assert is_in_doubt or missing == pytest.approx(0.0, abs=1e-4)
+        return missing > STEP_JOULES and not is_new
 
     def reasons(self) -> float:
         """How often something was lost, as the page has it."""
@@ -406,11 +451,13 @@ class Machine(RuleBasedStateMachine):
 
     def calm_ticks(self, at_least: int) -> None:
         """Ticks of 5 s, until every counter tells what it drew in each."""
+        self.world.is_calm = True
         for n in range(MANY_TICKS):
             self.live_on(5, [70])
             self.tick()
             heard = {(share.energy.zone, share.energy.path) for share in self.world.ticks[-1].shares}
-            if n + 1 >= at_least and heard >= self.keys().keys():
+            if n + 1 >= at_least and heard >= self.keys().keys() and (not self.world.board or BOARD in heard):
+                self.world.is_calm = False
                 return
         raise AssertionError(f"{self.keys().keys() - heard} is not told after {MANY_TICKS} ticks")
 

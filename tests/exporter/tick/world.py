@@ -18,6 +18,7 @@ from estimator.meters.difference import DEFAULT_PLAUSIBLE_WATTS, PLAUSIBLE_WATTS
 from estimator.meters.metered import MeteredEnergy
 from estimator.meters.powercap import PowercapMeter
 from estimator.meters.powercap_counter import open_file, read_file
+from estimator.meters.several import SeveralMeters
 from exporter.restarts.continuity import FILE, Clocks, Continuity
 from exporter.tick.calibrated import CalibratedEnergy, CalibrationFile
 from exporter.tick.measurement import Tick
@@ -26,6 +27,7 @@ from exporter.tick.power import Power
 from exporter.tick.ticker import Ticker
 from tests.estimator.meters.rapl_tree import XEON_RANGE_UJ, RaplTree
 from tests.exporter.nodes import Node, Samples, container, in_pod
+from tests.exporter.tick.board import Board
 
 BOOT = "b7c0"
 CPUS_PER_SOCKET, THREADS = 4, 2
@@ -33,6 +35,7 @@ WATTS_OF_CPU = 10.0
 IDLE_WATTS = {"package": 8.0, "dram": 2.0, "core": 0.0, "uncore": 0.0, "psys": 5.0}
 CPU_WATTS = {"package": 10.0, "dram": 1.0, "core": 7.0, "uncore": 0.5, "psys": 12.0}
 ASLEEP = 0.05
+BOARD_WATTS, WATTS_OF_BOARD = 60.0, 20.0
 PATIENCE_SECONDS = 300.0
 UNREAD_RANGE = 0.8
 
@@ -90,6 +93,8 @@ class World:
     start_uj: int = 0
     is_pinned: bool = True
     idle_policy: str = "none"
+    board: Board | None = None
+    is_calm: bool = False
     slept_ns: int = 0
     wall_seconds: float = 1.76e9
     capacity_seconds: float = 0.0
@@ -191,6 +196,8 @@ class World:
             zone.unread_joules += self.plausible_watts(zone.name) * seconds * (1.0 if factor == 1.0 else 0.1)
             zone.in_doubt |= zone.unread_joules > UNREAD_RANGE * zone.range_uj / 1e6
             zone.still_seconds = zone.still_seconds + seconds if zone.is_stuck else 0.0
+        if self.board is not None:
+            self.board.draw((BOARD_WATTS + WATTS_OF_BOARD * sum(busy)) * factor * seconds)
 
     def _show(self, zone: Zone, drawn_uj: int) -> None:
         zone.shown_uj += drawn_uj
@@ -274,13 +281,18 @@ class World:
         meter._read_file = self._read_file
         for counter in meter._counters.values():
             counter._read_file = self._read_file
-        metered = MeteredEnergy(meter, lambda: self.slept_ns)
+        meters = [MeteredEnergy(meter, lambda: self.slept_ns)]
+        if self.board is not None:
+            meters.append(
+                MeteredEnergy(self.board.meter(lambda: self.boottime_ns / 1e9), lambda: self.slept_ns)
+            )
+        metered = SeveralMeters(meters, clock=lambda: self.boottime_ns)
         calibration = Calibration(read_topology(self.tree.root).socket_index)
         energy = CalibratedEnergy(metered, calibration, {}, CalibrationFile(None, ""))
         power = Power(
             energy,
             CurrentCoefficients(energy.coefficients),
-            meter.close,
+            metered.close,
             calibration=calibration,
             meter=metered,
         )
@@ -303,12 +315,16 @@ class World:
     def stop(self, node: Node) -> None:
         """However it ended: nothing is called but what the kernel does."""
         node.measurement.power.close()
+        if self.board is not None:
+            self.board.stop()
         node.measurement.keeper.close()
 
     def tick(self, node: Node) -> Samples:
         """One tick of the exporter now; what is on the page then."""
         self.ticks.clear()
         failed = bool(self.source.failures)
+        if self.board is not None:
+            self.board.answer(self.boottime_ns, at_once=self.is_calm)
         node.ticker.tick()
         if not failed:
             self.seen |= self.online

@@ -31,6 +31,7 @@ from exporter.top.columns import columns, fitting, ordered, shown_name
 from exporter.top.frame import Frame, Node, NodeZone, Row, Unanswered, make_frame
 from exporter.top.grouping import NO_NAMESPACE, grouped, inside_of, matcher
 from exporter.top.header import Seen, node_line, title, zone_line
+from exporter.top.help import sources_told
 from exporter.top.plain import table_text
 from exporter.top.source_local import LocalSource, for_top
 from exporter.top.source_url import UrlSource, base_url
@@ -271,6 +272,17 @@ def test_an_estimate_says_that_it_is_one_and_how_sure() -> None:
 
 def test_zones_that_lie_in_others_are_not_among_those_that_count() -> None:
     assert plain(zone_line(NODE)) == "Zones package 30.0 W (idle 10.0 W)  also core 12.0 W (idle -)"
+
+
+def test_zones_of_several_sources_say_which() -> None:
+    zones = [
+        NodeZone("package", 30.0, 10.0, True, "perf", "preferred to rapl"),
+        NodeZone("gpu", 200.0, 50.0, True, "nvml"),
+    ]
+    line = plain(zone_line(replace(NODE, zones=zones)))
+    assert line == "Zones package 30.0 W (idle 10.0 W, by perf)  gpu 200 W (idle 50.0 W, by nvml)"
+    assert sources_told(zones) == [("", ""), ("package", "perf: preferred to rapl"), ("gpu", "nvml")]
+    assert sources_told(NODE.zones) == []
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from exporter.serving.api.view import VALUES, View
 from exporter.serving.page.responses import Response
 from exporter.serving.page.ui_files import UiFiles
 from tests.exporter.nodes import NODE, UID, Node, container, in_pod, write_process
+from tests.exporter.two_meters import ran, two_meters
 
 DOCUMENT = json.loads((Path(page.__file__).parent / "ui/openapi.json").read_text())
 UNIT = "/system.slice/ssh.service"
@@ -178,6 +179,16 @@ def test_an_energy_that_is_not_known_is_null_everywhere() -> None:
     assert (energy["watts"], energy["joules"], energy["unattributed_joules"]) == (None, None, None)
     assert (unit["watts"], unit["joules"], unit["watts_by_zone"]) == (None, None, {})
     assert site.get("history")["ends"] == []
+
+
+def test_each_zone_says_which_meter_it_is_from_and_why() -> None:
+    site = Site()
+    site.node = two_meters()
+    site.node.begin(site.clock)
+    ran(site.node, 3)
+    zones = {zone["zone"]: (zone["source"], zone["why"]) for zone in site.get("status")["zones"]}
+    assert zones == {"package": ("perf", "preferred to rapl"), "dram": ("hwmon", None)}
+    assert site.get("status")["energy"]["source"] == "perf"
 
 
 def test_sorting_puts_what_is_not_known_last_either_way(site: Site) -> None:
