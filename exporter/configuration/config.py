@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from exporter.configuration.gpu_options import Gpu
+from exporter.configuration.guest_options import Vm
 from exporter.configuration.hwmon_options import Hwmon
 from exporter.configuration.kepler_keys import KEPLER_ALIASES, KEPLER_KEYS
 from exporter.configuration.meter_options import Meters
@@ -74,6 +75,7 @@ class Config:
     carbon: Carbon = field(default_factory=Carbon)
     cost: Cost = field(default_factory=Cost)
     otlp: Otlp = field(default_factory=Otlp)
+    vm: Vm = field(default_factory=Vm)
 
 
 OPTIONS: dict[str, Option] = table(Config)

@@ -9,11 +9,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ebpf.directory_lock import lock_directory
 from tests.vm.external_bmc import ExternalBmc
 from tests.vm.known_program import known_program, short_program
 from tests.vm.probe import MARK
@@ -26,6 +27,7 @@ LONGEST_SECONDS = 1080
 # Once it has answered all. Now and then one never gets off: a CPU that came back under emulation spins on.
 OFF_SECONDS = 45
 IRQTIME, IRQTIME_OFF = "irqtime", "irqtime_off"  # small: asked for nothing but what they are there for
+GUEST = "guest"  # asked by its host
 _FIRST = [
     "machine",
     "doctor",
@@ -44,6 +46,7 @@ PROBES = {
     "6.12": [*_FIRST, "core", "meters", "board", "hotplug"],
     "arm64": [*_FIRST, "core", "known", "sharing", "hotplug"],
     "threads": ["machine", "threads"],
+    GUEST: ["machine", "guest"],
     IRQTIME: ["machine", "interrupts"],
     IRQTIME_OFF: ["machine", "interrupts-in-clocks"],
 }
@@ -63,9 +66,18 @@ def cache() -> Path:
 
 
 def fetch() -> None:
-    """Have everything that machines are made of. Raises CalledProcessError; what was missing is on stderr."""
-    for step in ("fetch", "plant"):
-        subprocess.run([KIT, step, cache()], check=True)
+    """Have everything that machines are made of. Raises CalledProcessError; what was missing is on stderr.
+
+    Tests side by side ask for it at the same time.
+    """
+    cache().mkdir(parents=True, exist_ok=True)
+    lock = lock_directory(cache(), LONGEST_SECONDS)
+    try:
+        for step in ("fetch", "plant"):
+            subprocess.run([KIT, step, cache()], check=True)
+    finally:
+        if lock is not None:
+            os.close(lock)
 
 
 def compile_kernel() -> None:
@@ -73,33 +85,36 @@ def compile_kernel() -> None:
     subprocess.run([KIT, "compile", cache()], check=True)
 
 
-def ask(machine: str) -> Answers:
-    """Boot a machine once and run all its probes: name -> finding. The console is kept beside the cache."""
+def ask(machine: str, *options: str, through: Sequence[str] = ()) -> Answers:
+    """Boot a machine once and run all its probes: name -> finding. The console is kept beside the cache.
+
+    options: more of qemu's. through: what goes before the command that boots it.
+    """
     with tempfile.TemporaryDirectory(prefix="podjoule-vm-") as folder:
         _lay_over(Path(folder), machine)
-        boot = ["nice", "timeout", "--kill-after=5", f"{LONGEST_SECONDS}", KIT, "boot"]
-        with _console(machine).open("w") as console, _board(machine) as environment:
+        boot = [*through, "nice", "timeout", "--kill-after=5", f"{LONGEST_SECONDS}", KIT, "boot"]
+        with _console(machine).open("w") as console, _board(machine) as board:
             booted = subprocess.Popen(
-                [*boot, cache(), machine, folder],
+                [*boot, cache(), machine, folder, *board, *options],
                 stdout=console,
                 stderr=console,
                 start_new_session=True,
-                env=environment,
             )
             _wait_until_off(booted, machine)
     return answers(_console(machine).read_text(errors="replace"))
 
 
 @contextlib.contextmanager
-def _board(machine: str) -> Iterator[dict[str, str]]:
-    """The environment to boot a machine in, with a management controller where it is asked about one."""
+def _board(machine: str) -> Iterator[list[str]]:
+    """qemu's options for a management controller, where a machine is asked about one, and what it talks to."""
     if "board" not in PROBES[machine]:
-        yield dict(os.environ)
+        yield []
         return
     with tempfile.TemporaryDirectory(prefix="podjoule-bmc-") as folder:
         path = Path(folder) / "socket"
         with contextlib.closing(ExternalBmc(path)):
-            yield {**os.environ, "VM_BMC": str(path)}
+            socket, bmc = f"socket,id=bmc,path={path},reconnect=1", "ipmi-bmc-extern,chardev=bmc,id=bmc0"
+            yield ["-chardev", socket, "-device", bmc, "-device", "isa-ipmi-kcs,bmc=bmc0"]
 
 
 def _wait_until_off(booted: subprocess.Popen[bytes], machine: str) -> None:
@@ -119,9 +134,14 @@ def _wait_until_off(booted: subprocess.Popen[bytes], machine: str) -> None:
     booted.wait()
 
 
+def words(machine: str) -> str:
+    """What the machine has printed in its last boot."""
+    return _console(machine).read_text(errors="replace")
+
+
 def last_words(machine: str) -> str:
     """The end of what the machine printed in its last boot."""
-    return _console(machine).read_text(errors="replace")[-4000:]
+    return words(machine)[-4000:]
 
 
 def _console(machine: str) -> Path:

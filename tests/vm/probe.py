@@ -24,6 +24,7 @@ from tests.vm import (
     probe_board,
     probe_counters,
     probe_exporter,
+    probe_guest,
     probe_interrupts,
     probe_meters,
     probe_pids,
@@ -82,6 +83,7 @@ PROBES: dict[str, Callable[[], Finding]] = {
     "unreadable": probe_exporter.unreadable,
     "meters": probe_meters.meters,
     "board": probe_board.board,
+    "guest": probe_guest.guest,
 }
 
 

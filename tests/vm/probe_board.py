@@ -12,7 +12,7 @@ from estimator.meters import dcmi
 from estimator.meters.ipmi_device import IpmiDevice
 from tests.e2e.servers import Podjoule
 from tests.vm.external_bmc import OWN_NETFN, STAND_STILL, TRUTHS
-from tests.vm.probe_exporter import _SLOW_SECONDS, _after_ticks, _running, books, sums
+from tests.vm.probe_exporter import _SLOW_SECONDS, after_ticks, books, running, sums
 
 DEVICE = Path("/dev/ipmi0")
 MODULES = ("ipmi_msghandler", "ipmi_si", "ipmi_devintf")
@@ -95,8 +95,8 @@ def board() -> dict[str, object]:
     load_drivers()
     device = IpmiDevice(DEVICE, timeout_seconds=30.0)
     asked_ms = _asked_ms(device)
-    with _running("--meters.preferred=ipmi", f"--platform.ipmi.period={PERIOD_SECONDS}s") as podjoule:
-        _after_ticks(podjoule, "platform")
+    with running("--meters.preferred=ipmi", f"--platform.ipmi.period={PERIOD_SECONDS}s") as podjoule:
+        after_ticks(podjoule, "platform")
         truths, totals = _window(podjoule, device)
         page = podjoule.metrics()
         hang = _hang(podjoule, device)
