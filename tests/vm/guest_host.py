@@ -22,7 +22,7 @@ from tests.vm.probe_guest import LOADED, ZONES
 
 UUID = "6c8a4f0e-55d5-4d7e-9f58-0d8a3c2b1e77"
 INTERVAL_SECONDS = 6
-# Little before the window and much in it: the counters wrap in it whatever part of the machine the guest gets.
+# Little before the window and much in it: counters wrap in it whatever part of the machine the guest gets.
 _CALM_WATTS, _WATTS = 2.0, 250.0
 _WRAP_JOULES = 1_000.0
 _LONGEST_SECONDS = 900.0

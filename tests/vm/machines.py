@@ -106,7 +106,7 @@ def ask(machine: str, *options: str, through: Sequence[str] = ()) -> Answers:
 
 @contextlib.contextmanager
 def _board(machine: str) -> Iterator[list[str]]:
-    """qemu's options for a management controller, where a machine is asked about one, and what it talks to."""
+    """qemu's options for a management controller, where a machine is asked about one, and the controller."""
     if "board" not in PROBES[machine]:
         yield []
         return
