@@ -75,9 +75,11 @@ def test_while_a_meter_hangs_the_others_go_on_and_it_is_said_once(
     hanging: Hanging, caplog: pytest.LogCaptureFixture
 ) -> None:
     node = node_with(hanging_meter(hanging))
+    node.measurement.poll()
+    assert hanging.asked.wait(5.0)
     tick_seconds(node)
     samples = node.samples()
-    assert of(samples, "kepler_node_cpu_joules_total", zone="package") == 40.0 * (TICKS - 1)
-    assert of(samples, "podjoule_power_errors_total", kind="read") >= TICKS - 1
+    assert of(samples, "kepler_node_cpu_joules_total", zone="package") == 40.0 * TICKS
+    assert of(samples, "podjoule_power_errors_total", kind="read") >= TICKS
     assert caplog.text.count("nvml: does not answer: waiting for it, ticks go on") == 1
     node.measurement.close()  # and it does not wait for it
