@@ -162,6 +162,7 @@ def drawing(packages: RaplTree, machine: Machine) -> Iterator[None]:
         thread.join()
 
 
+@pytest.mark.alone
 def test_beside_packages_the_wall_is_filled_and_the_books_balance(
     start: Callable[..., Podjoule], machine: Machine, packages: RaplTree
 ) -> None:
@@ -184,6 +185,7 @@ def test_beside_packages_the_wall_is_filled_and_the_books_balance(
     assert sample(page, "podjoule_conservation_error_ratio") <= 3e-9
 
 
+@pytest.mark.alone
 def test_a_board_that_hangs_holds_no_tick_and_nothing_is_lost(
     start: Callable[..., Podjoule], board: Board, machine: Machine
 ) -> None:
