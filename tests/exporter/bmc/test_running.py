@@ -6,7 +6,6 @@ import contextlib
 import copy
 import math
 import re
-import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -203,7 +202,8 @@ def test_a_board_that_hangs_holds_no_tick_and_nothing_is_lost(
     board.server.released.clear()
     hanging = durations(HANG_SECONDS)
     assert sample(podjoule.metrics(), "podjoule_ticks_total") - ticks >= HANG_SECONDS
-    assert statistics.median(hanging) <= statistics.median(without) + 0.010
+    # the fastest: how long others take says how busy the machine is, and a tick that is held is none
+    assert min(hanging) <= min(without) + 0.010
     assert "redfish: does not answer: waiting for it, ticks go on" in podjoule.log.read_text()
     before = total(podjoule)
     board.server.released.set()
