@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from estimator.errors import MeterUnavailable
 
-_MAX_BYTES = 4 * 1024 * 1024
+_MAX_BYTES = 1024 * 1024
 _KEYS = ("endpoint", "username", "password", "insecure", "caFile")
 
 
@@ -81,7 +81,10 @@ def _parsed(path: Path) -> object:
 
     try:
         with path.open("rb") as file:
-            return yaml.safe_load(file.read(_MAX_BYTES).decode("utf-8"))
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise _wrong(path, f"holds more than {_MAX_BYTES} bytes: it is no file of nodes and BMCs")
+        return yaml.safe_load(content.decode("utf-8"))
     except OSError as error:
         raise MeterUnavailable(
             f"platform.redfish.configFile {path}: cannot be read: {error.strerror}"

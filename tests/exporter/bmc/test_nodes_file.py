@@ -68,9 +68,13 @@ def test_a_mistake_is_told_with_its_key_and_no_secret(
     assert said in refused(tmp_path, GOOD.replace(was, becomes))
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"\x00" * 100, b"[" * 2_000])
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"\x00" * 100, b"[" * 500])
 def test_garbage_is_told(tmp_path: Path, content: bytes) -> None:
     assert "YAML" in refused(tmp_path, content)
+
+
+def test_a_file_that_is_far_too_large_is_told(tmp_path: Path) -> None:
+    assert "more than 1048576 bytes" in refused(tmp_path, GOOD + "#" * 2_000_000)
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:

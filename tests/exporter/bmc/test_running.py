@@ -6,7 +6,6 @@ import contextlib
 import copy
 import math
 import re
-import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -162,6 +161,7 @@ def drawing(packages: RaplTree, machine: Machine) -> Iterator[None]:
         thread.join()
 
 
+@pytest.mark.alone
 def test_beside_packages_the_wall_is_filled_and_the_books_balance(
     start: Callable[..., Podjoule], machine: Machine, packages: RaplTree
 ) -> None:
@@ -184,6 +184,7 @@ def test_beside_packages_the_wall_is_filled_and_the_books_balance(
     assert sample(page, "podjoule_conservation_error_ratio") <= 3e-9
 
 
+@pytest.mark.alone
 def test_a_board_that_hangs_holds_no_tick_and_nothing_is_lost(
     start: Callable[..., Podjoule], board: Board, machine: Machine
 ) -> None:
@@ -201,7 +202,8 @@ def test_a_board_that_hangs_holds_no_tick_and_nothing_is_lost(
     board.server.released.clear()
     hanging = durations(HANG_SECONDS)
     assert sample(podjoule.metrics(), "podjoule_ticks_total") - ticks >= HANG_SECONDS
-    assert statistics.median(hanging) <= statistics.median(without) + 0.010
+    # the fastest: how long others take says how busy the machine is, and a tick that is held is none
+    assert min(hanging) <= min(without) + 0.010
     assert "redfish: does not answer: waiting for it, ticks go on" in podjoule.log.read_text()
     before = total(podjoule)
     board.server.released.set()
