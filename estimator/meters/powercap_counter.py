@@ -41,7 +41,7 @@ class PowercapCounter:
         is read after it.
         """
         self._replace_if_unlinked()
-        zone, energy_uj = self.zone, _energy_uj(self._read_file(self._descriptor))
+        zone, energy_uj = self.zone, parse_energy_uj(self._read_file(self._descriptor))
         boottime_ns = clock()
         return ZoneReading(
             zone.zone, zone.socket, zone.path, energy_uj, zone.max_energy_uj, boottime_ns, zone.most_watts
@@ -74,7 +74,8 @@ def meter_error(zone: PowercapZone, error: OSError | ValueError) -> MeterError:
     return MeterError(zone.path, f"energy_uj {'is gone' if vanished else 'failed'}: {reason}", vanished)
 
 
-def _energy_uj(content: bytes) -> int:
+def parse_energy_uj(content: bytes) -> int:
+    """Microjoules, of what energy_uj holds: its first line. Raises ValueError."""
     line = content.split(b"\n", 1)[0]
     if not line.isdigit():
         raise ValueError(f"found {line!r}, want a number of microjoules")

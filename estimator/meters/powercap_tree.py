@@ -15,6 +15,8 @@ from pathlib import Path
 from estimator.meters.port import ZONES, MeterError
 
 POWERCAP = "class/powercap"
+HOSTS_MARK = "podjoule.json"
+"""The file by which a tree is known that a host's podjoule writes; see host_tree."""
 MACHINE_WIDE = ("psys", "platform")
 
 # The kernel numbers zones in hexadecimal: the eleventh package is intel-rapl:a (powercap_sys.c).

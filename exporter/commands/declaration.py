@@ -29,7 +29,7 @@ MEASURING = (
     *("host", "meters", "rapl", "gpu", "ebpf", "model", "calibration", "anchors", "machine", "state"),
     *("carbon", "kube.readNode", "kube.podResources"),
 )
-RUNNING = (*MEASURING, "monitor.interval", "kube.podLabels", "web", "otlp")
+RUNNING = (*MEASURING, "monitor.interval", "kube.podLabels", "web", "otlp", "vm")
 
 
 class Parser(ArgumentParser):

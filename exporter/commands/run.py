@@ -8,12 +8,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 from ebpf.descriptors import raise_descriptor_limit
 from exporter.commands.declaration import RUNNING, Command
 from exporter.configuration.config import Config, config_file, load_config
+from exporter.guests.opening import open_guests
 from exporter.otlp.opening import open_pusher, open_sender
 from exporter.restarts.opening import open_keeper
 from exporter.serving.http.opening import build_server
@@ -46,7 +48,8 @@ def run(config: Config, load: Callable[[], Config], file: Path | None = None) ->
     with contextlib.ExitStack() as stack:
         stack.callback(server.stop)
         # Capabilities belong to threads: they are given up before the second one is started.
-        measurement = assemble(config, lambda: give_up(still_needed(config)), open_keeper(config))
+        rights_go = partial(give_up, still_needed(config))
+        measurement = assemble(config, rights_go, open_keeper(config), open_guests(config))
         stack.callback(measurement.close)
         server.start()
         log.info("serving on %s", ", ".join(server.bound))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from exporter.configuration.gpu_options import Gpu
+from exporter.configuration.guest_options import Vm
 from exporter.configuration.kepler_keys import KEPLER_KEYS
 from exporter.configuration.meter_options import Meters
 from exporter.configuration.option_tree import (
@@ -70,6 +71,7 @@ class Config:
     carbon: Carbon = field(default_factory=Carbon)
     cost: Cost = field(default_factory=Cost)
     otlp: Otlp = field(default_factory=Otlp)
+    vm: Vm = field(default_factory=Vm)
 
 
 OPTIONS: dict[str, Option] = table(Config)

@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 from exporter.configuration.config import Config
 from exporter.doctor.finding import Check, Machine
+from exporter.doctor.guest_checks import check_guests
 from exporter.doctor.host_checks import check_cgroups, check_cpu_stat, check_pmu, check_rapl
 from exporter.doctor.keeping_checks import check_pins, check_state
 from exporter.doctor.kernel_checks import (
@@ -69,6 +70,8 @@ def examine(machine: Machine, config: Config) -> list[Check]:
         checks.append(check_pins(config.ebpf.pin))
     if config.state.dir is not None:
         checks.append(check_state(config.state.dir))
+    if config.vm.share_dir is not None:
+        checks.append(check_guests(config.vm.share_dir, machine.procfs))
     if config.otlp.endpoint is not None:
         checks.append(check_otlp(config))
     return [*checks, verdict(checks, config.ebpf.loader)]

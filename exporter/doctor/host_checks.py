@@ -11,6 +11,7 @@ from ebpf.hierarchy import Hierarchy, find_hierarchy
 from ebpf.perf_events import restricted
 from estimator.errors import MeterAbsent, MeterUnavailable
 from estimator.machine.identity import read_identity
+from estimator.meters.host_tree import HostMeter, host_source
 from estimator.meters.port import ZoneReading
 from estimator.meters.powercap import PowercapMeter
 from exporter.doctor.finding import Check, Machine, read_text
@@ -81,6 +82,9 @@ def check_rapl(machine: Machine, *, is_alone: bool = True) -> Check:
     """
     try:
         vendor = read_identity(machine.procfs).vendor
+        if machine.powercap is not None and host_source(machine.powercap) is not None:
+            told = ", ".join(sorted(HostMeter(machine.powercap).zones))
+            return Check("rapl", "ok", f"{told}, as the host bills this machine")
         meter = PowercapMeter(machine.sysfs, powercap=machine.powercap, vendor=vendor)
     except MeterUnavailable as error:
         what, _, mend = str(error).partition(": ")

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ebpf.hierarchy import find_hierarchy
 from ebpf.program import ProgramOptions
@@ -29,15 +30,21 @@ from exporter.tick.gpus import Gpus
 from exporter.tick.measurement import Keeper, Measurement
 from exporter.tick.power import Power, choose_power
 
+if TYPE_CHECKING:
+    from exporter.guests.shares import GuestShares
+
 
 def assemble(
-    config: Config, attached: Callable[[], None] = lambda: None, keeper: Keeper | None = None
+    config: Config,
+    attached: Callable[[], None] = lambda: None,
+    keeper: Keeper | None = None,
+    guests: GuestShares | None = None,
 ) -> Measurement:
     """Open the best counter source and power source there are.
 
     attached: called once both are open and before any thread is started: from there on less is needed.
     keeper: what outlives the process; with one, go on from what the process before this one left, and leave
-    what the next one needs.
+    what the next one needs. guests: who writes down for virtual machines what they were billed.
 
     Raises SourceUnavailable where nothing can be counted, ModelInvalid for a bad model file, UsageError for
     options that do not fit each other.
@@ -47,6 +54,8 @@ def assemble(
     with contextlib.ExitStack() as undo:
         if keeper is not None:
             undo.callback(keeper.close)
+        if guests is not None:
+            undo.callback(guests.close)
         options = ProgramOptions(
             hierarchy=find_hierarchy(config.ebpf.cgroup_hierarchy, host.cgroupfs, host.procfs),
             sysfs=host.sysfs,
@@ -84,6 +93,7 @@ def assemble(
         processes=ProcessLedger(host.procfs, resolver, lifetimes) if by_process else None,
         tariffs=tariffs,
         keeper=keeper,
+        guests=guests,
         gpus=_gpus(config, power, devices, PodCgroups(source.directory, resolver, devices)),
         devices=devices,
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -31,6 +32,9 @@ from exporter.tick.components import Components
 from exporter.tick.gpus import ZONE as GPU
 from exporter.tick.gpus import Gpus
 from exporter.tick.power import Power
+
+if TYPE_CHECKING:
+    from exporter.guests.shares import GuestShares
 
 # What a clock that is kept in step may be put back by; starts are no more exact.
 _CLOCK_SLACK_SECONDS = 1.0
@@ -116,6 +120,7 @@ class Measurement:
         processes: ProcessLedger | None = None,
         tariffs: Tariffs | None = None,
         keeper: Keeper | None = None,
+        guests: GuestShares | None = None,
         gpus: Gpus | None = None,
         devices: DeviceDirectory | None = None,
         wall: Callable[[], float] = time.time,
@@ -126,6 +131,7 @@ class Measurement:
         self.processes = processes
         self.tariffs = tariffs or Tariffs()
         self.keeper: Keeper = keeper or KeepsNothing()
+        self.guests = guests
         self.gpus = gpus or Gpus()
         self.devices: DeviceDirectory = devices or NoDevices()
         self.components = Components()
@@ -178,6 +184,7 @@ class Measurement:
         finally:
             with self.components.timed("ledger"):
                 self._book(usage, shares)
+        self._tell_guests()
         return Tick(usage, shares)
 
     def miss(self) -> Tick:
@@ -238,6 +245,8 @@ class Measurement:
         self.source.close()
         self.power.close()
         self.tariffs.close()
+        if self.guests is not None:
+            self.guests.close()
         self.keeper.close()
 
     def _follow_clock(self, now: float) -> None:
@@ -274,6 +283,12 @@ class Measurement:
         if self.processes is not None:
             self.processes.add(usage, shares)
         self._resolver.forget_ended()
+
+    def _tell_guests(self) -> None:
+        """A directory that cannot be written costs its guests this tick, which the next one makes good."""
+        if self.guests is not None:
+            with suppress(OSError), self.components.timed("guests"):
+                self.guests.share(self.ledger, self.power.source.info.source)
 
     def _book_idle(self, usage: Usage, shares: Sequence[ZoneShare]) -> None:
         """Policies other than proportional weigh containers, whether they ran in this tick or not."""

@@ -17,7 +17,7 @@ from estimator.machine.identity import CpuIdentity
 from estimator.meters.metered import MeteredEnergy
 from estimator.meters.port import CPU_ZONES, ZONES, PowerMeter
 from estimator.meters.powercap import PowercapMeter
-from estimator.meters.powercap_tree import POWERCAP
+from estimator.meters.powercap_tree import HOSTS_MARK, POWERCAP
 from exporter.configuration.config import Config
 from exporter.tick.gpu_meters import open_amdsmi, open_nvml
 
@@ -58,9 +58,20 @@ def _not_the_kernels_own(*roots: Path | None) -> Path | None:
     return None
 
 
+def _told_by_the_host(powercap: Path, config: Config) -> Sequence[PowerMeter]:
+    from estimator.meters.host_tree import HostMeter, host_source
+
+    told = HostMeter(powercap, config.rapl.zones)
+    source = host_source(powercap) or "nowhere"
+    log.info("energy is what the host bills this machine: %s, there from %s", powercap, source)
+    return [told]
+
+
 def open_rapl(config: Config, identity: CpuIdentity) -> Sequence[PowerMeter]:
     """RAPL through powercap, or whatever is shown in that form. Raises MeterUnavailable."""
     powercap = config.host.powercap
+    if powercap is not None and (powercap / HOSTS_MARK).exists():
+        return _told_by_the_host(powercap, config)
     meter = PowercapMeter(config.host.sysfs, config.rapl.zones, powercap=powercap, vendor=identity.vendor)
     log.info("energy is measured: RAPL through %s", powercap or config.host.sysfs / POWERCAP)
     if meter.left_out:

@@ -36,7 +36,8 @@ def still_needed(config: Config, version: tuple[int, int] | None = None) -> froz
 
     DAC_READ_SEARCH: a RAPL zone that comes back, keys and names in files of others. SYS_PTRACE: the
     executable of a process of another user. BPF: reading our own maps before 5.19. PERFMON: opening the
-    events of CPUs that are offline now. DAC_OVERRIDE: writing to a state directory that is somebody else's.
+    events of CPUs that are offline now. DAC_OVERRIDE: writing to a directory for state or for guests that is
+    somebody else's.
     """
     needed = {"DAC_READ_SEARCH"}
     if "process" in config.exporter.prometheus.metrics_level:
@@ -45,7 +46,8 @@ def still_needed(config: Config, version: tuple[int, int] | None = None) -> froz
         needed |= {"BPF"} if "BPF" in _permitted() else {"SYS_ADMIN"}
     if config.ebpf.loader != "none" and _more_events_may_come(config.host.sysfs):
         needed.add("PERFMON")
-    if config.state.dir is not None and _owner(config.state.dir) != os.geteuid():
+    ours = (config.state.dir, config.vm.share_dir)
+    if any(folder is not None and _owner(folder) != os.geteuid() for folder in ours):
         needed.add("DAC_OVERRIDE")
     return frozenset(needed)
 

@@ -251,7 +251,10 @@ def test_every_check_of_the_doctor_has_a_section(tmp_path: Path) -> None:
     )
     default = Config()
     config = replace(
-        default, ebpf=replace(default.ebpf, pin=tmp_path), state=replace(default.state, dir=tmp_path)
+        default,
+        ebpf=replace(default.ebpf, pin=tmp_path),
+        state=replace(default.state, dir=tmp_path),
+        vm=replace(default.vm, share_dir=tmp_path),
     )
     for check in examine(machine, config):
         assert re.search(rf"^### {re.escape(check.name)}$", TROUBLESHOOTING, re.MULTILINE), check.name

@@ -54,16 +54,18 @@ def wait_for(url: str, seconds: float = 30, alive: Callable[[], bool] = lambda: 
 
 def after_another_tick(url: str, seconds: float = 60) -> str:
     """The page of a tick that began after this call: a busy machine keeps ticks waiting, too."""
-    wanted = _ticks(get(url)[1]) + 2
+    wanted = ticks(get(url)[1]) + 2
     deadline = time.monotonic() + seconds
-    while _ticks(text := get(url)[1]) < wanted:
+    while ticks(text := get(url)[1]) < wanted:
         if time.monotonic() > deadline:
             raise TimeoutError(f"{url}: no tick in {seconds:.0f} s")
         time.sleep(0.05)
     return text
 
 
-def _ticks(text: str) -> float:
+def ticks(text: str) -> float:
+    """How many there were, by a page."""
+    """How many there were, by a page."""
     lines = (line for line in text.splitlines() if line.startswith("podjoule_ticks_total"))
     return float(next(lines, "0").rpartition(" ")[2])
 

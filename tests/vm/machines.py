@@ -8,10 +8,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ebpf.directory_lock import lock_directory
 from tests.vm.known_program import known_program, short_program
 from tests.vm.probe import MARK
 
@@ -23,6 +25,7 @@ LONGEST_SECONDS = 1080
 # Once it has answered all. Now and then one never gets off: a CPU that came back under emulation spins on.
 OFF_SECONDS = 45
 IRQTIME, IRQTIME_OFF = "irqtime", "irqtime_off"  # small: asked for nothing but what they are there for
+GUEST = "guest"  # asked by its host
 _FIRST = [
     "machine",
     "doctor",
@@ -41,6 +44,7 @@ PROBES = {
     "6.12": [*_FIRST, "core", "hotplug"],
     "arm64": [*_FIRST, "core", "known", "sharing", "hotplug"],
     "threads": ["machine", "threads"],
+    GUEST: ["machine", "guest"],
     IRQTIME: ["machine", "interrupts"],
     IRQTIME_OFF: ["machine", "interrupts-in-clocks"],
 }
@@ -60,9 +64,18 @@ def cache() -> Path:
 
 
 def fetch() -> None:
-    """Have everything that machines are made of. Raises CalledProcessError; what was missing is on stderr."""
-    for step in ("fetch", "plant"):
-        subprocess.run([KIT, step, cache()], check=True)
+    """Have everything that machines are made of. Raises CalledProcessError; what was missing is on stderr.
+
+    Tests side by side ask for it at the same time.
+    """
+    cache().mkdir(parents=True, exist_ok=True)
+    lock = lock_directory(cache(), LONGEST_SECONDS)
+    try:
+        for step in ("fetch", "plant"):
+            subprocess.run([KIT, step, cache()], check=True)
+    finally:
+        if lock is not None:
+            os.close(lock)
 
 
 def compile_kernel() -> None:
@@ -70,14 +83,20 @@ def compile_kernel() -> None:
     subprocess.run([KIT, "compile", cache()], check=True)
 
 
-def ask(machine: str) -> Answers:
-    """Boot a machine once and run all its probes: name -> finding. The console is kept beside the cache."""
+def ask(machine: str, *options: str, through: Sequence[str] = ()) -> Answers:
+    """Boot a machine once and run all its probes: name -> finding. The console is kept beside the cache.
+
+    options: more of qemu's. through: what goes before the command that boots it.
+    """
     with tempfile.TemporaryDirectory(prefix="podjoule-vm-") as folder:
         _lay_over(Path(folder), machine)
-        boot = ["nice", "timeout", "--kill-after=5", f"{LONGEST_SECONDS}", KIT, "boot"]
+        boot = [*through, "nice", "timeout", "--kill-after=5", f"{LONGEST_SECONDS}", KIT, "boot"]
         with _console(machine).open("w") as console:
             booted = subprocess.Popen(
-                [*boot, cache(), machine, folder], stdout=console, stderr=console, start_new_session=True
+                [*boot, cache(), machine, folder, *options],
+                stdout=console,
+                stderr=console,
+                start_new_session=True,
             )
             _wait_until_off(booted, machine)
     return answers(_console(machine).read_text(errors="replace"))
@@ -100,9 +119,14 @@ def _wait_until_off(booted: subprocess.Popen[bytes], machine: str) -> None:
     booted.wait()
 
 
+def words(machine: str) -> str:
+    """What the machine has printed in its last boot."""
+    return _console(machine).read_text(errors="replace")
+
+
 def last_words(machine: str) -> str:
     """The end of what the machine printed in its last boot."""
-    return _console(machine).read_text(errors="replace")[-4000:]
+    return words(machine)[-4000:]
 
 
 def _console(machine: str) -> Path:
@@ -130,7 +154,9 @@ def _lay_over(folder: Path, machine: str) -> None:
         # What is compiled of them is for this machine's CPU, and they do without.
         without = shutil.ignore_patterns("__pycache__", "*.so", "test")
         shutil.copytree(Path(import_module(package).__file__ or "").parent, code / package, ignore=without)
-    shutil.copy(cache() / "powercap_plant.ko", folder)
+    plant = cache() / f"energy_plant-{machine}.ko"
+    if plant.exists():
+        shutil.copy(plant, folder / "energy_plant.ko")
     if machine in (IRQTIME, IRQTIME_OFF):
         shutil.copy(cache() / "irqtime/types", folder)
     programs = {"known": known_program(KNOWN_INSTRUCTIONS)[0], "short": short_program(machine)}

@@ -20,7 +20,14 @@ from exporter.configuration.config import Config
 from exporter.doctor.doctor import examine
 from exporter.doctor.finding import Machine
 from tests.live.rights import confined
-from tests.vm import probe_counters, probe_exporter, probe_interrupts, probe_pids, probe_sharing
+from tests.vm import (
+    probe_counters,
+    probe_exporter,
+    probe_guest,
+    probe_interrupts,
+    probe_pids,
+    probe_sharing,
+)
 from tests.vm.leftovers import left_after
 
 MARK = "probe: "
@@ -72,6 +79,7 @@ PROBES: dict[str, Callable[[], Finding]] = {
     "killed": probe_exporter.killed,
     "powercap": probe_exporter.powercap,
     "unreadable": probe_exporter.unreadable,
+    "guest": probe_guest.guest,
 }
 
 

@@ -18,9 +18,9 @@ from tests.live.rights import NOBODY, confined
 from tests.live.sandbox import cgroup, stop
 from tests.vm.leftovers import programs
 
-PLANT = Path("/powercap_plant.ko")
+PLANT = Path("/energy_plant.ko")
 IDLE_MW, ACTIVE_MW, WRAP_AFTER_MJ = 10_000, 20_000, 1_800_000
-READ = Path("/sys/module/powercap_plant/parameters/read_uj")
+READ = Path("/sys/module/energy_plant/parameters/read_uj")
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 INTERVAL_SECONDS = 3
 WINDOW_SECONDS = 90
@@ -62,7 +62,7 @@ def books(page: str, zone: str) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def _running(*arguments: str) -> Iterator[Podjoule]:
+def running(*arguments: str) -> Iterator[Podjoule]:
     with tempfile.TemporaryDirectory() as folder:
         podjoule = Podjoule(f"--monitor.interval={INTERVAL_SECONDS}s", *arguments, log=Path(folder) / "log")
         try:
@@ -91,7 +91,7 @@ def _after_ticks(podjoule: Podjoule, zone: str) -> str:
 
 def start_up() -> dict[str, object]:
     """It answers, its books balance, SIGTERM ends it."""
-    with _running() as podjoule:
+    with running() as podjoule:
         page, at_work = _after_ticks(podjoule, "platform"), programs()
         code = podjoule.stop()
         return {
@@ -105,7 +105,7 @@ def start_up() -> dict[str, object]:
 
 def killed() -> dict[str, object]:
     """kill -9 leaves nothing; what is left is looked for after every probe."""
-    with _running() as podjoule:
+    with running() as podjoule:
         at_work = programs()
         podjoule.process.send_signal(signal.SIGKILL)
         return {"programs": sorted(at_work), "exit_code": podjoule.process.wait(timeout=20)}
@@ -148,7 +148,7 @@ def powercap() -> dict[str, object]:
         ["insmod", str(PLANT), *(f"{name}={value}" for name, value in parameters.items())], check=True
     )
     zone = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
-    with cgroup("waves") as group, _running() as podjoule:
+    with cgroup("waves") as group, running() as podjoule:
         process = group.python(_WAVES)
         seen, seconds = _watched(podjoule)
         stop(process)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from exporter.guests.tree import RANGE_UJ
 from tests.vm.findings import (
     Answer,
     cpu_error_percent,
@@ -69,7 +70,7 @@ def stored() -> dict[str, dict[str, Answer]]:
 def page(machines: Mapping[str, dict[str, Answer]]) -> str:
     """The whole page."""
     rows = [row for answers in machines.values() if "start-up" in answers for row in _rows(answers)]
-    tell = (_known, _powercap, _threads, _interrupts)
+    tell = (_known, _powercap, _threads, _guest, _interrupts)
     notes = [text for answers in machines.values() for told in tell if (text := told(answers))]
     return (
         _HEAD
@@ -151,6 +152,19 @@ def _threads(answers: dict[str, Answer]) -> str:
         f"**Two sockets of a core with two threads** on {answers['machine']['release']}, threads on, off and"
         f" on again: loops' shared time {points:.2g} points, sockets' awake time {percent:.2g} % from the"
         " trace."
+    )
+
+
+def _guest(answers: dict[str, Answer]) -> str:
+    if "guest" not in answers:
+        return ""
+    found = answers["guest"]
+    counted = found["last"]["package"]["total"] - found["first"]["package"]["total"]
+    told = (found["last_uj"]["package"] - found["first_uj"]["package"]) % (RANGE_UJ + 1) / 1e6
+    return (
+        f"**A guest and its host**: {answers['machine']['release']} under the podjoule of the machine that"
+        f" emulates it, which is started anew in the middle of {found['window_seconds']:.0f} s: the guest"
+        f" counted {counted:.6f} J of {told:.6f} J that it was billed."
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from ebpf.capabilities import CapabilitySets, mask_of
 from exporter.configuration.config import Config
+from exporter.configuration.guest_options import Vm
 from exporter.configuration.option_tree import Ebpf, Exporters, Prometheus, State
 from exporter.tick import privileges
 from exporter.tick.privileges import give_up, still_needed
@@ -45,11 +46,12 @@ def test_before_5_19_our_maps_are_read_with_what_loaded_them(
     assert still_needed(Config(ebpf=Ebpf(loader="none")), OLD) == {"DAC_READ_SEARCH"}
 
 
-def test_a_state_directory_of_somebody_else_is_still_written_to(tmp_path: Path) -> None:
+def test_a_directory_of_somebody_else_is_still_written_to(tmp_path: Path) -> None:
     ours = Config(state=State(dir=tmp_path / "not/there/yet"))
     assert still_needed(ours, NEW) == {"DAC_READ_SEARCH"}
     elsewhere = Path("/proc/1") if os.geteuid() else _given_away(tmp_path)
     assert "DAC_OVERRIDE" in still_needed(Config(state=State(dir=elsewhere / "state")), NEW)
+    assert "DAC_OVERRIDE" in still_needed(Config(vm=Vm(elsewhere / "guests")), NEW)
 
 
 def _given_away(folder: Path) -> Path:

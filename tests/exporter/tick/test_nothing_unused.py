@@ -1,0 +1,69 @@
+"""A machine with RAPL and nothing else imports none of what others need, and starts no thread for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.e2e.servers import ROOT
+from tests.estimator.meters.rapl_tree import RaplTree
+
+# Measures twice as `run` does, on the machine whose sysfs is named; the modules that came, then the threads.
+_MEASURE = """
+import sys, threading
+from dataclasses import replace
+from pathlib import Path
+from exporter.commands import run
+from exporter.configuration.config import Config
+from exporter.configuration.option_tree import Ebpf, Host, Kube
+from exporter.guests.opening import open_guests
+from exporter.tick.assembly import assemble
+
+sysfs = Path(sys.argv[1])
+config = replace(Config(), host=Host(sysfs), ebpf=Ebpf(loader="none"), kube=Kube("n1", enabled="false"))
+measurement = assemble(config, guests=open_guests(config))
+measurement.advance()
+measurement.advance()
+assert measurement.power.source.info.source == "rapl", measurement.power.source.info
+print(*sys.modules)
+print(*(thread.name for thread in threading.enumerate()))
+measurement.close()
+"""
+# By who needs them: GPUs, devices of pods, BMCs, hosts of guests, guests, Kubernetes, pushes, training.
+EXTRAS = {
+    *("pynvml", "amdsmi", "h2", "hpack", "hyperframe", "kubernetes", "urllib3", "yaml", "opentelemetry"),
+    *("requests", "pandas", "pyarrow", "sklearn", "scipy", "matplotlib", "textual", "ibis", "duckdb"),
+}
+OWN = {
+    "exporter.guests.shares",
+    "exporter.guests.tree",
+    "exporter.guests.emulators",
+    "estimator.meters.host_tree",
+}
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
+    tree = RaplTree.two_sockets(tmp_path_factory.mktemp("machine") / "sys")
+    online = tree.root / "devices/system/cpu/online"
+    online.parent.mkdir(parents=True)
+    online.write_text("0-3\n")
+    command = [sys.executable, "-c", _MEASURE, str(tree.root)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return [line.split(" ") for line in done.stdout.splitlines()]
+
+
+def test_no_extra_is_imported(told: list[list[str]]) -> None:
+    assert not EXTRAS & {name.partition(".")[0] for name in told[0]}
+
+
+def test_no_room_of_another_machines_is(told: list[list[str]]) -> None:
+    assert all((ROOT / f"{name.replace('.', '/')}.py").exists() for name in OWN), "a name is not up to date"
+    assert not OWN & set(told[0])
+
+
+def test_nothing_is_read_in_a_thread(told: list[list[str]]) -> None:
+    assert told[1] == ["MainThread"]
