@@ -26,8 +26,8 @@ MEASURING = (
     *CONFIGURED,
     *EXPORTING,
     *POD_NAMES,
-    *("host", "meters", "rapl", "gpu", "ebpf", "model", "calibration", "anchors", "machine", "state"),
-    *("carbon", "kube.readNode", "kube.podResources"),
+    *("host", "meters", "rapl", "gpu", "platform", "ebpf", "model", "calibration", "anchors", "machine"),
+    *("state", "carbon", "kube.readNode", "kube.podResources"),
 )
 RUNNING = (*MEASURING, "monitor.interval", "kube.podLabels", "web", "otlp", "vm")
 

@@ -34,6 +34,7 @@ from exporter.configuration.options import (
     table,
 )
 from exporter.configuration.otlp_options import Otlp
+from exporter.configuration.platform_options import Platform
 from exporter.configuration.tariff_options import Carbon, Cost
 from exporter.configuration.value_types import choice, text
 
@@ -46,6 +47,7 @@ class Config:
     host: Host = field(default_factory=Host)
     monitor: Monitor = field(default_factory=Monitor)
     meters: Meters = field(default_factory=Meters)
+    platform: Platform = field(default_factory=Platform)
     rapl: Rapl = field(default_factory=Rapl)
     gpu: Gpu = field(default_factory=Gpu)
     ebpf: Ebpf = field(default_factory=Ebpf)
