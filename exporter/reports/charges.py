@@ -11,6 +11,7 @@ import numpy as np
 
 from estimator.energy import FloatArray
 from exporter.metrics import families as f
+from exporter.metrics import meter_families as m
 from exporter.metrics import tariff_families as c
 from exporter.metrics.specs import Spec
 from exporter.reports.node_hour import Labels, NodeHour
@@ -112,7 +113,7 @@ def _shares(
 ) -> Iterator[Share]:
     times = ((False, covered_weights(node.steps, node.hour)), (True, late_weights(node.steps, node.hour)))
     for source, by_model, told in _sources(node, zone):
-        low, high = _bounds(node, zone) if by_model else (np.ones(len(told)), np.ones(len(told)))
+        low, high = _bounds(node, zone) if by_model else _spread(node, zone)
         for late, weights in times:
             weight = np.where(counts & told, weights, 0.0)
             if not weight.any():
@@ -156,6 +157,14 @@ def _bounds(node: NodeHour, zone: str) -> tuple[FloatArray, FloatArray]:
     known = ~np.isnan(watts) & ~np.isnan(low) & ~np.isnan(high) & (watts > 0)
     over = np.where(known, watts, 1.0)
     return np.where(known, low / over, 1.0), np.where(known, high / over, 1.0)
+
+
+def _spread(node: NodeHour, zone: str) -> tuple[FloatArray, FloatArray]:
+    """The bounds of watts that a meter integrated over their power, by step; 1 for a counter."""
+    watts, spread = (_watts(node, spec, zone) for spec in (f.NODE_WATTS, m.SPREAD_WATTS))
+    known = ~np.isnan(watts) & ~np.isnan(spread) & (watts > 0)
+    part = np.where(known, spread / np.where(known, watts, 1.0), 0.0)
+    return np.maximum(0.0, 1.0 - part), 1.0 + part
 
 
 def _error_watts(node: NodeHour, zone: str) -> FloatArray:

@@ -9,6 +9,7 @@ from typing import Final
 
 from exporter.configuration.pod_labels import label_names
 from exporter.metrics import families as f
+from exporter.metrics import meter_families as m
 from exporter.metrics import tariff_families as c
 from exporter.metrics.specs import Spec
 
@@ -18,6 +19,7 @@ SCRAPES: Final = f.TICKS.name
 FRAME: Final[tuple[Spec, ...]] = (
     *(f.TICKS, c.ENERGY_ZONE_INFO, f.SOURCE_INFO, c.GRID_INTENSITY, c.GRID_PRICE, c.GRID_PUE),
     *(f.MODEL_LOW_WATTS, f.MODEL_HIGH_WATTS, f.MODEL_ERROR_WATTS, f.NODE_WATTS, f.IDLE_POLICY_INFO),
+    m.SPREAD_WATTS,
 )
 """How the energy of each step of a node is counted, bounded and charged."""
 COUNTERS: Final[tuple[Spec, ...]] = (

@@ -92,7 +92,13 @@ class Encoder:
                 "zones": saved.rows.zones,
                 "process_zones": saved.processes.rows.zones if saved.processes else None,
                 "node": _node_document(saved.node),
-                "readings": [_reading_document(reading) for reading in saved.readings.values()],
+                # Apart, since a podjoule of before there were several meters reads the first alone.
+                "readings": [_reading_document(each) for each in saved.readings.values() if _is_plain(each)],
+                "meter_readings": [
+                    [*_reading_document(each), each.source, each.device]
+                    for each in saved.readings.values()
+                    if not _is_plain(each)
+                ],
                 "carried": [[name, labels, *counts] for (name, labels), counts in saved.carried.items()],
                 "start_seconds": saved.start_seconds,
                 "starts": [[*key, seconds] for key, seconds in saved.starts.items()],
@@ -154,7 +160,11 @@ def _decoded(state: StoredState) -> Saved:
         monotonic_ns=_natural(document["monotonic_ns"]),
         source=_source(document, arrays),
         totals=_totals(document, arrays) if document["totals_ns"] is not None else None,
-        readings={reading.path: reading for reading in _sound("readings", _reading, document["readings"])},
+        readings={
+            reading.path: reading
+            for name in ("readings", "meter_readings")
+            for reading in _sound(name, _reading, document.get(name, []))
+        },
         rows=_rows(document["zones"], arrays, "")[0],
         processes=_processes(document, arrays) if has_processes else None,
         node=_node(document["node"]),
@@ -265,13 +275,16 @@ def _node_document(node: KeptTotals) -> dict[str, Any]:
 
 def _reading_document(reading: ZoneReading) -> list[Any]:
     counted = (reading.energy_uj, reading.max_energy_uj, reading.boottime_ns)
-    beside = (reading.source, reading.device) if reading.source != "rapl" or reading.device else ()
-    return [reading.zone, reading.socket, reading.path, *counted, *beside]
+    return [reading.zone, reading.socket, reading.path, *counted]
+
+
+def _is_plain(reading: ZoneReading) -> bool:
+    return reading.source == "rapl" and not reading.device
 
 
 def _reading(row: Any) -> ZoneReading:
     zone, socket, path, energy_uj, max_energy_uj, boottime_ns, *beside = row
-    source, device = beside or ("rapl", "")  # before there were others, it was RAPL's
+    source, device = beside or ("rapl", "")
     return ZoneReading(
         _text(zone),
         None if socket is None else _natural(socket),

@@ -15,7 +15,6 @@ from ebpf.descriptors import raise_descriptor_limit
 from estimator.errors import MeterAbsent, MeterUnavailable
 from estimator.machine.identity import CpuIdentity
 from estimator.meters.metered import MeteredEnergy
-from estimator.meters.perf_power import PerfPowerMeter
 from estimator.meters.port import CPU_ZONES, ZONES, PowerMeter
 from estimator.meters.powercap import PowercapMeter
 from estimator.meters.powercap_tree import HOSTS_MARK, POWERCAP
@@ -30,8 +29,11 @@ Opener = Callable[[Config, CpuIdentity], Sequence[PowerMeter]]
 def open_perf(config: Config, identity: CpuIdentity) -> Sequence[PowerMeter]:  # noqa: ARG001  an Opener
     """RAPL through perf's PMU. Raises MeterUnavailable."""
     host = config.host
+    if not (device := host.sysfs / "bus/event_source/devices/power").is_dir():
+        raise MeterAbsent(f"no {device}: a machine with RAPL has it, a VM has none")
     if foreign := _not_the_kernels_own(host.sysfs, host.powercap):
         raise MeterAbsent(f"{foreign} is not of this kernel, so that its PMUs have nothing to do with it")
+    from estimator.meters.perf_power import PerfPowerMeter  # for machines that have the PMU
 
     def open_event(pmu_type: int, event: int, cpu: int) -> int:
         try:

@@ -137,6 +137,15 @@ def test_the_bounds_of_a_model_are_those_of_its_power() -> None:
     assert web.high_joules == pytest.approx(1.3 * web.joules)
 
 
+def test_the_bounds_of_a_meter_that_gives_watts_alone_are_those_of_its_counter() -> None:
+    web = only(
+        rows_of([Node("n1", (LONG,), source=("hwmon", "", ""), spread=0.1)]), workload="web", kind="active"
+    )
+    assert web.source == "measured:hwmon"
+    assert web.low_joules == pytest.approx(0.9 * web.joules)
+    assert web.high_joules == pytest.approx(1.1 * web.joules)
+
+
 def test_a_meter_leaves_no_doubt_but_of_who_used_it() -> None:
     """Active rows may be wrong by the calibration's error, all of them together; what is idle is not."""
     rows = rows_of([Node("n1", (LONG, OTHER), error_watts=2.0)])

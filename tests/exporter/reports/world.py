@@ -138,6 +138,8 @@ def _zone(
     if node.source[0] == "model":
         yield {"name__": "podjoule_model_low_watts", **path}, now * (1 - node.spread)
         yield {"name__": "podjoule_model_high_watts", **path}, now * (1 + node.spread)
+    if node.source[0] == "hwmon":
+        yield {"name__": "podjoule_meter_spread_watts", **path}, now * node.spread
     if node.error_watts is not None:
         yield {"name__": "podjoule_model_error_watts", **path}, part * node.error_watts
     lost = {"name__": "podjoule_node_unattributed_joules_total", "zone": zone}

@@ -20,6 +20,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from ebpf.counters import FIELDS, KernelStatistics
 from ebpf.fake import FakeCounterSource
+from estimator.meters.fake import FakeMeter
+from estimator.meters.metered import MeteredEnergy
+from estimator.meters.port import ZoneReading
 from estimator.meters.several import SeveralMeters
 from estimator.model.whole_file import TEMPORARY
 from exporter.configuration.option_tree import State
@@ -29,7 +32,7 @@ from exporter.metrics.families import SPECS
 from exporter.restarts.carried_counters import BOOKED, Carried
 from exporter.restarts.continuity import FILE, Clocks, Continuity
 from exporter.restarts.opening import open_keeper
-from exporter.restarts.state_codec import BEFORE_PODJOULE
+from exporter.restarts.state_codec import BEFORE_PODJOULE, decode
 from exporter.restarts.state_file import StoredState, read_state, write_state
 from tests.exporter.nodes import FIXTURES, NODE, Node, Samples, container, in_pod, of, series, write_process
 
@@ -331,6 +334,37 @@ def refused(life: Life) -> Node:
     return node
 
 
+def test_readings_outlive_the_process_with_the_meter_and_the_device_that_they_are_of(tmp_path: Path) -> None:
+    """And not those that nobody can go on from; RAPL's lie where a podjoule of before looks for them."""
+    life = Life(tmp_path)
+    node = life.start()
+
+    def at(path: str, device: str = "", *, is_own: bool = False) -> ZoneReading:
+        now = life.source.monotonic_ns
+        return ZoneReading("gpu", None, path, 5, 2**62, now, is_own=is_own, device=device)
+
+    def meter(name: str, *readings: ZoneReading) -> MeteredEnergy:
+        return MeteredEnergy(FakeMeter(iter(lambda: list(readings), None), name))
+
+    meters = [
+        meter("nvml", at("GPU-1", "0000:41:00.0")),
+        meter("hwmon", at("hwmon2", is_own=True)),
+        meter("rapl", at("intel-rapl:0")),
+    ]
+    several = SeveralMeters(meters, clock=lambda: life.source.monotonic_ns)
+    node.measurement.power = replace(node.measurement.power, source=several, meter=several)
+    node.tick()
+    life.end(node)
+    state = read_state(life.state / FILE)
+    assert state is not None
+    assert [row[2] for row in state.document["readings"]] == ["intel-rapl:0"]
+    saved = decode(life.state / FILE, state)
+    assert {(each.source, each.path, each.device) for each in saved.readings.values()} == {
+        ("nvml", "GPU-1", "0000:41:00.0"),
+        ("rapl", "intel-rapl:0", ""),
+    }
+
+
 Spoil = Callable[[StoredState], StoredState]
 
 
@@ -381,6 +415,7 @@ SPOILT: dict[str, Spoil] = {
     "a negative row": array("process_row_of", lambda a: a - 1000),
     "readings that are none": put(readings=[[1, 2, 3]]),
     "a negative reading": put(readings=[["package", 0, "p", -1, 10, 5]]),
+    "a meter's reading of a number": put(meter_readings=[["gpu", None, "p", 1, 10, 5, 7, ""]]),
     "a negative carried counter": put(carried=[["podjoule_ticks_total", ["n1"], 0.0, -5.0]]),
     "a carried counter that is text": put(carried=[["podjoule_ticks_total", ["n1"], "a", "b"]]),
     "no node": put(node=None),
