@@ -66,6 +66,7 @@ class Gpus:
         self._by_uuid: dict[str, Gpu] = {}
         self._by_address: dict[str, Gpu] = {}
         self._labels: dict[str, GpuLabels] = {}
+        self._names: dict[str, tuple[str, ...]] = {}
         self._held: dict[str, tuple[int, ...]] = {}
         self._shares: Sequence[tuple[ZoneShare, tuple[int, ...]]] = ()
 
@@ -73,6 +74,11 @@ class Gpus:
     def labels(self) -> Mapping[str, GpuLabels]:
         """By path, of every GPU and instance that has given energy to this process."""
         return self._labels
+
+    @property
+    def names(self) -> Mapping[str, tuple[str, ...]]:
+        """By the same paths, as what a device plugin may know each."""
+        return self._names
 
     @property
     def idle_methods(self) -> Mapping[str, str]:
@@ -163,12 +169,13 @@ class Gpus:
     def _share(
         self, place: PlaceEnergy, row_of: Mapping[tuple[int, int], int], n_rows: int
     ) -> tuple[ZoneShare, tuple[int, ...]]:
-        held = next((held for name in self._names(place.energy) if (held := self._held.get(name))), ())
+        names = self._names[place.energy.path] = self._names_of(place.energy)
+        held = next((held for name in names if (held := self._held.get(name))), ())
         rows = {process: row_of[self._key(process)] for process in place.activity.busy}
         share = share_place(place, rows, [row_of[cgroup_id, 0] for cgroup_id in held], n_rows)
         return share, held
 
-    def _names(self, energy: ZoneEnergy) -> tuple[str, ...]:
+    def _names_of(self, energy: ZoneEnergy) -> tuple[str, ...]:
         """By which a device plugin may call a place: its UUID, its address, or as its driver numbers it."""
         gpu = self._by_uuid.get(energy.path)
         return energy.path, energy.device, f"{gpu.vendor}{gpu.index}" if gpu else energy.path

@@ -43,8 +43,10 @@ SHARES = {"web-6fd-x": 0.4, "web-6fd-y": 0.2}
 JOB = "backup-29400000-z"
 OWNERS = {"web": ("ReplicaSet", "web-6fd"), "backup": ("Job", "backup-29400000")}
 JOB_SECONDS = 8
-# There only with a model file that is watched or cannot serve, with a provider of intensities, and with GPUs.
+# There only with a model file that is watched or cannot serve, with a provider of intensities, with GPUs, and
+# with two meters of one zone.
 NOT_HERE = {
+    "podjoule_meter_disagreement_ratio",
     "podjoule_device_directory_up",
     "podjoule_model_refused_total",
     "podjoule_model_fallback_info",

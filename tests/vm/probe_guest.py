@@ -18,15 +18,6 @@ INTERVAL_SECONDS, WINDOW_SECONDS, LONGEST_SECONDS = 1, 60, 120
 LOADED = "guest: loaded"
 """What it prints once its cgroups work."""
 
-_HALF = """
-import time
-while True:
-    until = time.process_time() + 0.1
-    began = time.monotonic()
-    while time.process_time() < until: pass
-    time.sleep(time.monotonic() - began)
-"""
-
 
 def _mount() -> None:
     folder = Path("/lib/modules") / os.uname().release / "kernel"
@@ -67,13 +58,21 @@ def _cpu_ns(*groups: Cgroup) -> list[int]:
     return [group.used_ns("v2") for group in groups]
 
 
+def _weigh(group: Cgroup, weight: int) -> None:
+    """What a cgroup gets of a CPU, beside others."""
+    group.folder("v2").parent.joinpath("cgroup.subtree_control").write_text("+cpu")
+    (group.folder("v2") / "cpu.weight").write_text(f"{weight}")
+
+
 def guest() -> dict[str, object]:
     """Two cgroups at 2:1 for a minute: what is exported between two moments at which nothing was written."""
     _mount()
     _wait_for_zones()
     arguments = (f"--host.powercap={SHARE}", f"--monitor.interval={INTERVAL_SECONDS}s")
     with cgroup("whole") as whole, cgroup("half") as half, running(*arguments) as podjoule:
-        loads = [whole.python(BUSY, cpu=0), half.python(_HALF, cpu=1)]
+        _weigh(whole, 200)
+        _weigh(half, 100)
+        loads = [whole.python(BUSY, cpu=1), half.python(BUSY, cpu=1)]
         first_uj, first = _at_rest(podjoule)
         began, cpu_ns = time.monotonic(), _cpu_ns(whole, half)
         print(f"\n{LOADED}", flush=True)

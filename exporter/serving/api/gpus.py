@@ -38,8 +38,8 @@ def pods_of_gpus(measurement: Measurement) -> dict[str, tuple[str, ...]]:
     """The names of the pods that hold each GPU, by its path; UIDs of those without one."""
     held = measurement.devices.holders()
     found = {}
-    for path, labels in measurement.gpus.labels.items():
-        uids = held.get(labels.uuid) or held.get(f"{labels.vendor}{labels.index}") or ()
+    for path, names in measurement.gpus.names.items():
+        uids = next((uids for name in names if (uids := held.get(name))), ())
         found[path] = tuple(_name(measurement, uid) for uid in uids)
     return found
 
