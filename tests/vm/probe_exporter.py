@@ -127,7 +127,7 @@ def at_rest(podjoule: Podjoule, *read: Path) -> tuple[str, list[float]]:
     while time.monotonic() < deadline:
         drawn_uj = texts()
         if drawn_uj == before:
-            time.sleep(0.1)
+            time.sleep(0.25)
             continue
         time.sleep(0.7 * INTERVAL_SECONDS)
         page, before = podjoule.metrics(), texts()
