@@ -26,7 +26,9 @@ _LOAD_SECONDS = 29
 # Beneath whatever else runs, which then changes nothing: what an emulated reader is late for is not missed.
 _BOTH_CPUS = "import os\nos.nice(10)\nos.fork()\nwhile True: pass"
 _SLOW_SECONDS = 60
-_WRAP_AFTER_MJ = 2_500_000
+_WRAP_AFTER_MJ = 4_000_000
+# As a server's, which draws most of it idle: an emulated reader of power may be late by most of a second.
+_IDLE_MW, _ACTIVE_MW = 40_000, 10_000
 _PARAMETERS = READ.parent
 # hwmon does not say what the chip measures, nor where its counter begins anew.
 _RULE = json.dumps(
@@ -64,7 +66,7 @@ class _Run:
 
 def meters() -> dict[str, object]:
     """perf before powercap, and hwmon alone: quiet, load, quiet; once more after a restart."""
-    plant(_WRAP_AFTER_MJ)
+    plant(_WRAP_AFTER_MJ, _IDLE_MW, _ACTIVE_MW)
     perf = _Run(("--meters.preferred=perf,rapl",), {"package": _PARAMETERS / "pmu_read_uj"})
     hwmon = _Run(
         ("--meters.preferred=hwmon", f"--hwmon.chip-rules={_RULE}"),
