@@ -6,21 +6,28 @@ A sensor that no row knows is not read: what hangs behind an INA226, only the bo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from estimator.meters.hwmon_rules import NO_ZONE, ChipRule, Measure
 from estimator.meters.hwmon_tree import Chip
 
 
 def rule_of(chip: Chip, own: Sequence[ChipRule]) -> ChipRule | None:
-    """The user's row for the chip, else the table's; a row without measures is filled up from the table."""
+    """The user's row for the chip, filled up with what the table says of it; else the table's."""
     known = next((rule for rule in KNOWN if rule.is_of(chip)), None)
     mine = next((rule for rule in own if rule.is_of(chip)), None)
-    if mine is None or mine.measures or known is None:
+    if mine is None or known is None:
         return mine or known
-    return ChipRule(
-        mine.name, known.measures, mine.device, mine.pairings, mine.skip_voltages, mine.skip_currents,
-        mine.max_energy_uj, mine.is_same_index, known.of_socket, known.unless,
-    )  # fmt: skip
+    pairings = None if mine.is_same_index else known.pairings
+    return replace(
+        mine,
+        measures=mine.measures or known.measures,
+        pairings=pairings if mine.pairings is None else mine.pairings,
+        skip_voltages=mine.skip_voltages or known.skip_voltages,
+        skip_currents=mine.skip_currents or known.skip_currents,
+        of_socket=known.of_socket,
+        unless=frozenset() if mine.measures else known.unless,
+    )
 
 
 _ONE_TO_ONE = {1: 1}

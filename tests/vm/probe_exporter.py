@@ -127,7 +127,7 @@ def at_rest(podjoule: Podjoule, *read: Path) -> tuple[str, list[float]]:
     while time.monotonic() < deadline:
         drawn_uj = texts()
         if drawn_uj == before:
-            time.sleep(0.1)
+            time.sleep(0.25)
             continue
         time.sleep(0.7 * INTERVAL_SECONDS)
         page, before = podjoule.metrics(), texts()
@@ -151,10 +151,10 @@ def _seen(podjoule: Podjoule) -> tuple[str, float]:
     return page, drawn
 
 
-def plant(wrap_after_mj: int) -> None:
+def plant(wrap_after_mj: int, idle_mw: int = IDLE_MW, active_mw: int = ACTIVE_MW) -> None:
     """Load the plant, whose counters wrap once so much has been drawn, in the stead of one that is there."""
     subprocess.run(["rmmod", PLANT.stem], check=False, stderr=subprocess.DEVNULL)
-    parameters = {"idle_mw": IDLE_MW, "active_mw": ACTIVE_MW, "wrap_after_mj": wrap_after_mj}
+    parameters = {"idle_mw": idle_mw, "active_mw": active_mw, "wrap_after_mj": wrap_after_mj}
     subprocess.run(
         ["insmod", str(PLANT), *(f"{name}={value}" for name, value in parameters.items())], check=True
     )

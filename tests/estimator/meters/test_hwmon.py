@@ -127,6 +127,15 @@ def test_a_users_rule_tells_it_and_finds_the_pair_by_the_table(sysfs: Path) -> N
     assert [Path(file).name for file in told["core"].files] == ["in2_input", "curr1_input"]
 
 
+def test_a_rule_of_pairs_alone_keeps_what_the_table_knows_and_one_of_zones_the_pairs(sysfs: Path) -> None:
+    boards.orin_nx(sysfs)
+    pairs = ChipRule("ina3221", pairings={1: 3})
+    (channel,) = Hwmon(sysfs, (pairs,)).choose().channels
+    assert (channel.zone, Path(channel.files[1]).name) == ("platform", "curr3_input")
+    told = Hwmon(sysfs, (ChipRule("ina3221", (Measure("dram", "in2"),)),)).choose().channels
+    assert [Path(file).name for each in told for file in each.files] == ["in2_input", "curr2_input"]
+
+
 def test_a_users_rule_goes_before_the_table_and_for_its_device_alone(sysfs: Path) -> None:
     boards.supplies(sysfs)
     own = (ChipRule("dps920ab", (Measure(NO_ZONE, "*", is_shell=True),), device="1-0059"),)
