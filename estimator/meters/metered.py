@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
-from ebpf.errors import Unavailable
 from ebpf.state_log import StateLog
 from estimator.energy import SourceInfo, Usage, ZoneEnergy
 from estimator.meters.difference import Difference, Gap, WrappedOnce
@@ -119,7 +118,8 @@ class MeteredEnergy:
         slept_ns = self._suspended_ns()
         try:
             readings = self.meter.read()
-        except (OSError, ValueError, Unavailable) as error:
+        except Exception as error:  # one meter's defect is no other's, and costs no tick
+            log.debug("%s cannot be read", self.meter.name, exc_info=True)
             self._counts["read"] += 1
             self._enter(self.meter.name, f"cannot be read: {error}")
             return

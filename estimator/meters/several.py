@@ -36,7 +36,7 @@ class SeveralMeters:
         model: EnergySource | None = None,
         clock: Callable[[], int] = boottime_ns,
     ) -> None:
-        self.meters = tuple(meters)
+        self.meters, self._model = tuple(meters), model
         self._sources: tuple[EnergySource, ...] = (*meters, *([model] if model else []))
         self._clock = clock
         self._served: dict[_Key, ServedZone] = {}
@@ -91,7 +91,10 @@ class SeveralMeters:
 
     def measure(self, usage: Usage) -> list[ZoneEnergy]:
         """The energy of each zone by the one that serves it."""
-        told = [source.measure(usage) for source in self._sources]
+        modelled = (
+            [self._model.measure(usage)] if self._model else []
+        )  # it may raise: meters are not read then
+        told = [*(meter.measure(usage) for meter in self.meters), *modelled]
         if len(told) > 1:
             return self._begun(self._chosen(told))
         return self._begun(told[0])

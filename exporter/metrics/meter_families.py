@@ -8,8 +8,8 @@ declare = Catalogue()
 
 DISAGREEMENT = declare.gauge(
     "podjoule_meter_disagreement_ratio",
-    "How far another source of a zone is from the one that serves it, |a - b| / a by their energy over the"
-    " last ten minutes or so; of several devices the one that is furthest apart",
+    "How far another source of a zone is from the one that serves it, the difference of their energy over the"
+    " last ten minutes or so by that of the one that serves; of several devices the one that is furthest apart",
     ("zone", "source", "other"),
 )
 SPREAD_WATTS = declare.gauge(

@@ -64,7 +64,7 @@ def test_a_failed_read_is_counted_and_the_next_spans_both_intervals() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(5, "I/O"), TimeoutError("ipmi"), ValueError("x"), MeterUnavailable("y")]
+    "error", [OSError(5, "I/O"), TimeoutError("ipmi"), ValueError("x"), MeterUnavailable("y"), KeyError("z")]
 )
 def test_a_meter_that_raises_is_counted_and_nothing_is_lost(error: Exception) -> None:
     source, joules = played([reading(0, 0)], error, [reading(30 * JOULE, 10)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate
 
 import numpy as np
@@ -198,6 +199,27 @@ def test_the_power_of_two_meters_of_one_zone_is_compared_over_minutes() -> None:
     assert apart(several) == {("package", "perf", "rapl"): None}
     run(several, 25)
     assert apart(several) == {("package", "perf", "rapl"): pytest.approx(0.1)}
+
+
+def test_a_meter_that_raises_costs_the_others_nothing_and_a_model_that_does_no_joule() -> None:
+    raising = metered("perf", [*steady(PERF, 40.0, 2), RuntimeError("a defect"), *steady(PERF, 40.0, 4)[3:]])
+    other: list[FakeTick] = [[at(3.0 * tick, tick, "dram", "dram")] for tick in range(4)]
+    several = SeveralMeters([raising, metered("hwmon", other, frozenset({"dram"}))], clock=Clock())
+    assert run(several, 4) == [{}, {PERF: 200.0, "dram": 3.0}, {"dram": 3.0}, {PERF: 400.0, "dram": 3.0}]
+
+    class Broken(Modelled):
+        def measure(self, usage: Usage) -> list[ZoneEnergy]:
+            if usage.interval_seconds == 4.0:
+                raise RuntimeError("a defect")
+            return super().measure(usage)
+
+    several = SeveralMeters([metered("nvml", steady("GPU-1", 40.0, 3))], Broken(1.0), clock=Clock())
+    several.measure(ANY_USAGE)
+    with pytest.raises(RuntimeError):
+        several.measure(replace(ANY_USAGE, interval_seconds=4.0))
+    several.measure(ANY_USAGE)
+    found = {each.path: each.joules for each in several.measure(ANY_USAGE)}
+    assert found == {"GPU-1": 200.0, "model:mine": 5.0}
 
 
 N = 240

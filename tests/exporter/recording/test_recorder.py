@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,12 +19,13 @@ import pytest
 from ebpf.counters import CPU_NS, CYCLES, FIELDS, SHARED_CYCLES, SHARED_NS
 from ebpf.errors import UsageError
 from ebpf.fake import FakeCounterSource
-from estimator.energy import ZoneEnergy
+from estimator.energy import SourceInfo, ZoneEnergy
 from estimator.meters.port import MeterError
 from estimator.model.file import load_shipped
 from estimator.model.modelled import ModelledEnergy
 from exporter.recording.files import TEMPORARY
-from exporter.recording.moments import Moment
+from exporter.recording.moments import Moment, describe_context
+from exporter.recording.playback import RecordedEnergy
 from exporter.recording.reader import _ticks_of, _Workloads, _Zones
 from exporter.recording.tables import tables
 from exporter.tick.measurement import Tick
@@ -29,7 +33,9 @@ from exporter.tick.power import Power
 from tests.e2e.servers import ROOT
 from tests.exporter.nodes import Node, container, in_pod
 from tests.exporter.recording.recordings import HOUR, Tape, hours, names, record_ticks, replay, rows, size
+from tests.exporter.two_meters import ran, two_meters
 
+PERF = SourceInfo("perf")
 DESIGN_COLUMNS = [
     "timestamp_seconds",
     "node",
@@ -112,6 +118,40 @@ def test_what_siblings_shared_and_how_long_sockets_were_awake_is_recorded_and_re
     old = made["samples"].drop(["shared_seconds", "shared_cycles", "clocked_cycles", "awake_seconds"])
     (older,) = _ticks_of(old, _Workloads(made["workloads"]), _Zones(made["zones"]))
     assert older.available == moment.available - {"shared_ns", "shared_cycles"}
+
+
+def test_a_replay_knows_which_meter_each_zone_was_from() -> None:
+    energies = [ZoneEnergy(zone, 0, zone, 9.0, 5.0, None, 9.0, 9.0) for zone in ("package", "dram")]
+    node = two_meters()
+    ran(node, 2)
+    power = node.measurement.power
+    context = json.loads(json.dumps(describe_context(node.source, power)))
+    recorded = RecordedEnergy()
+    recorded.step(empty_moment(energies, context))
+    assert recorded.infos() == power.source.infos() == {"package": PERF, "dram": SourceInfo("hwmon")}
+    # Of a podjoule that knew one source for all; a zone that fails for a tick is from there still.
+    old = {"power": {"source": "perf", "model": "", "sha256": ""}}
+    recorded = RecordedEnergy()
+    for told in (energies, energies[:1]):
+        recorded.step(empty_moment(told, old))
+        assert recorded.infos() == {"package": PERF, "dram": PERF}
+
+
+def empty_moment(energies: Sequence[ZoneEnergy], context: Mapping[str, Any]) -> Moment:
+    return Moment(
+        timestamp_seconds=HOUR,
+        interval_seconds=5.0,
+        n_cpu=4,
+        available=frozenset(FIELDS),
+        counts=np.zeros((0, len(FIELDS)), np.uint64),
+        cgroup_id=np.zeros(0, np.uint64),
+        is_dropped=np.zeros(0, np.bool_),
+        is_alive=np.zeros(0, np.bool_),
+        socket=np.zeros(0, np.int32),
+        paths=[],
+        energies=energies,
+        context=context,
+    )
 
 
 def test_what_is_not_measured_is_empty(tmp_path: Path) -> None:
