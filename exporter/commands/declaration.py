@@ -26,10 +26,10 @@ MEASURING = (
     *CONFIGURED,
     *EXPORTING,
     *POD_NAMES,
-    *("host", "meters", "rapl", "gpu", "platform", "ebpf", "model", "calibration", "anchors", "machine"),
+    *("host", "meters", "rapl", "gpu", "ebpf", "model", "calibration", "anchors", "machine"),
     *("state", "carbon", "kube.readNode", "kube.podResources"),
 )
-RUNNING = (*MEASURING, "monitor.interval", "kube.podLabels", "web", "otlp", "vm")
+RUNNING = (*MEASURING, "monitor.interval", "kube.podLabels", "web", "otlp", "vm", "platform")
 
 
 class Parser(ArgumentParser):
