@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from exporter.tick.power import Power
 from tests.estimator.usages import reading
 from tests.exporter.nodes import Node, in_pod, of
 
-TICKS = 15
+TICKS, TRIES = 8, 5
 
 
 class Hanging(FakeMeter):
@@ -41,6 +40,10 @@ def hanging() -> Iterator[Hanging]:
     meter.released.set()
 
 
+def hanging_meter(hanging: Hanging) -> BackgroundMeter:
+    return BackgroundMeter("nvml", lambda: hanging, 0.1, deadline_seconds=0.0)
+
+
 def node_with(*others: BackgroundMeter) -> Node:
     counter = FakeMeter([[reading(40_000_000 * n, 5.0 * n)] for n in range(TICKS + 1)])
     several = SeveralMeters([MeteredEnergy(counter), *map(MeteredEnergy, others)])
@@ -60,17 +63,23 @@ def tick_seconds(node: Node) -> list[float]:
 
 
 @pytest.mark.alone
-def test_a_meter_that_hangs_costs_a_tick_less_than_10_ms_and_the_others_go_on(
+def test_a_meter_that_hangs_costs_no_tick_10_ms(hanging: Hanging) -> None:
+    """The slowest tick of each run, of the run that the machine itself disturbed least."""
+    without = min(max(tick_seconds(node_with())) for _ in range(TRIES))
+    beside = min(max(tick_seconds(node_with(hanging_meter(hanging)))) for _ in range(TRIES))
+    assert hanging.asked.is_set()
+    assert beside < without + 0.010
+
+
+def test_while_a_meter_hangs_the_others_go_on_and_it_is_said_once(
     hanging: Hanging, caplog: pytest.LogCaptureFixture
 ) -> None:
-    without = tick_seconds(node_with())
-    node = node_with(BackgroundMeter("nvml", lambda: hanging, 0.1, deadline_seconds=0.0))
-    beside = tick_seconds(node)
-    assert hanging.asked.is_set()
-    assert max(beside) < max(without) + 0.010
-    assert statistics.median(beside) < statistics.median(without) + 0.005
+    node = node_with(hanging_meter(hanging))
+    node.measurement.poll()
+    assert hanging.asked.wait(5.0)
+    tick_seconds(node)
     samples = node.samples()
-    assert of(samples, "kepler_node_cpu_joules_total", zone="package") == 40.0 * (TICKS - 1)
-    assert of(samples, "podjoule_power_errors_total", kind="read") >= TICKS - 1
+    assert of(samples, "kepler_node_cpu_joules_total", zone="package") == 40.0 * TICKS
+    assert of(samples, "podjoule_power_errors_total", kind="read") >= TICKS
     assert caplog.text.count("nvml: does not answer: waiting for it, ticks go on") == 1
     node.measurement.close()  # and it does not wait for it
