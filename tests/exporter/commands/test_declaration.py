@@ -20,7 +20,7 @@ from tests.exporter.recording.recordings import record_ticks
 COMMANDS = {command.name: command for command in every_command()}
 TABLE = str(Path(__file__).parents[2] / "data" / "nx12_train.csv")
 LOG = {"log.level", "log.format"}
-# Without a meter, with a GPU, kubelet, provider or price. DESIGN section 7 has --ebpf.pin for all who measure.
+# Without a meter, with a GPU, kubelet, provider or price. The design has --ebpf.pin for all who measure.
 READ_SOMETIMES = {
     *("anchors.idleWatts", "anchors.fullWatts", "carbon.refresh", "carbon.tokenFile", "carbon.url"),
     *("cost.currency", "ebpf.pin", "kube.nodeName", "kube.readNode", "machine.instanceType"),
