@@ -24,7 +24,7 @@ LOG = {"log.level", "log.format"}
 READ_SOMETIMES = {
     *("anchors.idleWatts", "anchors.fullWatts", "carbon.refresh", "carbon.tokenFile", "carbon.url"),
     *("cost.currency", "ebpf.pin", "kube.nodeName", "kube.readNode", "machine.instanceType"),
-    "kube.podResources",
+    *("hwmon.zones", "hwmon.chipRules", "kube.podResources"),
     *("kube.kubeletAddress", "kube.kubeletCA", "kube.kubeletInsecure"),
     *("platform.ipmi.period", "platform.redfish.nodeName", "platform.redfish.period"),
 }
