@@ -37,10 +37,9 @@ EXTRAS = {
     *("requests", "pandas", "pyarrow", "sklearn", "scipy", "matplotlib", "textual", "ibis", "duckdb"),
 }
 OWN = {
-    "exporter.guests.shares",
-    "exporter.guests.tree",
-    "exporter.guests.emulators",
-    "estimator.meters.host_tree",
+    *("exporter.guests.shares", "exporter.guests.tree", "exporter.guests.emulators", "exporter.bmc.session"),
+    *("exporter.bmc.meter", "exporter.names.devices.pod_resources", "estimator.meters.host_tree"),
+    *("estimator.meters.ipmi", "estimator.meters.hwmon", "estimator.gpu.meter", "estimator.gpu.nvml"),
 }
 
 
