@@ -90,9 +90,10 @@ class Node:
         gpus: Gpus | None = None,
         devices: DeviceDirectory | None = None,
         rest_policy: str = "none",
+        boottime_ns: Callable[[], int] | None = None,
     ) -> None:
         self.pods, self.gpus, self.devices = pods, gpus, devices
-        self.epoch = epoch
+        self.epoch, self._boottime_ns = epoch, boottime_ns
         self.source = source or FakeCounterSource(n_cpu=2 * sockets)
         self.counters = [
             Counter(zone, socket, f"{zone}-{socket}") for zone in zones for socket in range(sockets)
@@ -139,7 +140,7 @@ class Node:
             gpus=self.gpus,
             devices=self.devices,
             wall=lambda: self.epoch + self.seconds(),
-            boottime_ns=lambda: self.source.monotonic_ns,
+            boottime_ns=self._boottime_ns or (lambda: self.source.monotonic_ns),
         )
 
     def seconds(self) -> float:

@@ -297,7 +297,12 @@ class World:
             meter=metered,
         )
         node = Node(
-            source=self.source, sysfs=self.tree.root, power=power, ttl=1e9, idle_policy=self.idle_policy
+            source=self.source,
+            sysfs=self.tree.root,
+            power=power,
+            ttl=1e9,
+            idle_policy=self.idle_policy,
+            boottime_ns=lambda: self.boottime_ns,
         )
         if self.is_pinned:
             lock = os.open(self.folder / "state", os.O_RDONLY)
