@@ -37,15 +37,17 @@ class PlatformShares:
     def complete(
         self,
         shares: Sequence[ZoneShare],
+        rows: int,
         now_ns: int,
         seconds: float,
         even: Callable[[], FloatArray] | None = None,
     ) -> list[ZoneShare]:
         """The tick's shares, those of a measured platform replaced by what is to be booked.
 
-        now_ns: CLOCK_BOOTTIME when the tick ended; seconds: how long it was. even: row by row, the weights of
-        policy even. An energy that does not say up to when it was read (end_ns), as those of a recording, is
-        the tick's. Each share adds up to its energy as those of `attribute` do.
+        rows: how many cgroups there are in it. now_ns: CLOCK_BOOTTIME when the tick ended; seconds: how long
+        it was. even: row by row, the weights of policy even. An energy that does not say up to when it was
+        read (end_ns), as those of a recording, is the tick's. Each share adds up to its energy as those of
+        `attribute` do.
         """
         within = [share for share in shares if share.energy.zone in WITHIN]
         told = {share.energy.path: share.energy for share in shares if share.energy.zone == PLATFORM}
@@ -54,7 +56,6 @@ class PlatformShares:
             return list(shares)
         energies = self._fill(told, now_ns / 1e9, seconds, sum(share.energy.joules for share in within))
         weights = even() if even is not None and self._policy == "even" else None
-        rows = len(shares[0].cgroup_joules) if shares else 0
         others = [share for share in shares if share.energy.zone != PLATFORM]
         return [*others, *explained(energies, within, rows, self._policy, weights)]
 

@@ -327,7 +327,8 @@ class Measurement:
         if platform is None or platform.source == "model":
             return shares
         even = lambda: self._weigh_rows(usage)  # noqa: E731  asked for by one policy alone
-        return self._platform.complete(shares, self._boottime_ns(), usage.interval_seconds, even)
+        rows, seconds = len(usage.cgroup_id), usage.interval_seconds
+        return self._platform.complete(shares, rows, self._boottime_ns(), seconds, even)
 
     def _weigh_rows(self, usage: Usage) -> FloatArray:
         """1 for a row of each container that is in a usage, 0 for all others."""

@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.kernels, pytest.mark.timeout(2 * mach
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    fetched()  # it is set up before what is each test's own
     return host_a_guest(tmp_path_factory.mktemp("host"))
 
 

@@ -100,21 +100,28 @@ def board(joules: float, seconds: float, end: float, path: str = PATH) -> ZoneSh
 
 
 def by_zone(platform: PlatformShares, shares: list[ZoneShare], now: float) -> dict[str, ZoneShare]:
-    return {each.energy.zone: each for each in platform.complete(shares, round(now * 1e9), 5.0)}
+    return {each.energy.zone: each for each in platform.complete(shares, 2, round(now * 1e9), 5.0)}
 
 
 INNER = [share("package", 100.0, [300.0, 100.0])]
 
 
+def test_a_tick_in_which_nothing_else_tells_has_its_rows_all_the_same() -> None:
+    platform = PlatformShares("none")
+    by_zone(platform, [*INNER, board(900.0, 5.0, 100.0)], 100.0)
+    (filled,) = platform.complete([], 3, 101 * 10**9, 1.0)
+    assert filled.cgroup_joules.tolist() == [0.0] * 3
+
+
 def test_without_a_meter_within_the_board_stays_as_it_was_shared_out() -> None:
     alone = [board(20.0, 5.0, 105.0)]
-    assert PlatformShares("proportional").complete(alone, 105 * 10**9, 5.0) == alone
+    assert PlatformShares("proportional").complete(alone, 2, 105 * 10**9, 5.0) == alone
 
 
 def test_what_was_recorded_tick_by_tick_is_the_ticks_and_is_shared_out_again() -> None:
     recorded = [*INNER, share("platform", 0.0, [900.0, 0.0])]
     for _ in range(3):
-        (_, found) = PlatformShares("proportional").complete(recorded, 105 * 10**9, 5.0)
+        (_, found) = PlatformShares("proportional").complete(recorded, 2, 105 * 10**9, 5.0)
         assert found.energy is recorded[1].energy
         assert found.cgroup_joules.tolist() == [300.0 + 300.0, 100.0 + 100.0]
 
@@ -151,7 +158,7 @@ def test_another_board_meter_takes_over_without_a_joule_twice() -> None:
     platform = PlatformShares("none")
     by_zone(platform, [*INNER, board(900.0, 5.0, 100.0)], 100.0)
     ahead = by_zone(platform, INNER, 105.0)["platform"].energy.joules
-    found = platform.complete([*INNER, board(1800.0, 10.0, 110.0, "/dev/ipmi0")], 110 * 10**9, 5.0)
+    found = platform.complete([*INNER, board(1800.0, 10.0, 110.0, "/dev/ipmi0")], 2, 110 * 10**9, 5.0)
     assert [each.energy.path for each in found] == ["package", "/dev/ipmi0"]
     assert ahead + found[-1].energy.joules == pytest.approx(1800.0)
 
@@ -161,13 +168,13 @@ def test_two_boards_of_one_machine_are_both_booked() -> None:
     for n in range(1, 21):
         now = 100.0 + 5.0 * n
         boards = [board(600.0, 5.0, now, "redfish/b/1"), board(300.0, 5.0, now, "redfish/b/2")]
-        found = platform.complete([*INNER, *boards], round(now * 1e9), 5.0)
+        found = platform.complete([*INNER, *boards], 2, round(now * 1e9), 5.0)
         assert [each.energy.joules for each in found[1:]] == pytest.approx([600.0, 300.0])
         assert sum(each.cgroup_joules.sum() for each in found[1:]) == pytest.approx(400.0)
 
 
 def test_even_weights_are_asked_for_only_where_the_policy_needs_them() -> None:
     shares = [*INNER, board(900.0, 5.0, 105.0)]
-    PlatformShares("none").complete(shares, 105 * 10**9, 5.0, lambda: pytest.fail("asked"))
-    (_, found) = PlatformShares("even").complete(shares, 105 * 10**9, 5.0, lambda: np.array([1.0, 0.0]))
+    PlatformShares("none").complete(shares, 2, 105 * 10**9, 5.0, lambda: pytest.fail("asked"))
+    (_, found) = PlatformShares("even").complete(shares, 2, 105 * 10**9, 5.0, lambda: np.array([1.0, 0.0]))
     assert found.cgroup_joules.tolist() == [300.0 + 400.0, 100.0]
