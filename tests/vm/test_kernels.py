@@ -6,6 +6,7 @@ Each machine is booted once and asked everything in that boot; see machines.PROB
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -383,5 +384,7 @@ def test_a_board_that_stands_still_holds_no_tick_and_is_read_again(board: Answer
     assert hang["ticks"] >= 3
     assert hang["longest_tick_seconds"] < hang["tick_before_seconds"] + 1.0
     assert hang["joules_after"] > 0
-    assert "ipmi: does not answer: waiting for it, ticks go on" in board["log"]
+    # By our own deadline, or by the driver's, whichever comes first there.
+    assert re.search("does not answer: waiting for it, ticks go on|has not answered", board["log"])
+    assert "ipmi: reading again" in board["log"]
     assert "Traceback" not in board["log"]
