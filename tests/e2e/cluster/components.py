@@ -109,6 +109,7 @@ def _apiserver(place: Place) -> list[str]:
         f"--kubelet-client-key={keys}/admin.key",
         f"--kubelet-certificate-authority={keys}/ca.crt",
         "--kubelet-preferred-address-types=InternalIP",
+        "--allow-privileged",  # as kubeadm and every distribution have it
         "--shutdown-delay-duration=0s",
     ]
 
