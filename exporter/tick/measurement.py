@@ -180,12 +180,12 @@ class Measurement:
                     energies = self.power.source.measure(usage)
             finally:  # what comes later is theirs too who ran in a tick without energy
                 usage = self.gpus.join(usage, energies)
-                spans = self._backlog.take(_not_of_gpus(energies), usage)
+                on_cpus = [energy for energy in energies if energy.zone != GPU]
+                spans = self._backlog.take(on_cpus, usage)
                 usage = spans.usage
             with self.components.timed("attribution"):
                 index = self.tracker.topology.socket_index
-                by_path = spans.by_path
-                shares = attribute(_not_of_gpus(energies), usage, self.power.coefficients, index, by_path)
+                shares = attribute(on_cpus, usage, self.power.coefficients, index, spans.by_path)
                 shares += self.gpus.share(energies, usage)
                 shares = self._with_platform(shares, usage)
         finally:
@@ -349,10 +349,6 @@ class Measurement:
             interval_seconds=0.0,
             n_cpu=self._topology.n_cpu,
         )
-
-
-def _not_of_gpus(energies: Sequence[ZoneEnergy]) -> Sequence[ZoneEnergy]:
-    return [energy for energy in energies if energy.zone != GPU]
 
 
 def conservation_error(share: ZoneShare) -> float:

@@ -32,6 +32,13 @@ def grown(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, 
     return {zone: joules - before.get(zone, 0.0) for zone, joules in after.items()}
 
 
+def watched(tmp_path: Path) -> tuple[Host, Guest, dict[str, float]]:
+    """A host at work, a guest of it that reads from now on, and what it was billed before."""
+    host = Host(tmp_path, WEB)
+    host.work()
+    return host, Guest(host.tree(WEB)), host.billed(WEB)
+
+
 def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
@@ -90,9 +97,7 @@ def test_counters_that_wrap_lose_nothing(tmp_path: Path) -> None:
 
 
 def test_another_process_on_the_host_goes_on_from_where_the_counters_stand(tmp_path: Path) -> None:
-    host = Host(tmp_path, WEB)
-    host.work()
-    web, before = Guest(host.tree(WEB)), host.billed(WEB)
+    host, web, before = watched(tmp_path)
     host.work()
     first = grown(before, host.billed(WEB))
     host.start()
@@ -105,9 +110,7 @@ def test_another_process_on_the_host_goes_on_from_where_the_counters_stand(tmp_p
 
 
 def test_a_guest_that_reads_late_gets_all_of_it(tmp_path: Path) -> None:
-    host = Host(tmp_path, WEB)
-    host.work()
-    web, before = Guest(host.tree(WEB)), host.billed(WEB)
+    host, web, before = watched(tmp_path)
     for _ in range(30):
         host.work(120.0)
     web.tick(3_600.0)
@@ -119,9 +122,7 @@ def test_a_guest_that_reads_late_gets_all_of_it(tmp_path: Path) -> None:
 def test_a_guest_that_ticks_faster_than_its_host_waits_and_says_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    host = Host(tmp_path, WEB)
-    host.work()
-    web, before = Guest(host.tree(WEB)), host.billed(WEB)
+    host, web, before = watched(tmp_path)
     caplog.clear()
     for _ in range(4):
         for _ in range(5):
@@ -137,9 +138,7 @@ def test_a_host_that_went_silent_is_said_once_and_all_is_told_when_it_is_back(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    host = Host(tmp_path, WEB)
-    host.work()
-    web, before = Guest(host.tree(WEB)), host.billed(WEB)
+    host, web, before = watched(tmp_path)
     for _ in range(20):
         web.tick()
     (said,) = [line for line in caplog.messages if "was not written for 60 s" in line and "rapl:0: " in line]
@@ -311,9 +310,7 @@ def test_a_guest_that_may_write_leads_no_write_elsewhere(tmp_path: Path) -> None
 def test_a_mark_that_is_not_ours_begins_anew(tmp_path: Path, content: str) -> None:
     prepare(tmp_path / UUIDS[WEB])
     (tmp_path / UUIDS[WEB] / MARK).write_text(content)
-    host = Host(tmp_path, WEB)
-    host.work()
-    web, before = Guest(host.tree(WEB)), host.billed(WEB)
+    host, web, before = watched(tmp_path)
     host.work()
     web.tick()
     assert_same(web.joules, grown(before, host.billed(WEB)))
@@ -357,9 +354,7 @@ def test_a_directory_that_is_taken_away_fails_no_tick(tmp_path: Path) -> None:
 
 
 def test_a_machine_that_goes_on_in_another_cgroup_goes_on_in_its_tree(tmp_path: Path) -> None:
-    host = Host(tmp_path, WEB)
-    host.work()
-    web, before = Guest(host.tree(WEB)), host.billed(WEB)
+    host, web, before = watched(tmp_path)
     host.work()
     first = grown(before, host.billed(WEB))
     host.end(WEB)
