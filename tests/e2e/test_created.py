@@ -94,7 +94,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     (tree := RaplTree(folder / "sys")).add_zone("intel-rapl:0", "package-0")
     arguments = (
         *("--host.sysfs", str(folder / "sys"), "--state.dir", str(folder / "state")),
-        *("--monitor.interval", "500ms", "--kube.node-name", "e2e"),
+        *("--monitor.interval", "500ms", "--kube.node-name", "e2e", "--model.calibration", "off"),
     )
     with contextlib.ExitStack() as stack:
         stack.enter_context(Plant(tree, {"intel-rapl:0": WATTS}))

@@ -67,8 +67,11 @@ class Visit:
     def names(self) -> list[str]:
         return self.page.locator("#table tbody tr:not(.child) .name").all_text_contents()
 
-    def watts(self) -> str:
-        return self.page.locator("#watts").inner_text()
+    def watts(self) -> float:
+        """Once two ticks are told: a dash until then."""
+        shown = self.page.locator("#watts")
+        expect(shown).to_have_text(re.compile(r"[0-9]"))
+        return float(shown.inner_text())
 
 
 Visitor = Callable[..., Visit]
@@ -98,7 +101,7 @@ def test_it_shows_the_node_and_its_pods_and_asks_nobody_else(visit: Visitor) -> 
     visited = visit().open()
     expect(visited.page.locator("#badge")).to_have_text("measured")
     wait_until(lambda: {load.name for load in SHOP} <= set(visited.names()))
-    assert float(visited.watts()) > 20
+    assert visited.watts() > 20
     expect(visited.page.locator("#verdict")).to_have_text("Everything works")
     time.sleep(3 * INTERVAL_SECONDS)
     assert visited.errors == []
