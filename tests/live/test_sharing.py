@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -28,7 +29,8 @@ from tests.live.topology_tree import write_tree
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("require_root_bpf")]
 
 LOADERS = ("core", "bcc", "core by copy")
-WINDOW_SECONDS = 1.5
+# A virtual machine's CPU is taken away for milliseconds, also between the programs' looks at one switch.
+WINDOWS, WINDOW_SECONDS = 3, 1.5
 RUNNING = {
     "phases of 200 us": [Phases(0, 0.0005, 0.0002), Phases(1, 0.0005, 0.0002, 0.0001)],
     "phases of 5 ms": [Phases(0, 0.013, 0.005), Phases(1, 0.011, 0.005)],
@@ -55,23 +57,32 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Coun
 
 
 @pytest.fixture(scope="module", params=list(RUNNING))
-def found(request: pytest.FixtureRequest, sources: dict[str, CounterSource]) -> dict[str, Found]:
-    """What every loader's program counted of one load."""
-    return shared_by(traced, sources, RUNNING[request.param], {0: 1, 1: 0}, {0: (0, 1)}, WINDOW_SECONDS)
+def found(request: pytest.FixtureRequest, sources: dict[str, CounterSource]) -> dict[str, Sequence[Found]]:
+    """What every loader's program counted of one load, in each window."""
+    windows = [
+        shared_by(traced, sources, RUNNING[request.param], {0: 1, 1: 0}, {0: (0, 1)}, WINDOW_SECONDS)
+        for _ in range(WINDOWS)
+    ]
+    return {loader: [window[loader] for window in windows] for loader in LOADERS}
 
 
 @pytest.mark.parametrize("loader", LOADERS)
-def test_time_that_is_shared_is_as_traced_within_two_percent(found: dict[str, Found], loader: str) -> None:
-    assert found[loader].available >= SHARING
-    for loop in found[loader].loops:
-        assert loop.cpu_ns > 0.03e9, "the load hardly ran"
-        assert loop.off_points <= 2, loop
+def test_time_that_is_shared_is_as_traced_within_two_percent(
+    found: dict[str, Sequence[Found]], loader: str
+) -> None:
+    assert all(window.available >= SHARING for window in found[loader])
+    for same_loop in zip(*(window.loops for window in found[loader]), strict=True):
+        assert all(loop.cpu_ns > 0.03e9 for loop in same_loop), "the load hardly ran"
+        assert median(loop.off_points for loop in same_loop) <= 2, same_loop
 
 
 @pytest.mark.parametrize("loader", LOADERS)
-def test_a_socket_is_awake_as_traced_within_two_percent(found: dict[str, Found], loader: str) -> None:
-    assert AWAKE_NS in found[loader].available
-    assert found[loader].awake[0].off_percent <= 2, found[loader].awake
+def test_a_socket_is_awake_as_traced_within_two_percent(
+    found: dict[str, Sequence[Found]], loader: str
+) -> None:
+    assert all(AWAKE_NS in window.available for window in found[loader])
+    sockets = [window.awake[0] for window in found[loader]]
+    assert median(socket.off_percent for socket in sockets) <= 2, sockets
 
 
 @contextlib.contextmanager

@@ -54,6 +54,10 @@ class Client(IOStream):
         """Whether a request is under way that the client waits for."""
         return self.is_answering or self.writing()
 
+    def begin_answer(self, body: bytes) -> None:
+        """Have it fetched from now on; one body for all who ask for it, never a copy."""
+        self.body, self.since = body, time.monotonic()
+
     async def read_head(self, limit: int) -> bytes:
         """The next request's head; StreamClosedError where there is none, after the client heard why."""
         is_idle = self.served and not self._received

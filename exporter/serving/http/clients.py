@@ -89,7 +89,11 @@ class Clients(HTTPServerConnectionDelegate):
         if self._security:
             self._security.look()
 
-    def _let_go_of_answers(self) -> None:
+    def _let_go_of_documents(self) -> None:
+        """At each new answer: between two looks there may come a hundred of them."""
+        self._let_go_of_answers(scrapes=False)
+
+    def _let_go_of_answers(self, scrapes: bool = True) -> None:
         """Cut those who fetch their answers most slowly, until what is left fits; one page serves many.
 
         A scrape is cut for other scrapes alone: documents go first, each being another's.
@@ -99,6 +103,8 @@ class Clients(HTTPServerConnectionDelegate):
             key=lambda client: (client.fetches_document, -client.since),
         )
         while sum({id(each.body): len(each.body) for each in sending}.values()) > self._limits.unsent_bytes:
+            if not (scrapes or sending[-1].fetches_document):
+                return
             sending.pop().close()
 
     def close(self) -> None:
@@ -109,7 +115,8 @@ class Clients(HTTPServerConnectionDelegate):
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
         """See tornado's."""
         del server_conn
-        return Exchange(cast(HTTP1Connection, request_conn), self._answering, self._limits.body_bytes)
+        connection = cast(HTTP1Connection, request_conn)
+        return Exchange(connection, self._answering, self._limits.body_bytes, self._let_go_of_documents)
 
     def on_close(self, server_conn: object) -> None:
         """See tornado's."""

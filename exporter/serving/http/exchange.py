@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import cast
 
 from tornado.http1connection import HTTP1Connection
@@ -31,14 +31,22 @@ _JOINED_BYTES = 65_536  # one packet more costs more than copying this
 class Exchange(HTTPMessageDelegate):
     """Answers the request that `connection` is about to read.
 
-    What ends the connection is answered before tornado reads on: no body is ever read.
+    What ends the connection is answered before tornado reads on: no body is ever read. make_room: is called
+    whenever there is one more answer to be fetched.
     """
 
-    def __init__(self, connection: HTTP1Connection, answering: Answering, body_bytes: int) -> None:
+    def __init__(
+        self,
+        connection: HTTP1Connection,
+        answering: Answering,
+        body_bytes: int,
+        make_room: Callable[[], None],
+    ) -> None:
         self._connection = connection
         self._client = cast(Client, connection.stream)
         self._answering = answering
         self._body_bytes = body_bytes
+        self._make_room = make_room
         self._request: Request | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -93,6 +101,7 @@ class Exchange(HTTPMessageDelegate):
         if len(body) <= _JOINED_BYTES:
             await self._connection.write_headers(line, headers, body)
             return
-        self._client.body = body  # one body for all who ask for it, never a copy
+        self._client.begin_answer(body)
+        self._make_room()
         self._connection.write_headers(line, headers)
         await self._connection.write(body)
