@@ -180,7 +180,8 @@ def exporters(folder: Path, names: Names) -> Iterator[dict[str, Podjoule]]:
                 Podjoule(
                     *("--host.sysfs", str(folder / node), "--kube.node-name", node),
                     *("--kube.enabled", "true", "--kube.config", str(names.kubeconfig)),
-                    *("--monitor.interval", "500ms", *(price if node == "metered" else ())),
+                    *("--monitor.interval", "500ms", "--model.calibration", "off"),
+                    *(price if node == "metered" else ()),
                     log=folder / f"{node}.log",
                 )
             )
