@@ -85,27 +85,26 @@ class Clients(HTTPServerConnectionDelegate):
         now = time.monotonic()
         for client in [each for each in self._clients if each.deadline < now]:
             client.expire()
-        self._let_go_of_answers()
+        self._let_go_of_documents()
+        self._let_go_of(self._clients)
         if self._security:
             self._security.look()
 
     def _let_go_of_documents(self) -> None:
-        """At each new answer: between two looks there may come a hundred of them."""
-        self._let_go_of_answers(scrapes=False)
+        """Before any scrape, and at each new answer: between two looks there may come a hundred of them."""
+        self._let_go_of([each for each in self._clients if each.fetches_document])
 
-    def _let_go_of_answers(self, scrapes: bool = True) -> None:
-        """Cut those who fetch their answers most slowly, until what is left fits; one page serves many.
-
-        A scrape is cut for other scrapes alone: documents go first, each being another's.
-        """
-        sending = sorted(
-            (each for each in self._clients if each.body),
-            key=lambda client: (client.fetches_document, -client.since),
-        )
-        while sum({id(each.body): len(each.body) for each in sending}.values()) > self._limits.unsent_bytes:
-            if not (scrapes or sending[-1].fetches_document):
+    def _let_go_of(self, clients: Collection[Client]) -> None:
+        """Cut those of them who fetch their answers most slowly, until all that is being fetched fits."""
+        for client in sorted((each for each in clients if each.body), key=lambda each: each.since):
+            if self._unsent_bytes() <= self._limits.unsent_bytes:
                 return
-            sending.pop().close()
+            client.close()
+
+    def _unsent_bytes(self) -> int:
+        """Of the answers that are being fetched; one page serves many."""
+        bodies = [client.body for client in self._clients if not client.closed()]
+        return sum({id(body): len(body) for body in bodies}.values())
 
     def close(self) -> None:
         """End every connection."""
