@@ -21,7 +21,8 @@ Document = dict[str, Any]
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy/chart"
-VALUES = sorted((Path(__file__).parent / "values").glob("*.yaml"))
+PLATFORMS = sorted((CHART / "platforms").glob("*.yaml"))
+VALUES = [*sorted((Path(__file__).parent / "values").glob("*.yaml")), *PLATFORMS]
 # A helm that was built from source without a version renders for Kubernetes 1.20 unless told.
 KUBE_VERSION = "1.34.0"
 RELEASE, NAMESPACE = "podjoule", "podjoule"

@@ -111,12 +111,14 @@ app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- end }}
 
-{{- /* Pods that need no right at all. */ -}}
+{{- /* Pods that need no right at all. OpenShift gives them users of its own. */ -}}
 {{- define "podjoule.lockedPod" -}}
 runAsNonRoot: true
+{{- if not (.Values.openshift).securityContextConstraints }}
 runAsUser: 65534
 runAsGroup: 65534
 fsGroup: 65534
+{{- end }}
 seccompProfile:
   type: RuntimeDefault
 {{- end }}
@@ -174,17 +176,17 @@ capabilities:
 {{- end -}}
 {{- end -}}
 {{- $otlp := $values.config.otlp | default dict -}}
-{{- if and $values.otlp.existingSecret (not $otlp.endpoint) -}}
+{{- if and ($values.otlp).existingSecret (not $otlp.endpoint) -}}
 {{- fail "otlp.existingSecret: nothing is pushed without config.otlp.endpoint; set it" -}}
 {{- end -}}
-{{- if and $values.otlp.existingSecret (or $otlp.headersFile $otlp.caFile) -}}
+{{- if and ($values.otlp).existingSecret (or $otlp.headersFile $otlp.caFile) -}}
 {{- fail "otlp.existingSecret and config.otlp.headersFile or caFile: the Secret's go before; give one of them" -}}
 {{- end -}}
 {{- $carbon := $values.config.carbon | default dict -}}
-{{- if and $values.carbon.existingSecret (not (has (toString $carbon.provider | lower) (list "electricitymaps" "watttime"))) -}}
+{{- if and ($values.carbon).existingSecret (not (has (toString $carbon.provider | lower) (list "electricitymaps" "watttime"))) -}}
 {{- fail "carbon.existingSecret: only electricitymaps and watttime take a token; set config.carbon.provider" -}}
 {{- end -}}
-{{- if and $values.carbon.existingSecret $carbon.tokenFile -}}
+{{- if and ($values.carbon).existingSecret $carbon.tokenFile -}}
 {{- fail "carbon.existingSecret and config.carbon.tokenFile: the Secret's goes before; give one of them" -}}
 {{- end -}}
 {{- if and $values.redfish.existingSecret (dig "platform" "redfish" "configFile" "" $values.config) -}}
@@ -193,10 +195,10 @@ capabilities:
 {{- if and $values.prometheusRule.tenants (not $values.prometheusRule.enabled) -}}
 {{- fail "prometheusRule.tenants: it joins the other rules; set prometheusRule.enabled" -}}
 {{- end -}}
-{{- if and $values.tenants.enabled (not (and $values.tenants.existingSecret $values.tenants.tlsSecret)) -}}
+{{- if and ($values.tenants).enabled (not (and $values.tenants.existingSecret $values.tenants.tlsSecret)) -}}
 {{- fail "tenants.enabled: give tenants.existingSecret, with whose token opens what, and tenants.tlsSecret" -}}
 {{- end -}}
-{{- $reports := $values.reports -}}
+{{- $reports := $values.reports | default dict -}}
 {{- if and $reports.enabled (not $reports.cluster) -}}
 {{- fail "reports.cluster: rows are kept under a cluster's name; give one" -}}
 {{- end -}}
@@ -282,7 +284,7 @@ PODJOULE_HOST_POWERCAP: /host/sys/devices/virtual/{{ base . }}
 {{- if include "podjoule.procfs" . }}
 PODJOULE_HOST_PROCFS: /host/proc
 {{- end }}
-{{- if .Values.otlp.existingSecret }}
+{{- if (.Values.otlp).existingSecret }}
 {{- with .Values.otlp.headersKey }}
 PODJOULE_OTLP_HEADERS_FILE: /etc/podjoule/otlp/{{ . }}
 {{- end }}
@@ -290,7 +292,7 @@ PODJOULE_OTLP_HEADERS_FILE: /etc/podjoule/otlp/{{ . }}
 PODJOULE_OTLP_CA_FILE: /etc/podjoule/otlp/{{ . }}
 {{- end }}
 {{- end }}
-{{- if .Values.carbon.existingSecret }}
+{{- if (.Values.carbon).existingSecret }}
 PODJOULE_CARBON_TOKEN_FILE: /etc/podjoule/carbon/{{ .Values.carbon.tokenKey }}
 {{- end }}
 {{- if ne (include "podjoule.stateType" .) "none" }}
