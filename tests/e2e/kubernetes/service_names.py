@@ -16,9 +16,13 @@ _A, _NO_SUCH_NAME = 1, 3
 
 
 class ServiceNames:
-    """A server at the address that the kubelet tells its pods, while it is entered. Source: RFC 1035."""
+    """A server at the address that the kubelet tells its pods, while it is entered. Source: RFC 1035.
+
+    told: the addresses that were answers.
+    """
 
     def __init__(self, cluster: Cluster) -> None:
+        self.told: set[str] = set()
         self._cluster = cluster
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -49,6 +53,7 @@ class ServiceNames:
         (kind,) = struct.unpack_from("!H", question, end)
         addresses = self._ready(labels)
         told = addresses if kind == _A else []
+        self.told.update(told)
         flags = 0x8580 | (0 if addresses else _NO_SUCH_NAME)
         head = question[:2] + struct.pack("!5H", flags, 1, len(told), 0, 0) + question[12 : end + 4]
         return head + b"".join(
