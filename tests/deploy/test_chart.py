@@ -347,9 +347,15 @@ CONTRADICTIONS = {
     "two-tokens": (
         {
             "carbon": {"existingSecret": "a"},
-            "config": {"carbon": {"provider": "watttime", "tokenFile": "/a"}},
+            "config": {"carbon": {"provider": "watttime", "zone": "SPP", "tokenFile": "/a"}},
         },
         "give one of them",
+    ),
+    "service-without-zone": ({"config": {"carbon": {"provider": "WattTime"}}}, "config.carbon.zone"),
+    "price-without-currency": ({"config": {"cost": {"pricePerKwh": 0}}}, "config.cost.currency"),
+    "prices-without-currency": (
+        {"config": {"cost": {"schedule": ["00:00-24:00=0.3"]}}},
+        "config.cost.currency",
     ),
     "two-bmc-files": (
         {"redfish": {"existingSecret": "a"}, "config": {"platform": {"redfish": {"configFile": "/a"}}}},

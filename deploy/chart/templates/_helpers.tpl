@@ -189,6 +189,13 @@ capabilities:
 {{- if and ($values.carbon).existingSecret $carbon.tokenFile -}}
 {{- fail "carbon.existingSecret and config.carbon.tokenFile: the Secret's goes before; give one of them" -}}
 {{- end -}}
+{{- if and (has (toString $carbon.provider | lower) (list "electricitymaps" "watttime")) (not $carbon.zone) -}}
+{{- fail (printf "config.carbon.zone: %s is asked for a zone by its code; give it" $carbon.provider) -}}
+{{- end -}}
+{{- $cost := $values.config.cost | default dict -}}
+{{- if and (or (not (kindIs "invalid" $cost.pricePerKwh)) $cost.schedule) (not $cost.currency) -}}
+{{- fail "config.cost.currency: is missing beside a price; give its ISO 4217 code, such as EUR" -}}
+{{- end -}}
 {{- if and $values.redfish.existingSecret (dig "platform" "redfish" "configFile" "" $values.config) -}}
 {{- fail "redfish.existingSecret and config.platform.redfish.configFile: the Secret goes before; give one of them" -}}
 {{- end -}}
