@@ -1,6 +1,7 @@
 """Writes what the chart has from elsewhere: python -m deploy.chart_source.generate.
 
-The schema of its values, of values.json and the options; the door for teams, of deploy/tenants.
+The schema of its values, of values.json and the options; the least that durations may be; the door for
+teams, of deploy/tenants.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import yaml
 from exporter.configuration.config import OPTIONS
 from exporter.configuration.kepler_keys import KEPLER_ALIASES
 from exporter.configuration.options import Option, shown_default
-from exporter.configuration.schemas import nested
+from exporter.configuration.schemas import LEAST_SECONDS, nested
 from exporter.serving.security import keys
 
 DEPLOY = Path(__file__).resolve().parents[1]
@@ -37,6 +38,7 @@ def files() -> dict[Path, str]:
     chart, tenants = DEPLOY / "chart", DEPLOY / "tenants"
     return {
         chart / "values.schema.json": json.dumps(schema(), indent=2, ensure_ascii=False) + "\n",
+        chart / "files/least-durations.yaml": yaml.safe_dump(_least_seconds()),
         chart / "files/tenants.yaml": (tenants / "rules.yaml").read_text(),
         chart / "files/tenants.nginx.conf": _nginx(tenants / "tenants.yaml"),
     }
@@ -45,6 +47,12 @@ def files() -> dict[Path, str]:
 def _described(each: Option) -> Mapping[str, Any]:
     about = f"{each.description}: {each.value_type.allowed}; default {shown_default(each)}"
     return {**each.value_type.schema, "description": about}
+
+
+def _least_seconds() -> dict[str, float]:
+    """What a template compares, since a schema cannot."""
+    least = {key: each.value_type.schema.get(LEAST_SECONDS, 0.0) for key, each in OPTIONS.items()}
+    return {key: seconds for key, seconds in least.items() if seconds}
 
 
 def _nginx(manifest: Path) -> str:

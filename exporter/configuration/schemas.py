@@ -15,6 +15,7 @@ from typing import Any
 Schema = Mapping[str, Any]
 
 ANY_TEXT = r"^$|\S"
+LEAST_SECONDS = "x-minimumSeconds"
 DURATION = r"^(0|(([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)?$"
 
 
@@ -22,6 +23,11 @@ def text(pattern: str = ANY_TEXT, longest: int = 0) -> Schema:
     """A text with a match of the pattern, which should take the empty one. longest: in characters; 0: any."""
     limit = {"maxLength": longest} if longest else {}
     return {"type": ["string", "null"], "pattern": pattern, **limit}
+
+
+def duration(minimum: float) -> Schema:
+    """A duration as Go writes it. minimum: seconds, under a key of our own; no readable pattern has it."""
+    return {**text(DURATION), LEAST_SECONDS: minimum}
 
 
 def one_of(names: Iterable[str], booleans: bool = False) -> Schema:

@@ -115,7 +115,7 @@ def duration(minimum: float = 0.0) -> ValueType[float]:
         return seconds
 
     allowed = f"a duration {least}such as 500ms, 5s or 1m30s"
-    return ValueType(allowed, parse, _last, format_duration, schemas.text(schemas.DURATION))
+    return ValueType(allowed, parse, _last, format_duration, schemas.duration(minimum))
 
 
 def integer(low: int, high: int) -> ValueType[int]:

@@ -11,8 +11,10 @@ import pytest
 import yaml
 
 from deploy.chart_source.generate import files
+from ebpf.errors import UsageError
 from exporter.configuration.config import OPTIONS
 from exporter.configuration.kepler_keys import KEPLER_ALIASES
+from exporter.configuration.schemas import LEAST_SECONDS
 from tests.deploy.chart import ROOT, Refused, render_with
 
 # Set by the chart itself, which says so; see CONTRADICTIONS in test_chart.
@@ -102,6 +104,32 @@ def test_large_numbers_and_bare_off_arrive_as_podjoule_takes_them(tmp_path: Path
 def test_kepler_s_keys_are_taken_where_podjoule_takes_them() -> None:
     render_with({"config": nested(dict.fromkeys(KEPLER_ALIASES))})
     refusal({"config": {"experimental": {"gpu": {"enabled": True}}}})
+
+
+DURATIONS = [
+    *("0", "0s", "50ms", "99.9ms", "99999us", "99999999ns", "100ms", "0.1s", "100000us", "100000µs"),
+    *("100000000ns", "999ms", "1s", ".5s500ms", "59.9s", "59s999ms", "60s", "1m", "0.5m30s", "1h", "0.01h"),
+]
+
+
+LEAST = [key for key, each in OPTIONS.items() if each.value_type.schema.get(LEAST_SECONDS)]
+
+
+@pytest.mark.parametrize("key", LEAST)
+def test_a_duration_is_refused_where_it_is_too_short_and_nowhere_else(key: str) -> None:
+    for found in DURATIONS:
+        values = {"config": nested({key: found})}
+        try:
+            OPTIONS[key].parse(found, key)
+        except UsageError:
+            with pytest.raises(Refused, match=f"config.{key}: {re.escape(found)} is shorter"):
+                render_with(values)
+        else:
+            render_with(values)
+
+
+def test_durations_are_looked_for_where_a_section_is_empty_too() -> None:
+    render_with({"config": {"monitor": None, "platform": {"ipmi": None}, "carbon": {"refresh": ""}}})
 
 
 QUANTITIES = ["20m", "0.5", 2, 1.5, "64Mi", "1e3", "129M", "1.5Gi", "2E", "1Ei", "100k", ".5"]

@@ -145,6 +145,31 @@ capabilities:
 {{- mulf (float64 $number) (get (merge $units $binary (dict "" 1.0)) (trimPrefix $number $text)) -}}
 {{- end }}
 
+{{- /* A duration as Go writes it, in seconds to the microsecond. */ -}}
+{{- define "podjoule.seconds" -}}
+{{- $units := dict "ns" 1e-9 "us" 1e-6 "µs" 1e-6 "μs" 1e-6 "ms" 1e-3 "s" 1.0 "m" 60.0 "h" 3600.0 -}}
+{{- $sum := 0.0 -}}
+{{- range regexFindAll "[0-9.]+[a-zµμ]+" (toString .) -1 -}}
+{{- $number := regexFind "^[0-9.]+" . -}}
+{{- $sum = addf $sum (mulf (float64 $number) (get $units (trimPrefix $number .))) -}}
+{{- end -}}
+{{- round $sum 6 -}}
+{{- end }}
+
+{{- /* Durations shorter than podjoule takes. */ -}}
+{{- define "podjoule.refuseDurations" -}}
+{{- $config := .Values.config -}}
+{{- range $key, $least := .Files.Get "files/least-durations.yaml" | fromYaml -}}
+{{- $found := $config -}}
+{{- range splitList "." $key -}}
+{{- $found = ternary (get ($found | default dict) .) "" (kindIs "map" ($found | default dict)) -}}
+{{- end -}}
+{{- if and $found (lt (include "podjoule.seconds" $found | float64) (float64 $least)) -}}
+{{- fail (printf "config.%s: %s is shorter than podjoule takes; give %vs or more" $key $found $least) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{- /* Requests beyond their limits, which the API server would refuse. */ -}}
 {{- define "podjoule.refuseResources" -}}
 {{- $limits := .resources.limits | default dict -}}
@@ -212,6 +237,7 @@ capabilities:
 {{- if and $reports.enabled (eq (empty $reports.existingClaim) (empty $reports.store)) -}}
 {{- fail "reports.enabled: give reports.existingClaim or reports.store, one of them" -}}
 {{- end -}}
+{{- include "podjoule.refuseDurations" . -}}
 {{- include "podjoule.refuseResources" (dict "at" "resources" "resources" ($values.resources | default dict)) -}}
 {{- include "podjoule.refuseResources" (dict "at" "reports.resources" "resources" ($reports.resources | default dict)) -}}
 {{- $stateType := include "podjoule.stateType" . -}}
