@@ -107,8 +107,7 @@ def test_kepler_s_keys_are_taken_where_podjoule_takes_them() -> None:
 
 
 DURATIONS = [
-    *("0", "0s", "50ms", "99.9ms", "99999us", "99999999ns", "100ms", "0.1s", "100000us", "100000µs"),
-    *("100000000ns", "999ms", "1s", ".5s500ms", "59.9s", "59s999ms", "60s", "1m", "0.5m30s", "1h", "0.01h"),
+    *("0", "99.9ms", "99999999ns", "100000µs", "999ms", ".5s500ms", "59s999ms", "0.5m30s", "1h"),
 ]
 
 

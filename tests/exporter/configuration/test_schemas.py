@@ -7,7 +7,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from jsonschema import Draft7Validator
 
 from ebpf.errors import UsageError
@@ -77,6 +77,7 @@ def takes(each: Option, value: object) -> bool:
 
 @pytest.mark.parametrize("each", OPTIONS.values(), ids=OPTIONS)
 def test_what_an_option_takes_its_schema_takes(each: Option) -> None:
+    @settings(max_examples=40)  # of each of 60 options
     @given(VALUES)
     def holds(value: object) -> None:
         if takes(each, value):
