@@ -2,7 +2,7 @@
 
 A schema takes all that `parse` takes, and null, or "" for a text, which mean "not set". It may take more: it
 cannot say that a duration is too short or a time zone unknown. Patterns are of the kind that Go, Python and
-ECMAScript share. Source: https://json-schema.org/draft-07/json-schema-validation
+ECMAScript (of 2025) share. Source: https://json-schema.org/draft-07/json-schema-validation
 """
 
 from __future__ import annotations
