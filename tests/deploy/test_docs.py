@@ -44,10 +44,10 @@ CHECKS = ("doctor", *sorted(path.stem for path in (ROOT / "exporter/doctor").glo
 FOREIGN_FLAGS = {
     *("--create-namespace", "--namespace", "--selector", "--set", "--seconds", "--simulated"),
     *("--cgroupns", "--pid"),
-    *("--values", "--reuse-values", "--reset-then-reuse-values", "--untar"),
-    *("--serviceaccount", "--selinux", "--kubelet-arg"),
     *("--web.config-file", "--metrics", "--kube.enable", "--monitor.max-terminated", "--machines"),
     *("--search", "--seed", "--web.enable-otlp-receiver"),
+    *("--values", "--reuse-values", "--reset-then-reuse-values", "--untar"),
+    *("--serviceaccount", "--selinux", "--kubelet-arg"),
 }
 FOREIGN_KEYS = {
     *("monitor.staleness", "monitor.maxTerminated", "monitor.minTerminatedEnergyThreshold"),
