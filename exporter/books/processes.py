@@ -85,11 +85,14 @@ class ProcessLedger:
     """The ledger's second set of books, by process instead of cgroup.
 
     A PID that is used again is another process: the ledger knows each by its PID and start time.
+    counts_by_procfs: whether the PIDs that are counted are those of this procfs, whichever it shows.
     """
 
-    def __init__(self, procfs: Path, resolve_cgroup: Resolver, lifetimes: Lifetimes) -> None:
+    def __init__(
+        self, procfs: Path, resolve_cgroup: Resolver, lifetimes: Lifetimes, *, counts_by_procfs: bool = False
+    ) -> None:
         self._procfs = procfs
-        self._is_seen = shows_every_process(procfs)
+        self._is_seen = counts_by_procfs or shows_every_process(procfs)
         if not self._is_seen:
             log.warning(_UNSEEN, procfs)
         self._resolve_cgroup = resolve_cgroup
