@@ -19,7 +19,7 @@ from exporter.books.ledger import IdArray, Ledger
 from exporter.books.row_lifetimes import Lifetimes
 from exporter.books.row_table import KeptRows
 from exporter.names.accounts import Account, Resolver
-from exporter.names.workloads import Workload, as_label
+from exporter.names.workloads import ROOT, Workload, as_label
 
 log = logging.getLogger("exporter.processes")
 
@@ -112,6 +112,11 @@ class ProcessLedger:
             [replace(share, cgroup_joules=share.cgroup_joules[ran]) for share in shares],
         )
         self._forget()
+
+    def seen(self) -> dict[int, ProcessInfo]:
+        """By PID, what runs now as far as it can be seen; where it runs is not among it."""
+        running = running_processes(self._procfs) if self._is_seen else []
+        return {pid: read_process(self._procfs, pid, ROOT) for pid in running}
 
     def info(self, account: Account) -> ProcessInfo:
         """What was found out when the process's row was opened."""

@@ -1,4 +1,4 @@
-"""CPU time by process without BPF: what procfs tells, no more than a cgroup used, the rest in a row of its own."""
+"""CPU time by process without BPF: what procfs tells, never more than a cgroup used, the rest in one row."""
 
 from __future__ import annotations
 
