@@ -19,7 +19,7 @@ What = Literal["process", "kernel threads", "rest", "others"]
 
 _COUNTERS = {"cycles": CYCLES, "instructions": INSTRUCTIONS, "cache_misses": CACHE_MISSES}
 _LEAST_NAME, _LEAST_PLACE = 15, 12  # a comm has 15 characters at most
-_TOLD: dict[What, str] = {"kernel threads": "(kernel threads)", "rest": "(ended, or not told apart)"}
+_TOLD: dict[What, str] = {"kernel threads": "(kernel threads)", "rest": "(ended, or not told)"}
 
 
 @dataclass(frozen=True, slots=True)

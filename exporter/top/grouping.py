@@ -78,9 +78,11 @@ def _rest(rows: Iterable[Row], processes: Sequence[Row]) -> list[Row]:
     whole = _summed(REST, [row for row in rows if row.is_top])
     told = _summed(REST, processes)
     left = {key: _left(getattr(whole, key), getattr(told, key)) for key in _SUMMED}
+    if any(row.cores is None for row in processes):  # as of those that are new: they may have used all of it
+        left["cores"] = None
     if not any(left.values()):
         return []
-    return [replace(Row(REST, REST, "(ended, or not told apart)"), **left)]  # type: ignore[arg-type]
+    return [replace(Row(REST, REST, "(ended, or not told)"), **left)]  # type: ignore[arg-type]
 
 
 def _left(whole: float | None, part: float | None) -> float | None:

@@ -185,7 +185,7 @@ def test_the_table_fits_and_has_the_sums_below(procfs: Path, columns: int) -> No
     assert "make (ended)" in text
     assert [line.split("(")[1].split(")")[0] for line in lines[-2:]] == [
         "kernel threads",
-        "ended, or not told apart",
+        "ended, or not told",
     ]
 
 
