@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ebpf.cpu_stat import CpuStatSource
 from ebpf.cpus import shows_every_process
+from exporter.configuration.config import Config
 from exporter.tick.measurement import Measurement
 
 _OF_SUDO = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
@@ -32,13 +33,13 @@ class Lacking:
         return f"missing: {', '.join(parts)}" if parts else ""
 
 
-def lacking(measurement: Measurement, procfs: Path, user: int) -> Lacking:
-    """What this measurement does without. user: whose it is, 0 for root."""
+def lacking(measurement: Measurement, config: Config, user: int) -> Lacking:
+    """What this measurement does without, and did not ask to. user: whose it is, 0 for root."""
     power = measurement.power
-    lacks_counts = measurement.source.name == CpuStatSource.name
+    lacks_counts = measurement.source.name == CpuStatSource.name and config.ebpf.loader != "none"
     lacks_meter = power.source.info.source in ("model", "none")
     is_denied = user != 0 and bool(_RAPL & power.unserving.keys())
-    lacks_processes = not shows_every_process(procfs)
+    lacks_processes = not shows_every_process(config.host.procfs)
     found = {
         "BPF's counts": (lacks_counts, user != 0),
         "RAPL's meter": (lacks_meter and is_denied, True),
@@ -51,9 +52,9 @@ def lacking(measurement: Measurement, procfs: Path, user: int) -> Lacking:
     )
 
 
-def line_of(measurement: Measurement, procfs: Path) -> str:
+def line_of(measurement: Measurement, config: Config) -> str:
     """The line for this process."""
-    return lacking(measurement, procfs, os.geteuid()).line(sudo(sys.argv[0], os.environ))
+    return lacking(measurement, config, os.geteuid()).line(sudo(sys.argv[0], os.environ))
 
 
 def sudo(program: str, environ: Mapping[str, str]) -> str:

@@ -84,7 +84,7 @@ def open_local(config: Config, interval_seconds: float) -> LocalSource:
     measurement.set_lifetimes(
         Lifetimes(config.monitor.terminated_ttl_seconds, silence_seconds=_NAMING_PART * interval_seconds)
     )
-    lacks = line_of(measurement, config.host.procfs)
+    lacks = line_of(measurement, config)
     return LocalSource(measurement, config.kube.node_name, interval_seconds, lacks)
 
 
