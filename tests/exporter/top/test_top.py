@@ -20,6 +20,7 @@ from rich.cells import cell_len
 
 from ebpf.errors import UsageError
 from exporter.commands import cli
+from exporter.configuration.config import Config
 from exporter.http_access import Access
 from exporter.plain_text import printable
 from exporter.serving.api.query import WorkloadsQuery
@@ -354,19 +355,33 @@ def test_it_says_what_root_would_have_and_what_nobody_has_here(
     nodes.write_process(tmp_path, 1, "init")
     node = nodes.Node(power=Power(NoEnergy(), {}, lambda: None, unserving=unserving))
     node.source.name = source
-    assert lacking(node.measurement, tmp_path, user).line("sudo") == line
+    assert lacking(node.measurement, with_procfs(tmp_path), user).line("sudo") == line
 
 
 def test_where_proc_hides_the_others_root_is_asked_for_too(tmp_path: Path) -> None:
     node = nodes.Node()
     assert (
-        lacking(node.measurement, tmp_path, 1000).line("sudo") == "missing: others' processes (sudo has them)"
+        lacking(node.measurement, with_procfs(tmp_path), 1000).line("sudo")
+        == "missing: others' processes (sudo has them)"
     )
 
 
 def test_with_a_meter_and_bpf_nothing_is_missing(tmp_path: Path) -> None:
     nodes.write_process(tmp_path, 1, "init")
-    assert lacking(nodes.Node().measurement, tmp_path, 0).line("sudo") == ""
+    assert lacking(nodes.Node().measurement, with_procfs(tmp_path), 0).line("sudo") == ""
+
+
+def test_what_was_not_asked_for_is_not_missing(tmp_path: Path) -> None:
+    nodes.write_process(tmp_path, 1, "init")
+    config, node = with_procfs(tmp_path), nodes.Node()
+    node.source.name = "cpu.stat"
+    asked = replace(config, ebpf=replace(config.ebpf, loader="none"))
+    assert lacking(node.measurement, asked, 1000).line("sudo") == ""
+    assert lacking(node.measurement, config, 1000).line("sudo") == "missing: BPF's counts (sudo has them)"
+
+
+def with_procfs(folder: Path) -> Config:
+    return replace(Config(), host=replace(Config().host, procfs=folder))
 
 
 def test_sudo_is_told_the_path_of_what_it_would_not_find(tmp_path: Path) -> None:
