@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Set
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ class CgroupLives:
     def __init__(self, tree: CgroupTree) -> None:
         self.n_nameless = 0
         self._tree = tree
-        self._nameless: set[int] = set()
+        self._nameless: Set[int] = set()
         self._dying = np.zeros(0, KEY)
         self._doomed: set[bytes] = set()
         self._forgettable: set[int] = set()
@@ -39,20 +39,21 @@ class CgroupLives:
         """Take over a reading. keys: KEY, shape (n,). processes: that may run, where keys are by process."""
         for cgroup_id in self._forgettable & self._tree.ended:
             self._tree.forget(cgroup_id)
-        ids = keys["cgroup_id"].tolist()
-        self._count_nameless(set(ids))
-        self._forgettable = set(self._dying["cgroup_id"].tolist()) | (self._tree.ended - set(ids))
+        ids = set(keys["cgroup_id"].tolist())
+        self._count_nameless(ids)
+        self._forgettable = set(self._dying["cgroup_id"].tolist()) | (self._tree.ended - ids)
         self._dying = keys[self._has_ended(keys, processes)]
         self._doomed = _as_bytes(self._dying)
 
     def _has_ended(
         self, keys: npt.NDArray[np.void], processes: Collection[int] | None
     ) -> npt.NDArray[np.bool_]:
-        ended = np.array([not self._tree.is_alive(each) for each in keys["cgroup_id"].tolist()], np.bool_)
+        ids = keys["cgroup_id"].tolist()
+        ended = ~np.fromiter(map(self._tree.is_alive, ids), np.bool_, len(ids))
         return ended if processes is None else ended | ~np.isin(keys["tgid"], list(processes))
 
     def _count_nameless(self, ids: set[int]) -> None:
-        nameless = {cgroup_id for cgroup_id in ids if self._tree.path(cgroup_id) is None}
+        nameless = self._tree.nameless(ids)
         self.n_nameless += len(nameless - self._nameless)
         self._nameless = nameless
 
