@@ -10,7 +10,7 @@ import re
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from operator import itemgetter
 
 import numpy as np
@@ -100,6 +100,8 @@ class _Lines:
         self._pieces = [b"\n"]
         self._created: Floats | None = None
         self._created_lines = CreatedLines(family.name)
+        self._starts: tuple[bytes, ...] = ()
+        self._openmetrics = [b"\n"]
 
     def changes(self, family: Family) -> Indices:
         """Take over labels and values; the indices of the values that `change` must be given anew."""
@@ -139,9 +141,19 @@ class _Lines:
             return text, *self._pieces
         if self._created is None:
             return other, *self._pieces
-        prefixes, texts = self._pieces[0:-1:2], self._pieces[1::2]
-        starts = self._created_lines.of(self._labels, prefixes, self._created)
-        return other, *chain.from_iterable(zip(prefixes, texts, starts, strict=True)), b"\n"
+        return other, *self._with_starts(self._created)
+
+    def _with_starts(self, created: Floats) -> list[bytes]:
+        """The pieces with a line of its start behind each value; all but the values stays as it was."""
+        prefixes = self._pieces[0:-1:2]
+        starts = self._created_lines.of(self._labels, prefixes, created)
+        if starts is not self._starts:
+            self._starts = starts
+            self._openmetrics = [b""] * (3 * len(starts)) + [b"\n"]
+            self._openmetrics[0:-1:3] = prefixes
+            self._openmetrics[2::3] = starts
+        self._openmetrics[1::3] = self._pieces[1::2]
+        return self._openmetrics
 
 
 def _starts(family: Family) -> Floats | None:
