@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Set
+from collections.abc import Collection
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ class CgroupLives:
     def __init__(self, tree: CgroupTree) -> None:
         self.n_nameless = 0
         self._tree = tree
-        self._nameless: Set[int] = set()
+        self._nameless: set[int] = set()
         self._dying = np.zeros(0, KEY)
         self._doomed: set[bytes] = set()
         self._forgettable: set[int] = set()
@@ -42,14 +42,16 @@ class CgroupLives:
         ids = set(keys["cgroup_id"].tolist())
         self._count_nameless(ids)
         self._forgettable = set(self._dying["cgroup_id"].tolist()) | (self._tree.ended - ids)
-        self._dying = keys[self._has_ended(keys, processes)]
+        self._dying = keys[self._has_ended(keys, self._tree.not_alive(ids), processes)]
         self._doomed = _as_bytes(self._dying)
 
     def _has_ended(
-        self, keys: npt.NDArray[np.void], processes: Collection[int] | None
+        self, keys: npt.NDArray[np.void], gone: set[int], processes: Collection[int] | None
     ) -> npt.NDArray[np.bool_]:
-        ids = keys["cgroup_id"].tolist()
-        ended = ~np.fromiter(map(self._tree.is_alive, ids), np.bool_, len(ids))
+        """gone: the cgroups of the keys that are not alive; mostly none."""
+        ended = np.zeros(len(keys), np.bool_)
+        if gone:
+            ended |= np.isin(keys["cgroup_id"], np.fromiter(gone, np.uint64, len(gone)))
         return ended if processes is None else ended | ~np.isin(keys["tgid"], list(processes))
 
     def _count_nameless(self, ids: set[int]) -> None:

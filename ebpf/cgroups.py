@@ -6,7 +6,7 @@ import errno
 import logging
 import os
 import struct
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
 from itertools import filterfalse
 from pathlib import Path
 from typing import NamedTuple
@@ -93,9 +93,13 @@ class CgroupTree:
         """Whether a cgroup that is alive has no whole path."""
         return not self._cut <= self._ended
 
-    def nameless(self, cgroup_ids: Set[int]) -> Set[int]:
+    def nameless(self, cgroup_ids: set[int]) -> set[int]:
         """Those that have no path here."""
-        return ({*cgroup_ids}.difference(self._paths) | (cgroup_ids & self._cut)) - {KERNEL_THREADS}
+        return (cgroup_ids.difference(self._paths) | (cgroup_ids & self._cut)) - {KERNEL_THREADS}
+
+    def not_alive(self, cgroup_ids: set[int]) -> set[int]:
+        """Those that have been removed, or were never seen."""
+        return cgroup_ids - self._alive
 
     def __iter__(self) -> Iterator[int]:
         return filterfalse(self._ended.__contains__, self._paths)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -196,9 +197,9 @@ class Ledger:
     def _post(self, kind: str, cgroup_id: IdArray) -> _Posting:
         posting = self._postings.get(kind)
         if posting is None or not np.array_equal(posting.cgroup_id, cgroup_id):
-            charged = [self._register.rows_of(one) for one in cgroup_id.tolist()]
-            source = np.repeat(np.arange(len(charged)), [len(rows) for rows in charged])
-            flat = np.array([row for rows in charged for row in rows], np.intp)
+            charged = self._register.rows_of(cgroup_id.tolist())
+            source = np.repeat(np.arange(len(charged)), list(map(len, charged)))
+            flat = np.fromiter(chain.from_iterable(charged), np.intp, len(source))
             is_one_each = len(np.unique(flat)) == len(flat)
             posting = self._postings[kind] = _Posting(cgroup_id.copy(), source, flat, is_one_each)
         return posting

@@ -66,9 +66,11 @@ class Register:
         self._selections: dict[tuple[Kind, ...], tuple[tuple[Account, ...], IndexArray]] = {}
         self._all: tuple[tuple[Account, ...], IndexArray] | None = None
 
-    def rows_of(self, cgroup_id: int) -> tuple[int, ...]:
-        """The rows that a cgroup is charged to; opened if need be."""
-        return self._bound.get(cgroup_id) or self._bind(cgroup_id, self._resolve(cgroup_id))
+    def rows_of(self, cgroup_ids: Sequence[int]) -> list[tuple[int, ...]]:
+        """The rows that each cgroup is charged to; opened if need be."""
+        for cgroup_id in dict.fromkeys(filterfalse(self._bound.__contains__, cgroup_ids)):
+            self._bind(cgroup_id, self._resolve(cgroup_id))
+        return list(map(self._bound.__getitem__, cgroup_ids))
 
     def ensure(self, cgroup_ids: Iterable[int], kinds: Sequence[Kind]) -> None:
         """Bind those of the cgroups that are of these kinds, and those that have a row already."""
