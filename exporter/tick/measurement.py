@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ebpf.counters import FIELDS, NOTHING_KEPT, CounterSource, Kept
-from ebpf.cpus import online_cpus
+from ebpf.cpus import OnlineList
 from estimator.attribution.backlog import UsageBacklog
 from estimator.attribution.idle import idle_shares
 from estimator.attribution.platform import PlatformShares
@@ -149,6 +149,7 @@ class Measurement:
         self._platform = PlatformShares(config.platform.rest_policy)
         self._config = config
         self._topology = topology
+        self._online = OnlineList(config.host.sysfs)
         self.tracker = UsageTracker(topology)
         self._backlog = UsageBacklog()
         self._resolver = resolver
@@ -282,7 +283,7 @@ class Measurement:
 
         A recording's machine stays as it was.
         """
-        online = tuple(online_cpus(self._config.host.sysfs))
+        online = self._online.read()
         if online != self._topology.online and self._topology.placed:
             self._topology = read_topology(self._config.host.sysfs, self._topology)
             self.tracker.follow(self._topology)
