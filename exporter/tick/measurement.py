@@ -27,6 +27,7 @@ from exporter.books.ledger import IdArray, Ledger
 from exporter.books.processes import ProcessLedger
 from exporter.books.row_lifetimes import Lifetimes
 from exporter.configuration.config import Config
+from exporter.names.accounts import Account
 from exporter.names.devices.port import DeviceDirectory, NoDevices
 from exporter.names.pods import PodDirectory
 from exporter.names.resolver import WorkloadResolver
@@ -237,6 +238,10 @@ class Measurement:
     def evicted(self) -> int:
         """Rows of both ledgers that had to go before their time."""
         return self.ledger.evicted + (self.processes.ledger.evicted if self.processes else 0)
+
+    def account_of(self, cgroup_id: int) -> Account:
+        """Whom a cgroup of the last tick is charged to; a container, and not its pod."""
+        return self._resolver(cgroup_id)[0]
 
     def set_lifetimes(self, lifetimes: Lifetimes) -> None:
         """How long ended workloads stay exported, from now on."""
