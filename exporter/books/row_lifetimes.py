@@ -130,6 +130,8 @@ class Register:
 
     def running(self, rows: IndexArray) -> npt.NDArray[np.bool_]:
         """Whether the workload of each of these rows has a cgroup that is alive."""
+        if not self._ended:
+            return np.ones(len(rows), np.bool_)
         alive = np.ones(self._table.capacity, np.bool_)
         alive[self.ended] = False
         return alive[rows]
