@@ -134,16 +134,22 @@ class Register:
     def settle(self) -> bool:
         """Show the rows whose names are known by now, or that have waited for them long enough.
 
+        More than max_terminated that wait though they have ended go on without, the oldest first.
+
         Whether cgroups are charged to more rows than before.
         """
         now, rebound = self.lifetimes.clock(), False
+        too_many = sum(not self._live[row] for row in self._opened_unsettled) - self.lifetimes.max_terminated
         for row, opened in list(self._opened_unsettled.items()):
             found = self._rename(self._account_of[row])
             if not found:
                 self._last_silent[row] = now
             account, *pods = found or (self._account_of[row],)
             waited = now - self._last_silent.get(row, opened) >= self.lifetimes.naming_seconds
-            if account.is_settled or waited or now - opened >= self.lifetimes.silence_seconds:
+            is_too_old = too_many > 0 and not self._live[row]
+            too_many -= is_too_old
+            waited |= is_too_old or now - opened >= self.lifetimes.silence_seconds
+            if account.is_settled or waited:
                 self._show(row, account, now)
                 self._charge_also(row, pods, now)
                 rebound |= bool(pods)

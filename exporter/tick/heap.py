@@ -42,6 +42,7 @@ def spare_what_stays() -> None:
     """
     gc.collect()  # what is frozen stays, garbage too: the classes that dataclasses made anew
     gc.freeze()
+    gc.collect()  # a full collection comes once a quarter is new, of what the last one saw: of nothing now
 
 
 class Thrift:

@@ -24,7 +24,7 @@ from tests.estimator.meters.rapl_tree import RaplTree
 
 TICKS = 20
 SHORT_LIVED, CHURN_SECONDS = 100_000, 250.0
-PAUSE_SECONDS = 8.0  # longer than the lifetime of the ended
+PAUSE_SECONDS = 45.0  # longer than the ended wait for names that nobody has, and are shown after that
 CLIENTS, CLIENT_SECONDS = 256, 12.0  # longer than a client may take
 FLAGS = ("--ebpf.loader", "core", "--monitor.interval", "1s", "--monitor.terminated-ttl", "5s")
 RESIDENT_MB = 60.0, 75.0  # at rest, and after all that
