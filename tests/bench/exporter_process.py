@@ -25,7 +25,14 @@ def running(*flags: str, within: InPod | None = None) -> Iterator[tuple[subproce
     """The process and its port on loopback; whatever it logs is dropped, what goes wrong shows in scrapes."""
     port = _free_port()
     process = subprocess.Popen(
-        [*(within.words if within else ()), COMMAND, "run", "--web.listen-address", f"127.0.0.1:{port}", *flags],
+        [
+            *(within.words if within else ()),
+            COMMAND,
+            "run",
+            "--web.listen-address",
+            f"127.0.0.1:{port}",
+            *flags,
+        ],
         env={**os.environ, **(within.environ if within else {})},
         stderr=subprocess.DEVNULL,
         process_group=0,

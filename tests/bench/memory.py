@@ -28,7 +28,9 @@ PAUSE_SECONDS = 45.0  # longer than the ended wait for names that nobody has, an
 CLIENTS, CLIENT_SECONDS = 256, 12.0  # longer than a client may take
 FLAGS = ("--ebpf.loader", "core", "--monitor.interval", "1s", "--monitor.terminated-ttl", "5s")
 RESIDENT_MB = 60.0, 75.0  # at rest, and after all that
-FLAT_MB = 4.0  # the heap moves by a megabyte or two from one reading to the next; 100 bytes a cgroup would be 5
+FLAT_MB = (
+    4.0  # the heap moves by a megabyte or two from one reading to the next; 100 bytes a cgroup would be 5
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,13 @@ def bench_memory() -> list[Row]:
         at_most(name, f"after {TICKS} ticks: {rest}", rest.rss, RESIDENT_MB[0], "MB"),
         note(f"… after {first:,} short-lived cgroups", str(half), half.rss, "MB"),
         note(f"… after {first + second:,}", str(end), end.rss, "MB"),
-        at_most(f"… and {CLIENTS} clients that do not read, the most", str(crowded), crowded.rss, RESIDENT_MB[1], "MB"),
+        at_most(
+            f"… and {CLIENTS} clients that do not read, the most",
+            str(crowded),
+            crowded.rss,
+            RESIDENT_MB[1],
+            "MB",
+        ),
         note("… and without them again", str(after), after.rss, "MB"),
         at_most("growth over the second half of the cgroups", done, end.rss - half.rss, FLAT_MB, "MB"),
         at_most("map entries left by them", done, end.map_entries - rest.map_entries, 10, "entries"),

@@ -13,9 +13,7 @@ from tests.exporter.names.kube.kube_server import TOKEN, KubeServer, pod, write_
 from tests.programs import program
 
 # The account is mounted where the kubelet does it; the machine's own /run stays as it is.
-_MOUNT = (
-    'mount -t tmpfs tmpfs /run && mkdir -p "$1" && mount --bind "$0" "$1" && shift && exec "$@"'
-)
+_MOUNT = 'mount -t tmpfs tmpfs /run && mkdir -p "$1" && mount --bind "$0" "$1" && shift && exec "$@"'
 
 
 @dataclass(frozen=True, slots=True)
