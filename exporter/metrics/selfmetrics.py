@@ -81,7 +81,7 @@ def _usage(own: Path, boot_seconds: float) -> dict[str, float]:
 def _files(own: Path) -> dict[str, float]:
     try:
         lines = (own / "limits").read_text().splitlines()
-        n_open = len(os.listdir(own / "fd"))
+        n_open = len(list((own / "fd").iterdir()))
     except OSError:
         return {}
     most = next(line for line in lines if line.startswith("Max open files")).split()[3]

@@ -35,7 +35,7 @@ FLAT_MB = (
 
 @dataclass(frozen=True, slots=True)
 class _Footprint:
-    """Megabytes (10^6 bytes) of one process: VmRSS, PSS, which counts shared pages in part, and what is its own."""
+    """Megabytes (10^6 bytes) of one process. pss: counts shared pages in part; own: what is in no file."""
 
     rss: float
     pss: float
@@ -43,7 +43,8 @@ class _Footprint:
     map_entries: int
 
     def __str__(self) -> str:
-        return f"RSS {self.rss:.1f}, PSS {self.pss:.1f}, anonymous {self.own:.1f} MB, {self.map_entries:,} map entries"
+        sizes = f"RSS {self.rss:.1f}, PSS {self.pss:.1f}, anonymous {self.own:.1f} MB"
+        return f"{sizes}, {self.map_entries:,} map entries"
 
 
 def bench_memory() -> list[Row]:

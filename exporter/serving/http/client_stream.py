@@ -33,8 +33,8 @@ class Client(IOStream):
     """A connection in the clear that was just accepted.
 
     deadline: when the client has had its time, monotonic. since: when it last got anywhere, which a byte of a
-    head is not. served: answers with what was asked for. is_answering: we work for it. body: being sent, since
-    began. fetches_document: what it asked for last was made for it, and is no scrape.
+    head is not. served: answers with what was asked for. is_answering: we work for it. body: being sent,
+    since began. fetches_document: what it asked for last was made for it, and is no scrape.
     """
 
     def __init__(self, sock: socket.socket, address: str, limits: Limits, **options: Any) -> None:

@@ -31,7 +31,7 @@ def in_pod(number: int, pod: int = 0) -> str:
 
 
 class Node:
-    """A node whose cgroups come and go, and its ledger. is_named: whether names are known at once, or never."""
+    """A node whose cgroups come and go, and its ledger. is_named: or no name is ever known."""
 
     def __init__(self, ttl: float = 300.0, max_terminated: int = 5_000, *, is_named: bool = True) -> None:
         self.is_named = is_named
