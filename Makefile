@@ -122,6 +122,8 @@ docs: $(DEV_STAMP) ## make the pages, dashboards and manifests that come from th
 	$(BIN)/python -m exporter.commands.metrics_reference > deploy/METRICS.md
 	$(BIN)/python -m exporter.commands.library_reference > docs/python.md
 	$(BIN)/python -m deploy.grafana.generate
+	$(BIN)/python -m tests.exporter.metrics.stable_families
+	$(BIN)/python -m deploy.chart_source.generate
 
 .PHONY: wheel
 wheel: $(DEV_STAMP) $(CORE_OBJECTS) ## build a wheel with the kernel programs in it, into dist/
