@@ -4,8 +4,8 @@
     python -m tests.soak --simulated 24h [--seed N]
 
 The second is a day in simulated time, without root. The exit code is 1 where anything was lost that was not
-counted as lost, went down, grew, was logged without a reason, or is left behind. The seed that is printed makes
-each churner do the same again.
+counted as lost, went down, grew, was logged without a reason, or is left behind. The seed that is printed
+makes each churner do the same again.
 """
 
 from __future__ import annotations

@@ -18,9 +18,9 @@ from tests.soak.simulated.names import ApiServer
 
 # How many of each stay all day, come a second on the average, and for how long those live: the median of the
 # short ones, and of the tenth that stays longer.
-_STAYING = {"pod": 25, "container": 15, "unit": 25, "vm": 2, "user": 2}
-_COMING = {"pod": 0.15, "container": 0.05, "scope": 0.06, "vm": 0.0005, "user": 0.004, "job": 0.03}
-_SHORT_SECONDS, _LONG_SECONDS, _IS_LONG = 40.0, 2_400.0, 0.05
+_STAYING = {"pod": 20, "container": 15, "unit": 15, "vm": 2, "user": 2}
+_COMING = {"pod": 0.12, "container": 0.05, "scope": 0.05, "vm": 0.0005, "user": 0.004, "job": 0.03}
+_SHORT_SECONDS, _LONG_SECONDS, _IS_LONG = 40.0, 2_400.0, 0.04
 _RESTARTS_A_SECOND = 0.01  # of units
 _NEVER_NAMED, _NAMED_LATE_SECONDS = 0.02, 40.0
 _LIKE_NO_OTHER = ("web", "db", "cache", "batch", "trainer", "proxy")

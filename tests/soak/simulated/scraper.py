@@ -19,7 +19,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 ROOT = Path(__file__).resolve().parents[3]
 _N_DEAF = 48
@@ -36,6 +36,19 @@ _OWN = ("process_", "python_")
 _AHEAD_SECONDS = 2.0
 
 
+class _Sample(NamedTuple):
+    """A line of a page. name: with the labels."""
+
+    family: str
+    name: str
+    value: float
+
+
+def _sample(line: str) -> _Sample:
+    name, _, value = line.rpartition(" ")
+    return _Sample(name.partition("{")[0], name, float(value))
+
+
 class Pages:
     """All pages so far. fallen: counters that went down; returned: that came back with less than they had."""
 
@@ -45,26 +58,26 @@ class Pages:
         self.early: list[str] = []
         self._last: dict[str, float] = {}
         self._gone: dict[int, float] = {}
+        self._read: dict[str, _Sample] = {}  # of the last two pages, which have other forms
+        self._read_before: dict[str, _Sample] = {}
 
     def look(self, page: str, wall: float) -> int:
         """Compare with the page before; how many series it has."""
         counters = {name.removesuffix("_total") for name in _COUNTER.findall(page)}
-        found: dict[str, float] = {}
-        series = 0
-        for line in page.split("\n"):
-            if not line or line[0] == "#":
-                continue
-            name, _, value = line.rpartition(" ")
-            family = name.partition("{")[0]
-            if family.endswith("_created"):
-                if not 0 < float(value) <= wall + _AHEAD_SECONDS and not family.startswith(_OWN):
-                    self.early.append(f"{line} at {wall}")
-                continue
-            series += 1
-            if family.removesuffix("_total") in counters and not family.startswith(_OWN):
-                found[name] = float(value)
-        self._compare(found)
-        return series
+        lines = [line for line in page.split("\n") if line and line[0] != "#"]
+        # Most are as they were: to read all of them each time would take longer than the ticks do.
+        samples = {line: self._read.get(line) or _sample(line) for line in lines}
+        self._read = self._read_before | samples
+        self._read_before = samples
+        created = [each for each in samples.values() if each.family.endswith("_created")]
+        self.early += [
+            f"{each.name} {each.value} at {wall}"
+            for each in created
+            if not 0 < each.value <= wall + _AHEAD_SECONDS and not each.family.startswith(_OWN)
+        ]
+        counted = (each for each in samples.values() if each.family.removesuffix("_total") in counters)
+        self._compare({each.name: each.value for each in counted if not each.family.startswith(_OWN)})
+        return len(lines) - len(created)
 
     def _compare(self, found: Mapping[str, float]) -> None:
         last = self._last
