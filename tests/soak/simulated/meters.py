@@ -26,8 +26,8 @@ _IDLE_WATTS = {"package": 22.0, "dram": 4.0}
 _CPU_WATTS = {"package": 14.0, "dram": 2.0}
 _BOARD_WATTS, _WATTS_OF_CPU = 80.0, 18.0
 _ASLEEP = 0.03
-# What a counter costs that begins anew: since it was read last, which a machine that stalls puts off, until it
-# is read for the first time.
+# What a counter costs that begins anew: since it was read last, which a machine that stalls puts off, until
+# it is read for the first time.
 RESET_SECONDS = 120.0
 
 Busy = npt.NDArray[np.float64]
