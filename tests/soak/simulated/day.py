@@ -107,6 +107,7 @@ class Day:
                     self._scrape(scraper)
             self._take(scraper.found())
         logging.getLogger().removeHandler(self.logged)
+        self.sizes.append(self._resident())
         for zone in self.exporter.measurement.ledger.node.zones():
             self.booked[zone.zone] += zone.joules
         self._end("end")
