@@ -82,7 +82,9 @@ def test_make_test_sets_up_whatever_it_starts(machine: Machine) -> None:
 
 def test_pipx_installs_the_wheel_for_somebody_without_rights(machine: Machine) -> None:
     machine.run("make wheel")
-    machine.run("apt-get update -qq; apt-get install -y -qq --no-install-recommends pipx python3-venv")
+    machine.run(
+        "apt-get update -qq; apt-get install -y -qq --no-install-recommends pipx python3-venv libbpf1"
+    )
     machine.run("useradd --create-home ann; cp dist/podjoule-*.whl /home/ann")
     # Compiled nowhere else: the wheel has the kernel programs in it, and Debian's Python fetches the rest.
     machine.run(as_ann("pipx install /home/ann/podjoule-*.whl"))
