@@ -11,7 +11,7 @@ CORE_OBJECTS := $(addprefix ebpf/kernel/,sched_switch.bpf.o pids.bpf.o)
 
 CLANG ?= clang
 BPF_ARCH := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(shell uname -m)))
-BPF_FLAGS := -O2 -g -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -I/usr/include/$(shell uname -m)-linux-gnu -Iebpf/kernel
+BPF_FLAGS := -O2 -g -fdebug-compilation-dir=. -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -I/usr/include/$(shell uname -m)-linux-gnu -Iebpf/kernel
 # Root where it can be had without asking; without it podjoule itself says what it lacks.
 AS_ROOT = $(shell if [ "$$(id -u)" != 0 ] && sudo -n true 2>/dev/null; then echo sudo -n; fi)
 
