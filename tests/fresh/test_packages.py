@@ -287,7 +287,11 @@ def test_the_rpm_is_installed_and_leaves_its_user_alone(packages: Path, tmp_path
     assert "podjoule:" in (root / "etc/passwd").read_text()
     subprocess.run([*rpm, "--erase", "podjoule"], check=True)
     left = files_below(root) - before
-    assert {path for path in left if not path.startswith(("root/.rpmdb", "var/lib/rpm", "etc/passwd", "etc/group"))} == set()
+    assert {
+        path
+        for path in left
+        if not path.startswith(("root/.rpmdb", "var/lib/rpm", "etc/passwd", "etc/group"))
+    } == set()
 
 
 def files_below(root: Path) -> set[str]:
