@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import filterfalse
 
 import numpy as np
 import numpy.typing as npt
@@ -65,13 +66,15 @@ class Register:
         self._selections: dict[tuple[Kind, ...], tuple[tuple[Account, ...], IndexArray]] = {}
         self._all: tuple[tuple[Account, ...], IndexArray] | None = None
 
-    def rows_of(self, cgroup_id: int) -> tuple[int, ...]:
-        """The rows that a cgroup is charged to; opened if need be."""
-        return self._bound.get(cgroup_id) or self._bind(cgroup_id, self._resolve(cgroup_id))
+    def rows_of(self, cgroup_ids: Sequence[int]) -> list[tuple[int, ...]]:
+        """The rows that each cgroup is charged to; opened if need be."""
+        for cgroup_id in dict.fromkeys(filterfalse(self._bound.__contains__, cgroup_ids)):
+            self._bind(cgroup_id, self._resolve(cgroup_id))
+        return list(map(self._bound.__getitem__, cgroup_ids))
 
     def ensure(self, cgroup_ids: Iterable[int], kinds: Sequence[Kind]) -> None:
         """Bind those of the cgroups that are of these kinds, and those that have a row already."""
-        for cgroup_id in [each for each in cgroup_ids if each not in self._bound]:
+        for cgroup_id in list(filterfalse(self._bound.__contains__, cgroup_ids)):
             accounts = self._resolve(cgroup_id)
             if accounts[0].workload.kind in kinds or accounts[0].key in self._row_of:
                 self._bind(cgroup_id, accounts)
@@ -151,7 +154,7 @@ class Register:
 
     def close_ended(self) -> bool:
         """Let go of the cgroups that are no longer alive; whether there were any."""
-        closed = [cgroup_id for cgroup_id in self._bound if not self._is_alive(cgroup_id)]
+        closed = list(filterfalse(self._is_alive, self._bound))
         now = self.lifetimes.clock()
         for cgroup_id in closed:
             for row in self._bound.pop(cgroup_id):

@@ -41,6 +41,8 @@ from exporter.tick.measurement import Measurement, Tick, conservation_error
 RUNNING = "running"
 CGROUP_KINDS: tuple[Kind, ...] = ("unit", "user", "kernel", "root", "job", "other")
 
+_Rows = tuple[Labels, ...]
+
 
 class Collector:
     """Turns a tick into families. Label tuples are kept for as long as the ledger's rows stay the same.
@@ -320,16 +322,16 @@ class _LabelCache:
 
     def __init__(self, node_name: str) -> None:
         self._node = node_name
-        self._kept: dict[str, tuple[tuple[Account, ...], tuple[str, ...], list[Labels], list[Labels]]] = {}
+        self._kept: dict[str, tuple[tuple[Account, ...], tuple[str, ...], _Rows, _Rows]] = {}
 
     def of(
         self, kind: str, balances: Balances, labels_of: Callable[[Account], Labels]
-    ) -> tuple[list[Labels], list[Labels]]:
+    ) -> tuple[_Rows, _Rows]:
         """One tuple an account, and one an account and zone in the order of a raveled (n, n_zones) array."""
         kept = self._kept.get(kind)
         if kept is None or kept[0] is not balances.accounts or kept[1] != balances.zones:
-            labels = [(self._node, *labels_of(account)) for account in balances.accounts]
-            zoned = [(*label, zone) for label in labels for zone in balances.zones]
+            labels = tuple((self._node, *labels_of(account)) for account in balances.accounts)
+            zoned = tuple((*label, zone) for label in labels for zone in balances.zones)
             kept = self._kept[kind] = (balances.accounts, balances.zones, labels, zoned)
         return kept[2], kept[3]
 

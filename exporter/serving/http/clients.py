@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import socket
 import ssl
 import time
@@ -27,6 +28,7 @@ log = logging.getLogger("exporter.server")
 
 _ACCEPTS = 8  # at a turn: a newcomer must have a turn before as many again have come as may stay
 _PAUSE_SECONDS = 0.05
+_LOOK_SECONDS = 0.25  # how late a deadline may be seen
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -61,6 +63,9 @@ class Clients(HTTPServerConnectionDelegate):
         self._most = connections_within(limits.connections)
         self._loop = IOLoop.current()
         self._clients: set[Client] = set()
+        self._look_seconds = min(_LOOK_SECONDS, limits.request_seconds / 4)
+        self._look_at = math.inf
+        self._looking: object | None = None
         # Each has a deadline that counts from a request's first byte, as tornado's timeouts do not.
         self._parameters = HTTP1ConnectionParameters(
             max_header_size=limits.header_bytes, max_body_size=limits.body_bytes
@@ -81,14 +86,34 @@ class Clients(HTTPServerConnectionDelegate):
         self._loop.remove_handler(listener)
 
     def look(self) -> None:
-        """End whoever has had its time."""
-        now = time.monotonic()
+        """End whoever has had its time, and look again when the next one will have had it."""
+        now, self._look_at, self._looking = time.monotonic(), math.inf, None
         for client in [each for each in self._clients if each.deadline < now]:
             client.expire()
         self._let_go_of_documents()
         self._let_go_of(self._clients)
         if self._security:
             self._security.look()
+        self._watch(self._due(now))
+
+    def _due(self, now: float) -> float:
+        """When somebody is to be looked at; where nobody is, never: an idle server does not wake."""
+        if self._security or any(client.body for client in self._clients):
+            return now
+        return min((client.deadline for client in self._clients), default=math.inf)
+
+    def _watch(self, at: float) -> None:
+        """Look at that time at the latest, though a few times a second at most."""
+        now = time.monotonic()
+        at = max(at, now + self._look_seconds)
+        if at < self._look_at:
+            self._look_no_more()
+            self._look_at, self._looking = at, self._loop.call_later(at - now, self.look)
+
+    def _look_no_more(self) -> None:
+        if self._looking is not None:
+            self._loop.remove_timeout(self._looking)
+        self._look_at, self._looking = math.inf, None
 
     def _let_go_of_documents(self) -> None:
         """Before any scrape, and at each new answer: between two looks there may come a hundred of them."""
@@ -108,6 +133,7 @@ class Clients(HTTPServerConnectionDelegate):
 
     def close(self) -> None:
         """End every connection."""
+        self._look_no_more()
         for client in tuple(self._clients):
             client.close()
 
@@ -150,10 +176,10 @@ class Clients(HTTPServerConnectionDelegate):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._limits.send_bytes)
             if gate:
                 # Without options tornado would read the CAs of this machine, for a client that we are not.
-                tls = TlsClient(gate.wrap(sock), address, self._limits, ssl_options={})
+                tls = TlsClient(gate.wrap(sock), address, self._limits, self._watch, ssl_options={})
                 self._shake_hands(tls, gate)
             else:
-                self._serve(Client(sock, address, self._limits))
+                self._serve(Client(sock, address, self._limits, self._watch))
         except (OSError, ValueError) as error:
             log.debug("web server: a client left at once: %s", error)
             sock.close()
