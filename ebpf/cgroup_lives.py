@@ -51,7 +51,8 @@ class CgroupLives:
         """gone: the cgroups of the keys that are not alive; mostly none."""
         ended = np.zeros(len(keys), np.bool_)
         if gone:
-            ended |= np.isin(keys["cgroup_id"], np.fromiter(gone, np.uint64, len(gone)))
+            # Not by np.isin, which would import numpy.ma, a megabyte, for a few ids.
+            ended |= np.fromiter(map(gone.__contains__, keys["cgroup_id"].tolist()), np.bool_, len(keys))
         return ended if processes is None else ended | ~np.isin(keys["tgid"], list(processes))
 
     def _count_nameless(self, ids: set[int]) -> None:

@@ -200,7 +200,7 @@ class Ledger:
             charged = self._register.rows_of(cgroup_id.tolist())
             source = np.repeat(np.arange(len(charged)), list(map(len, charged)))
             flat = np.fromiter(chain.from_iterable(charged), np.intp, len(source))
-            is_one_each = len(np.unique(flat)) == len(flat)
+            is_one_each = len(set(flat.tolist())) == len(flat)  # np.unique would import numpy.ma, a megabyte
             posting = self._postings[kind] = _Posting(cgroup_id.copy(), source, flat, is_one_each)
         return posting
 

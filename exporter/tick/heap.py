@@ -16,7 +16,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 _MMAP_BYTES, _TRIM_BYTES = 128 * 1024, 256 * 1024
 _DONTNEED = 4  # asm-generic/mman-common.h
 
-_SETTLING_TICKS = 3  # in the first of them what is needed once is made, in the second what was before
+_SETTLING_TICKS = 6  # by then what is needed once is made, pods are listed, and somebody has scraped
 _TRIM_TICKS = 12
 _MAPPING = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (r-[-x]p) \S+ \S+ \S+ +/")
 

@@ -53,7 +53,7 @@ def bench_memory() -> list[Row]:
         tempfile.TemporaryDirectory() as folder,
         _drawing(host.this_machine_with_rapl(Path(folder) / "sys")) as sysfs,
         containers() as living,
-        pod_api([each.name for each in living.iterdir() if each.is_dir()]) as pod,
+        pod_api(living.iterdir()) as pod,
         group("churn") as parent,
         running(*FLAGS, "--host.sysfs", str(sysfs), within=pod) as (process, port),
         program("churn") as churn,

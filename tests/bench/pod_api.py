@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from exporter.names.kube.access import SERVICE_ACCOUNT
 from tests.exporter.names.kube.kube_server import TOKEN, KubeServer, pod, write_ca
 from tests.programs import program
 
+_ID = re.compile(r"[0-9a-f]{64}")
 # The account is mounted where the kubelet does it; the machine's own /run stays as it is.
 _MOUNT = 'mount -t tmpfs tmpfs /run && mkdir -p "$1" && mount --bind "$0" "$1" && shift && exec "$@"'
 
@@ -25,8 +27,8 @@ class InPod:
 
 
 @contextmanager
-def pod_api(container_ids: Sequence[str]) -> Iterator[InPod]:
-    """A pod a container, by the tests' own API server, over TLS."""
+def pod_api(cgroups: Iterable[Path]) -> Iterator[InPod]:
+    """A pod a container, by the tests' own API server, over TLS. cgroups: the containers', by their ids."""
     with tempfile.TemporaryDirectory() as folder:
         account = Path(folder)
         ca, certificate = write_ca(account)
@@ -34,8 +36,9 @@ def pod_api(container_ids: Sequence[str]) -> Iterator[InPod]:
         (account / "token").write_text(TOKEN)
         server = KubeServer(certificate)
         try:
-            for n, container_id in enumerate(container_ids):
-                server.change("ADDED", pod(n, int(container_id, 16)))
+            ids = (_ID.search(cgroup.name) for cgroup in cgroups)
+            for n, found in enumerate(filter(None, ids)):
+                server.change("ADDED", pod(n, int(found[0], 16)))
             host, port = "127.0.0.1", server.port
             yield InPod(
                 (program("unshare"), "--mount", program("sh"), "-c", _MOUNT, account, SERVICE_ACCOUNT),

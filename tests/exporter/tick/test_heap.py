@@ -53,4 +53,4 @@ def test_what_comes_before_a_tick_comes_before_every_one(
     thrift = Thrift(lambda: done.append("."), tmp_path / "none")
     for _ in range(20):
         thrift()
-    assert "".join(each[0] for each in done) == "...ts" + 12 * "." + "t" + 5 * "."
+    assert "".join(each[0] for each in done) == 6 * "." + "ts" + 12 * "." + "t" + 2 * "."

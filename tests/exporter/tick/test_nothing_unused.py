@@ -36,6 +36,21 @@ EXTRAS = {
     *("pynvml", "amdsmi", "h2", "hpack", "hyperframe", "kubernetes", "urllib3", "yaml", "opentelemetry"),
     *("requests", "pandas", "pyarrow", "sklearn", "scipy", "matplotlib", "textual", "ibis", "duckdb"),
 }
+# Half a megabyte to two each, of the standard library and others, for what `run` does otherwise.
+HEAVY = {
+    *("prometheus_client", "http.server", "socketserver", "wsgiref", "urllib.request", "curses", "zipfile"),
+    *("tempfile", "shutil", "bz2", "lzma", "importlib.resources", "importlib.metadata", "numpy.random"),
+    *(
+        "numpy.ma",
+        "numpy.fft",
+        "numpy.polynomial",
+        "multiprocessing",
+        "unittest",
+        "xml",
+        "sqlite3",
+        "decimal",
+    ),
+}
 OWN = {
     *("exporter.guests.shares", "exporter.guests.tree", "exporter.guests.emulators", "exporter.bmc.session"),
     *("exporter.bmc.meter", "exporter.names.devices.pod_resources", "estimator.meters.host_tree"),
@@ -57,6 +72,10 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
 
 def test_no_extra_is_imported(told: list[list[str]]) -> None:
     assert not EXTRAS & {name.partition(".")[0] for name in told[0]}
+
+
+def test_nothing_heavy_is_that_run_can_do_without(told: list[list[str]]) -> None:
+    assert sorted(HEAVY & set(told[0])) == []
 
 
 def test_no_room_of_another_machines_is(told: list[list[str]]) -> None:
