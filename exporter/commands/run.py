@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from ebpf.descriptors import raise_descriptor_limit
 from exporter.commands.declaration import RUNNING, Command
+from exporter.commands.service_manager import Announced, ServiceManager
 from exporter.configuration.config import Config, config_file, load_config
 from exporter.guests.opening import open_guests
 from exporter.otlp.opening import open_pusher, open_sender
@@ -22,7 +23,7 @@ from exporter.serving.http.opening import build_server
 from exporter.serving.page.application import Application
 from exporter.serving.publisher import PagePublisher, Stage
 from exporter.tick.assembly import assemble
-from exporter.tick.heap import keep_heap_small, spare_what_stays
+from exporter.tick.heap import Thrift, keep_heap_small
 from exporter.tick.privileges import give_up, still_needed
 from exporter.tick.reload import Reload
 from exporter.tick.ticker import Ticker
@@ -60,14 +61,15 @@ def run(config: Config, load: Callable[[], Config], file: Path | None = None) ->
             pusher.start()
             log.info("pushing to %s", config.otlp.endpoint)
         publisher = PagePublisher(config, measurement, outlet=pusher)
-        ticker = Ticker(config, measurement, publisher)
+        manager = ServiceManager(os.environ)
+        ticker = Ticker(config, measurement, Announced(publisher, manager))
         reload = Reload(ticker, load, file)
         _on_signals(ticker, reload)
         stage.ticker, stage.publisher = ticker, publisher
-        spare_what_stays()
-        ticker.run(before_tick=reload)
+        ticker.run(before_tick=Thrift(reload))
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         log.info("stopping")
+        manager.stopping()
     return 0
 
 
