@@ -15,6 +15,7 @@ from random import Random
 from typing import Any
 
 from exporter.tick.heap import keep_heap_small
+from tests.exporter.tick.board import PERIOD_SECONDS
 from tests.soak.pages import size_of
 from tests.soak.simulated.audit import Audit
 from tests.soak.simulated.exporter import Exporter
@@ -108,6 +109,8 @@ class Day:
             self._take(scraper.found())
         logging.getLogger().removeHandler(self.logged)
         self.sizes.append(self._resident())
+        # Before the board's first answer, and since its last.
+        self.machine.meters.excuse("platform", 4 * PERIOD_SECONDS)
         for zone in self.exporter.measurement.ledger.node.zones():
             self.booked[zone.zone] += zone.joules
         self._end("end")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.soak.simulated.day import Day
 
 _HOUR = 3_600.0
-_ALL_HAPPEN_HOURS = 6.0
+_ALL_HAPPEN_HOURS, _MOST_MORE = 6.0, 9.0
 _NONSENSE = (b"", b"\n", b"0x12\n", b"energy\n", b"-5\n")
 
 
@@ -38,7 +38,7 @@ class Troubles:
         self.last_outage = -1e9
         self._day, self._rng = day, rng
         self._machine = day.machine
-        self._more = max(1.0, _ALL_HAPPEN_HOURS * _HOUR / seconds)
+        self._more = min(max(1.0, _ALL_HAPPEN_HOURS * _HOUR / seconds), _MOST_MORE)
         self._over: list[_Due] = []
         self._kinds: dict[str, tuple[float, Callable[[], None]]] = {
             "counter reads as no number": (4.0, self._spoil),
