@@ -216,7 +216,8 @@ class Ledger:
         if closed or rebound:
             self._postings.clear()
         self._register.drop_expired()
-        self._table.values[self._register.ended, _every(_WATTS)] = 0.0
+        if ended := self._register.ended:
+            self._table.values[ended, _every(_WATTS)] = 0.0
 
 
 def kept_width(n_zones: int) -> int:

@@ -71,8 +71,10 @@ def check_sums(document: dict[str, Any]) -> None:
         assert rows == pytest.approx(whole, rel=1e-9)
 
 
-@pytest.mark.parametrize("version", sorted(hierarchies()))
-@pytest.mark.parametrize(("rights", "uid"), [((), NOBODY), (EVERYTHING, 0)], ids=["nobody", "root"])
+@pytest.mark.parametrize(
+    ("rights", "uid", "version"),
+    [*(((), NOBODY, version) for version in sorted(hierarchies())), (EVERYTHING, 0, "auto")],
+)
 def test_processes_add_up_to_their_unit_with_rights_and_without(
     unit: tuple[Cgroup, list[int]], rights: tuple[str, ...], uid: int, version: str
 ) -> None:

@@ -34,8 +34,8 @@ class Client(IOStream):
 
     deadline: when the client has had its time, monotonic. watch: is told when to look at the client at the
     latest. since: when it last got anywhere, which a byte of a head is not. served: answers with what was
-    asked for. is_answering: we work for it. body: being sent. fetches_document: what it asked for last was
-    made for it, and is no scrape.
+    asked for. is_answering: we work for it. body: being sent, since began. fetches_document: what it asked
+    for last was made for it, and is no scrape.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Client(IOStream):
         self.deadline = self.since + limits.request_seconds
         self.served = 0
         self.is_answering = False
-        self.body = b""
+        self.body, self.began = b"", 0.0
         self.fetches_document = False
         self._limits = limits
         self._received = bytearray()
@@ -75,8 +75,9 @@ class Client(IOStream):
 
     def begin_answer(self, body: bytes) -> None:
         """Have it fetched from now on; one body for all who ask for it, never a copy."""
-        self.body, self.since = body, time.monotonic()
-        self._watch(self.since)
+        self.body, self.began = body, time.monotonic()
+        self.since = self.began
+        self._watch(self.began)
 
     async def read_head(self, limit: int) -> bytes:
         """The next request's head; StreamClosedError where there is none, after the client heard why."""

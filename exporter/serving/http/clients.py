@@ -91,7 +91,7 @@ class Clients(HTTPServerConnectionDelegate):
         for client in [each for each in self._clients if each.deadline < now]:
             client.expire()
         self._let_go_of_documents()
-        self._let_go_of(self._clients)
+        self._let_go_of([each for each in self._clients if not each.fetches_document])
         if self._security:
             self._security.look()
         self._watch(self._due(now))
@@ -116,20 +116,21 @@ class Clients(HTTPServerConnectionDelegate):
         self._look_at, self._looking = math.inf, None
 
     def _let_go_of_documents(self) -> None:
-        """Before any scrape, and at each new answer: between two looks there may come a hundred of them."""
+        """At each new answer: between two looks there may come a hundred of them."""
         self._let_go_of([each for each in self._clients if each.fetches_document])
 
     def _let_go_of(self, clients: Collection[Client]) -> None:
-        """Cut those of them who fetch their answers most slowly, until all that is being fetched fits."""
-        for client in sorted((each for each in clients if each.body), key=lambda each: each.since):
-            if self._unsent_bytes() <= self._limits.unsent_bytes:
-                return
-            client.close()
+        """Cut those of them who fetch their answers most slowly, until all that they fetch fits.
 
-    def _unsent_bytes(self) -> int:
-        """Of the answers that are being fetched; one page serves many."""
-        bodies = [client.body for client in self._clients if not client.closed()]
-        return sum({id(body): len(body) for body in bodies}.values())
+        Never who fetches the newest: an answer that is larger than the limit is to be had all the same.
+        """
+        fetching = [each for each in clients if each.body and not each.closed()]
+        newest = max(fetching, key=lambda each: each.began).body if fetching else b""
+        for client in sorted(fetching, key=lambda each: each.since):
+            if _unsent_bytes(fetching) <= self._limits.unsent_bytes:
+                return
+            if client.body is not newest:
+                client.close()
 
     def close(self) -> None:
         """End every connection."""
@@ -211,6 +212,12 @@ class Clients(HTTPServerConnectionDelegate):
             victim.close()
             self._clients.discard(victim)
         return victim is not None
+
+
+def _unsent_bytes(clients: Collection[Client]) -> int:
+    """Of the answers that are being fetched; one page serves many."""
+    bodies = [client.body for client in clients if not client.closed()]
+    return sum({id(body): len(body) for body in bodies}.values())
 
 
 def least_missed(clients: Collection[Client]) -> Client | None:

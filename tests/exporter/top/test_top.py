@@ -380,6 +380,13 @@ def test_what_was_not_asked_for_is_not_missing(tmp_path: Path) -> None:
     assert lacking(node.measurement, config, 1000).line("sudo") == "missing: BPF's counts (sudo has them)"
 
 
+def test_without_libbpf_root_is_no_help(tmp_path: Path) -> None:
+    node = nodes.Node(power=Power(NoEnergy(), {}, lambda: None))
+    node.source.name = "cpu.stat"
+    line = lacking(node.measurement, with_procfs(tmp_path), 0, has_libbpf=False).line("sudo")
+    assert line == "missing: libbpf1 for BPF's counts, a meter and others' processes (podjoule doctor)"
+
+
 def with_procfs(folder: Path) -> Config:
     return replace(Config(), host=replace(Config().host, procfs=folder))
 
