@@ -69,12 +69,12 @@ class Apt:
         self._updated = False
 
     def resolve(self, wanted: Sequence[str]) -> list[str]:
-        """These and what they need, as NAME=VERSION."""
+        """The files of these and of what they need, as apt names them: NAME_VERSION_ARCHITECTURE.deb."""
         self._update()
         words = ("install", "--no-install-recommends", "--print-uris", *wanted)
         lines = run("apt-get", *self._options, *words).splitlines()
-        names = [unquote(line.split()[1]).split("_") for line in lines if line.startswith("'")]
-        return [f"{name}={version}" for name, version, _ in names if name not in _FOR_INSTALLING]
+        files = [line.split()[1] for line in lines if line.startswith("'")]
+        return [each for each in files if each.split("_")[0] not in _FOR_INSTALLING]
 
     def fetch(self, names: Sequence[str], folder: Path) -> None:
         """Download NAME=VERSION each, whose signatures apt checks."""
@@ -117,11 +117,10 @@ class Apt:
 
 def resolve(apt: Apt, folder: Path) -> tuple[Pinned, ...]:
     """What an image of WANTED takes, fetched to a folder."""
-    names = apt.resolve(WANTED)
-    absent = [each for each in names if not _file_of(each, folder)]
-    if absent:
-        apt.fetch(absent, folder)
-    return tuple(_pinned(each, folder) for each in sorted(names))
+    files = apt.resolve(WANTED)
+    if absent := [each for each in files if not (folder / each).exists()]:
+        apt.fetch(["=".join(_named(each)) for each in absent], folder)
+    return tuple(pin(folder / each, *_named(each)) for each in sorted(files))
 
 
 def fetch(apt: Apt, pinned: Sequence[Pinned], folder: Path) -> None:
@@ -132,16 +131,9 @@ def fetch(apt: Apt, pinned: Sequence[Pinned], folder: Path) -> None:
             raise ReleaseError(f"apt gave another file than {absent[0].file}, which the lock names")
 
 
-def _file_of(name: str, folder: Path) -> Path | None:
-    package, version = name.split("=")
-    return next(iter(folder.glob(f"{package}_{version.replace(':', '%3a')}_*.deb")), None)
-
-
-def _pinned(name: str, folder: Path) -> Pinned:
-    path = _file_of(name, folder)
-    if path is None:
-        raise ReleaseError(f"apt did not download {name}")
-    return pin(path, *name.split("="))
+def _named(file_name: str) -> tuple[str, str]:
+    name, version, _ = file_name.split("_")
+    return name, unquote(version)
 
 
 def unpack(pinned: Sequence[Pinned], folder: Path) -> Tree:
