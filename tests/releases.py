@@ -1,4 +1,4 @@
-"""The release of this checkout, made once for all tests that look at it, and kept until the checkout changes."""
+"""The release of this checkout, made once for all tests that look at it, and kept for the next run."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from tests.programs import program
 
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST_SECONDS = 900
+_KEPT = 2
 NEEDED = ("apt-get", "clang", "dpkg-deb", "git", "llvm-strip")
 
 
@@ -59,7 +60,7 @@ def released() -> Path:
     try:
         found = place / _checkout()
         if not found.exists():
-            for old in place.iterdir():
+            for old in sorted(place.iterdir(), key=lambda each: each.stat().st_mtime)[:-_KEPT]:
                 shutil.rmtree(old)
             make(place / "unfinished")
             (place / "unfinished").rename(found)

@@ -11,8 +11,8 @@ from deploy.release.release import BUILDER, Plan, make
 from deploy.release.sources import ROOT
 
 
-def main() -> int:
-    """Take the flags, make it."""
+def parser() -> argparse.ArgumentParser:
+    """The flags."""
     parser = argparse.ArgumentParser(prog="deploy.release", description=__doc__.split(":")[1])
     parser.add_argument("--out", type=Path, default=ROOT / "build/release", help="emptied first")
     parser.add_argument("--lock", type=Path, help="lock.json of a release, to make the same again")
@@ -25,7 +25,12 @@ def main() -> int:
     parser.add_argument(
         "--repository", default="", help="where the image will be, such as HOST/NAME/podjoule"
     )
-    told = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    """Take the flags, make it."""
+    told = parser().parse_args()
     lock = told.lock.resolve() if told.lock else None
     try:
         make(

@@ -1,4 +1,4 @@
-"""The released image on a machine of ./kit: its own Python, libraries and kernel programs, from its own root."""
+"""The released image on a machine of ./kit: its own Python, libraries and kernel programs."""
 
 from __future__ import annotations
 
