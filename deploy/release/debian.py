@@ -37,7 +37,14 @@ _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _DEFAULT_MIRROR = "http://deb.debian.org"
 _NOT_TAKEN = (
     *(f"usr/share/{name}/" for name in ("bug", "doc-base", "info", "lintian", "locale", "man", "perl5")),
-    *("usr/share/zoneinfo/posix/", "usr/share/zoneinfo/right/", "var/cache/", "etc/init.d/", "etc/cron"),
+    *(
+        "usr/share/zoneinfo/posix/",
+        "usr/share/zoneinfo/right/",
+        "usr/sbin/",
+        "var/cache/",
+        "etc/init.d/",
+        "etc/cron",
+    ),
 )
 # Not in any package, since their scripts make it. Names before services: /etc/hosts comes first.
 _NAME_SERVICES = (

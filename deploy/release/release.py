@@ -15,7 +15,7 @@ from deploy.release.images import Images, configuration
 from deploy.release.lock import ARCHITECTURES, Lock, sha256_of
 from deploy.release.oci import Descriptor, Layout
 from deploy.release.programs import run, versions
-from deploy.release.sources import Sources, export
+from deploy.release.sources import ROOT, Sources, export
 
 LOCK, SUMS, PROVENANCE = "lock.json", "SHA256SUMS", "provenance.intoto.json"
 IMAGE, CHART = "image", "chart"
@@ -106,12 +106,12 @@ def _chart(plan: Plan, sources: Sources) -> None:
 
 def _packages(plan: Plan, sources: Sources) -> None:
     """Those of deb and rpm, which have a build of their own."""
-    build = sources.folder / _PACKAGES
+    build = ROOT / _PACKAGES  # which asks git what is tracked
     if not build.exists():
         _say(f"no packages: there is no {_PACKAGES}")
         return
-    epoch = {"SOURCE_DATE_EPOCH": str(sources.epoch)}
-    run(build, "--out", plan.out / "packages", folder=sources.folder, variables=epoch)
+    variables = {"SOURCE_DATE_EPOCH": str(sources.epoch), "PYTHON": sys.executable}
+    run(build, "--out", plan.out / "packages", folder=ROOT, variables=variables)
 
 
 def _conclude(plan: Plan, sources: Sources, lock: Lock) -> None:

@@ -134,6 +134,12 @@ def pick(tree: Tree, wanted: Callable[[str], bool]) -> Tree:
     return {path: entry for path, entry in tree.items() if wanted(path)}
 
 
+def with_plain_modes(tree: Tree) -> Tree:
+    """Whatever the umask was: all may read it, and run what its owner may."""
+    plain = {path: 0o755 if each.mode & 0o100 else 0o644 for path, each in tree.items()}
+    return {path: replace(each, mode=plain[path]) for path, each in tree.items()}
+
+
 def without_special_bits(tree: Tree) -> Tree:
     """No program of it brings rights by itself."""
     return {

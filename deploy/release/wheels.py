@@ -15,7 +15,7 @@ from pathlib import Path
 from deploy.release.programs import run
 from deploy.release.pypi import MACHINES
 from deploy.release.sources import Sources
-from deploy.release.trees import gzipped, read_tar, write_tar
+from deploy.release.trees import gzipped, read_tar, with_plain_modes, write_tar
 
 _BUILD = (sys.executable, "-m", "build", "--no-isolation")
 
@@ -29,8 +29,8 @@ def build(sources: Sources, place: Path) -> tuple[bytes, bytes]:
 
 
 def source_distribution(built: bytes, epoch: int) -> bytes:
-    """As it was built, without the dates and the owner of this machine."""
-    return gzipped(write_tar(read_tar(gzip.decompress(built), bool), epoch))
+    """As it was built, without the dates, the owner and the umask of this machine."""
+    return gzipped(write_tar(with_plain_modes(read_tar(gzip.decompress(built), bool)), epoch))
 
 
 def tags(architecture: str) -> list[str]:
