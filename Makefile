@@ -11,7 +11,7 @@ CORE_OBJECTS := $(addprefix ebpf/kernel/,sched_switch.bpf.o pids.bpf.o)
 
 CLANG ?= clang
 BPF_ARCH := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(shell uname -m)))
-BPF_FLAGS := -O2 -g -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -I/usr/include/$(shell uname -m)-linux-gnu -Iebpf/kernel
+BPF_FLAGS := -O2 -g -fdebug-compilation-dir=. -target bpf -D__TARGET_ARCH_$(BPF_ARCH) -I/usr/include/$(shell uname -m)-linux-gnu -Iebpf/kernel
 # Root where it can be had without asking; without it podjoule itself says what it lacks.
 AS_ROOT = $(shell if [ "$$(id -u)" != 0 ] && sudo -n true 2>/dev/null; then echo sudo -n; fi)
 
@@ -122,12 +122,17 @@ docs: $(DEV_STAMP) ## make the pages, dashboards and manifests that come from th
 	$(BIN)/python -m exporter.commands.metrics_reference > deploy/METRICS.md
 	$(BIN)/python -m exporter.commands.library_reference > docs/python.md
 	$(BIN)/python -m deploy.grafana.generate
+	$(BIN)/python -m deploy.packages.configuration > deploy/packages/podjoule.yaml
 
 .PHONY: wheel
 wheel: $(DEV_STAMP) $(CORE_OBJECTS) ## build a wheel with the kernel programs in it, into dist/
 	rm -rf build dist
 	$(BIN)/python -m build --wheel
 	for object in $(CORE_OBJECTS); do $(BIN)/python -m zipfile -l dist/podjoule-*.whl | grep "$$object"; done
+
+.PHONY: packages
+packages: $(RUN_STAMP) ## build Debian and RPM packages into build/packages (ARGS='--arch amd64 --for deb12' some)
+	PYTHON=$(BIN)/python deploy/packages/build --out build/packages $(ARGS)
 
 .PHONY: image
 image: ## build the container image (ARGS passes flags)

@@ -22,7 +22,7 @@ from tests.programs import program
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST_SECONDS = 900
 _KEPT = 2
-NEEDED = ("apt-get", "clang", "dpkg-deb", "git", "llvm-strip")
+NEEDED = ("apt-get", "clang", "dpkg-deb", "git", "llvm-strip", "make")
 
 
 def cache() -> Path:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import platform
 from pathlib import Path
 
 from deploy.release.programs import run
 
-_TARGETS = {"amd64": "x86", "arm64": "arm64"}
+_TARGETS = {"amd64": "x86", "arm64": "arm64"}  # as libbpf's headers call them
 
 
-def compiled(sources: Path, architecture: str, place: Path) -> dict[str, bytes]:
-    """Path in the package -> bytes, as the Makefile compiles them. place: a folder for them."""
-    found = {}
-    place.mkdir(parents=True, exist_ok=True)
-    for source in sorted((sources / "ebpf/kernel").glob("*.bpf.c")):
-        path = place / f"{source.stem}.o"
-        # BTF names each source, in whatever folder it was: as one of no folder it is the same everywhere.
-        flags = ("-O2", "-g", "-target", "bpf", "-fdebug-compilation-dir=.")
-        includes = (f"-I/usr/include/{platform.machine()}-linux-gnu", "-Iebpf/kernel")
-        cpu = f"-D__TARGET_ARCH_{_TARGETS[architecture]}"
-        run("clang", *flags, cpu, *includes, "-c", source.relative_to(sources), "-o", path, folder=sources)
-        run("llvm-strip", "-g", path)
-        found[f"ebpf/kernel/{path.name}"] = path.read_bytes()
+def compiled(sources: Path, architecture: str) -> dict[str, bytes]:
+    """Path in the package -> bytes, as the Makefile makes them; the sources are left as they were."""
+    paths = [path.with_suffix(".o") for path in sorted((sources / "ebpf/kernel").glob("*.bpf.c"))]
+    names = [str(path.relative_to(sources)) for path in paths]
+    cpu = f"BPF_ARCH={_TARGETS[architecture]}"
+    run("make", "--silent", "--old-file=.venv/.set-up-for-run", cpu, *names, folder=sources)
+    found = {name: path.read_bytes() for name, path in zip(names, paths, strict=True)}
+    for path in paths:
+        path.unlink()
     return found

@@ -86,7 +86,7 @@ def _own_and_images(plan: Plan, sources: Sources, lock: Lock, place: Path) -> No
     images = Images(lock, plan.inputs, place, bytecode.architecture())
     layout, found = Layout(plan.out / IMAGE), list[Descriptor]()
     for cpu in ARCHITECTURES:
-        objects = kernel_objects.compiled(sources.folder, cpu, place / f"objects-{cpu}")
+        objects = kernel_objects.compiled(sources.folder, cpu)
         own = wheels.for_architecture(wheel, cpu, objects, sources.epoch)
         (plan.out / wheels.file_name(sources.version, cpu)).write_bytes(own)
         image = images.image(cpu, own)

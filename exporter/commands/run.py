@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from ebpf.descriptors import raise_descriptor_limit
 from exporter.commands.declaration import RUNNING, Command
+from exporter.commands.service_manager import Announced, ServiceManager
 from exporter.configuration.config import Config, config_file, load_config
 from exporter.guests.opening import open_guests
 from exporter.otlp.opening import open_pusher, open_sender
@@ -60,7 +61,8 @@ def run(config: Config, load: Callable[[], Config], file: Path | None = None) ->
             pusher.start()
             log.info("pushing to %s", config.otlp.endpoint)
         publisher = PagePublisher(config, measurement, outlet=pusher)
-        ticker = Ticker(config, measurement, publisher)
+        manager = ServiceManager(os.environ)
+        ticker = Ticker(config, measurement, Announced(publisher, manager))
         reload = Reload(ticker, load, file)
         _on_signals(ticker, reload)
         stage.ticker, stage.publisher = ticker, publisher
@@ -68,6 +70,7 @@ def run(config: Config, load: Callable[[], Config], file: Path | None = None) ->
         ticker.run(before_tick=reload)
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         log.info("stopping")
+        manager.stopping()
     return 0
 
 
