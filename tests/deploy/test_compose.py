@@ -32,12 +32,22 @@ DEPLOY = releases.ROOT / "deploy"
 COMPOSE = DEPLOY / "compose.yaml"
 OURS, PROMETHEUS = "localhost/podjoule:of-this-release", "localhost/prometheus:of-debian"
 PROJECT = "podjoule-composed"
-# All in one network namespace of their own: a container's network takes rights that not every machine has.
-# What is scraped, and how often, stays as it is.
+# All in one network namespace of their own: a container's network takes rights that not every machine has. And
+# podman's seccomp profile of Debian 12 knows CAP_BPF not yet. What is scraped, and how often, stays as it is.
 OVERRIDE = """
 services:
-  podjoule: {networks: !reset null, network_mode: none, extra_hosts: ["podjoule:127.0.0.1"], restart: "no"}
-  prometheus: {networks: !reset null, network_mode: "service:podjoule", ports: !reset [], restart: "no"}
+  prometheus:
+    extra_hosts: ["podjoule:127.0.0.1"]
+    network_mode: none
+    networks: !reset null
+    ports: !reset []
+    restart: "no"
+  podjoule:
+    depends_on: [prometheus]
+    network_mode: "service:prometheus"
+    networks: !reset null
+    restart: "no"
+    security_opt: ["seccomp=unconfined"]
 """
 
 
@@ -168,9 +178,9 @@ class Composed:
         return found
 
 
-def podman(*arguments: str) -> subprocess.CompletedProcess[str]:
+def podman(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [program("podman"), *PODMAN[1:], *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +203,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
 
 def _have_images(folder: Path) -> None:
     """Ours of the release, and one of Debian's Prometheus with the libraries that it asks for."""
-    pulled = podman("pull", "--quiet", f"oci:{releases.released()}/image:{VERSION}")
+    pulled = podman("pull", "--quiet", f"oci:image:{VERSION}", folder=releases.released())
     assert pulled.returncode == 0, pulled.stderr
     podman("tag", pulled.stdout.strip().splitlines()[-1], OURS)
     binary = Path(program("prometheus")).resolve()
