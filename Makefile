@@ -118,11 +118,13 @@ pictures: $(DEV_STAMP) ## run the notebooks and keep their pictures for docs/not
 
 .PHONY: docs
 docs: $(DEV_STAMP) ## make the pages, dashboards and manifests that come from the code
+	$(BIN)/python -m deploy.chart_source.generate
 	$(BIN)/python -m exporter.commands.reference > docs/configuration.md
 	$(BIN)/python -m exporter.commands.metrics_reference > deploy/METRICS.md
 	$(BIN)/python -m exporter.commands.library_reference > docs/python.md
 	$(BIN)/python -m deploy.grafana.generate
 	$(BIN)/python -m deploy.packages.configuration > deploy/packages/podjoule.yaml
+	$(BIN)/python -m tests.exporter.metrics.stable_families
 
 .PHONY: wheel
 wheel: $(DEV_STAMP) $(CORE_OBJECTS) ## build a wheel with the kernel programs in it, into dist/

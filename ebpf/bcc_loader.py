@@ -11,7 +11,6 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from importlib import resources
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -174,10 +173,8 @@ def load(options: ProgramOptions) -> LoadedProgram:
         except OSError as error:
             raise SourceUnavailable(f"bcc programs cannot run: {error}") from error
         stack.callback(events.close)
-        with (
-            resources.as_file(resources.files("ebpf") / "kernel") as folder,
-            kernel_headers(bool(known)) as headers,
-        ):
+        with kernel_headers(bool(known)) as headers:
+            folder = Path(__file__).with_name("kernel")
             flags = _flags(options, parts, n_cpu, event_mask(events.fields), known, folder)
             program = _compile(bcc, flags, folder / "sched_switch.bcc.c", headers)
         stack.callback(program.cleanup)

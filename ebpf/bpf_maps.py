@@ -8,7 +8,9 @@ from __future__ import annotations
 import ctypes as ct
 import errno
 import logging
+import mmap
 import os
+import struct
 from collections.abc import Callable
 from typing import Protocol
 
@@ -26,6 +28,7 @@ _RINGBUF = 27  # enum bpf_map_type
 _ENOTSUPP = 524  # the kernel's own, for a type of map that has no such operation
 _NO_BATCHES = (errno.EINVAL, errno.EOPNOTSUPP, _ENOTSUPP)
 
+_POSITION = struct.Struct("@L")
 _OnSample = ct.CFUNCTYPE(ct.c_int, ct.c_void_p, ct.c_void_p, ct.c_size_t)
 
 
@@ -194,14 +197,17 @@ def map_reader(
 
 
 class RingReader:
-    """Hands each record of a ring buffer to a function, in the order they were written."""
+    """Hands each record of a ring buffer to a function, in the order they were written.
+
+    Mapped for good are the pages that say how far it was written and read; the data, which a mapping shows
+    twice and which would all be resident, while there is something to read. Source: kernel/bpf/ringbuf.c.
+    """
 
     def __init__(self, map_fd: int, on_record: Callable[[bytes], None]) -> None:
         self._on_record = on_record
         self._callback = _OnSample(self._relay)  # kept: C holds no reference to it
-        self._ring = library().ring_buffer__new(map_fd, self._callback, None, None)
-        if not self._ring:
-            raise failure("opening the ring buffer")
+        self._map_fd = map_fd
+        self._positions = mmap.mmap(map_fd, 2 * mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ)
 
     def _relay(self, _context: int, data: int, size: int) -> int:
         self._on_record(ct.string_at(data, size))
@@ -209,10 +215,21 @@ class RingReader:
 
     def consume(self) -> None:
         """Deliver what is there; does not wait."""
-        checked(library().ring_buffer__consume(ct.c_void_p(self._ring)), "reading the ring buffer")
+        if self._position(0) == self._position(mmap.PAGESIZE):
+            return
+        ring = library().ring_buffer__new(self._map_fd, self._callback, None, None)
+        if not ring:
+            raise failure("opening the ring buffer")
+        try:
+            checked(library().ring_buffer__consume(ct.c_void_p(ring)), "reading the ring buffer")
+        finally:
+            library().ring_buffer__free(ct.c_void_p(ring))
 
     def close(self) -> None:
-        """Unmap the buffer; safe to call twice."""
-        if self._ring:
-            library().ring_buffer__free(ct.c_void_p(self._ring))
-        self._ring = None
+        """Unmap it; safe to call twice."""
+        self._positions.close()
+
+    def _position(self, offset: int) -> int:
+        """In bytes: of the reader in the first page, of the writers in the second."""
+        position: int = _POSITION.unpack_from(self._positions, offset)[0]
+        return position

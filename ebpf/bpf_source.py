@@ -98,6 +98,8 @@ class BpfCounterSource:
     def _take_doomed(self) -> bpf_maps.Entries:
         """The last counts of what has ended, taken out of the map."""
         doomed = list(self._lives.take_doomed())
+        if not doomed:
+            return np.zeros(0, KEY), np.zeros((0, self._program.n_cpu, _WORDS), np.uint64)
         values = np.zeros((len(doomed), self._program.n_cpu, _WORDS), np.uint64)
         counts = self._program.maps["counts"]
         taken = [bpf_maps.take(counts, key, into) for key, into in zip(doomed, values, strict=True)]

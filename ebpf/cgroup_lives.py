@@ -39,20 +39,23 @@ class CgroupLives:
         """Take over a reading. keys: KEY, shape (n,). processes: that may run, where keys are by process."""
         for cgroup_id in self._forgettable & self._tree.ended:
             self._tree.forget(cgroup_id)
-        ids = keys["cgroup_id"].tolist()
-        self._count_nameless(set(ids))
-        self._forgettable = set(self._dying["cgroup_id"].tolist()) | (self._tree.ended - set(ids))
-        self._dying = keys[self._has_ended(keys, processes)]
+        ids = set(keys["cgroup_id"].tolist())
+        self._count_nameless(ids)
+        self._forgettable = set(self._dying["cgroup_id"].tolist()) | (self._tree.ended - ids)
+        self._dying = keys[self._has_ended(keys, self._tree.not_alive(ids), processes)]
         self._doomed = _as_bytes(self._dying)
 
     def _has_ended(
-        self, keys: npt.NDArray[np.void], processes: Collection[int] | None
+        self, keys: npt.NDArray[np.void], gone: set[int], processes: Collection[int] | None
     ) -> npt.NDArray[np.bool_]:
-        ended = np.array([not self._tree.is_alive(each) for each in keys["cgroup_id"].tolist()], np.bool_)
+        """gone: the cgroups of the keys that are not alive; mostly none."""
+        ended = np.zeros(len(keys), np.bool_)
+        if gone:
+            ended |= np.isin(keys["cgroup_id"], np.fromiter(gone, np.uint64, len(gone)))
         return ended if processes is None else ended | ~np.isin(keys["tgid"], list(processes))
 
     def _count_nameless(self, ids: set[int]) -> None:
-        nameless = {cgroup_id for cgroup_id in ids if self._tree.path(cgroup_id) is None}
+        nameless = self._tree.nameless(ids)
         self.n_nameless += len(nameless - self._nameless)
         self._nameless = nameless
 

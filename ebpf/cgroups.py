@@ -6,7 +6,8 @@ import errno
 import logging
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import filterfalse
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,6 +78,9 @@ class CgroupTree:
         self._paths = dict(paths or {})
         self._ended: set[int] = set()
         self._cut: set[int] = set()
+        # Each tick asks for every cgroup, several times over: a set's own method is the quickest answer.
+        self._alive = {*self._paths, KERNEL_THREADS}
+        self.is_alive: Callable[[int], bool] = self._alive.__contains__
 
     def path(self, cgroup_id: int) -> str | None:
         """See CgroupDirectory."""
@@ -89,12 +93,16 @@ class CgroupTree:
         """Whether a cgroup that is alive has no whole path."""
         return not self._cut <= self._ended
 
-    def is_alive(self, cgroup_id: int) -> bool:
-        """See CgroupDirectory."""
-        return cgroup_id == KERNEL_THREADS or (cgroup_id in self._paths and cgroup_id not in self._ended)
+    def nameless(self, cgroup_ids: set[int]) -> set[int]:
+        """Those that have no path here."""
+        return (cgroup_ids.difference(self._paths) | (cgroup_ids & self._cut)) - {KERNEL_THREADS}
+
+    def not_alive(self, cgroup_ids: set[int]) -> set[int]:
+        """Those that have been removed, or were never seen."""
+        return cgroup_ids - self._alive
 
     def __iter__(self) -> Iterator[int]:
-        return (cgroup_id for cgroup_id in self._paths if cgroup_id not in self._ended)
+        return filterfalse(self._ended.__contains__, self._paths)
 
     @property
     def paths(self) -> dict[int, str]:
@@ -109,6 +117,7 @@ class CgroupTree:
     def made(self, cgroup_id: int, path: str) -> None:
         """A cgroup came to be; an id that the kernel uses again is a new cgroup."""
         self._paths[cgroup_id] = path
+        self._alive.add(cgroup_id)
         self._ended.discard(cgroup_id)
         self._cut.discard(cgroup_id)
 
@@ -116,11 +125,14 @@ class CgroupTree:
         """A cgroup ended; its last counts are still to be read."""
         if cgroup_id in self._paths:
             self._ended.add(cgroup_id)
+            self._alive.discard(cgroup_id)
 
     def renamed(self, cgroup_id: int, path: str) -> None:
         """A v1 cgroup has another path now, and everything below it too."""
         old = self._paths.get(cgroup_id)
         self._paths[cgroup_id] = path
+        if cgroup_id not in self._ended:
+            self._alive.add(cgroup_id)
         if old:
             below = f"{old}/"
             for other, other_path in self._paths.items():
@@ -130,6 +142,7 @@ class CgroupTree:
     def forget(self, cgroup_id: int) -> None:
         """Drop an ended cgroup's path."""
         self._paths.pop(cgroup_id, None)
+        self._alive.discard(cgroup_id)
         self._cut.discard(cgroup_id)
         self._ended.discard(cgroup_id)
 

@@ -1,20 +1,25 @@
 """The counter source of last resort: the usage files of the cgroup tree, where BPF is not allowed.
 
 It knows CPU time alone, not on which CPU, walks the tree at each reading, and gives what a cgroup used
-between its last reading and its end to the parent.
+between its last reading and its end to the parent. By process it knows what procfs tells of those that run;
+what is left of a cgroup's, those that ended among it, is in its row of no process.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Set
 from pathlib import Path
 
 import numpy as np
 
-from ebpf.cgroups import CgroupTree, walk
+from ebpf.cgroups import KERNEL_THREADS, CgroupTree, walk
 from ebpf.counters import CPU_NS, FIELDS, NOTHING_KEPT, CounterSnapshot, Kept, KernelStatistics
 from ebpf.errors import SourceUnavailable
 from ebpf.hierarchy import Hierarchy
+from ebpf.process_times import ProcessShares, ProcessTimes
+
+Key = tuple[int, int]  # cgroup id and PID, 0 for what is no process's
 
 
 def parse_cpu_stat(text: str) -> int:
@@ -48,16 +53,25 @@ class CpuStatSource:
     """Reads cpu.stat (cgroup v2) or cpuacct.usage (v1); see the CounterSource port.
 
     kept: what the process before this one left, taken up where it read the same files in the same boot: the
-    kernel goes on counting in them whoever reads. boot_id: empty where it is not known.
+    kernel goes on counting in them whoever reads. boot_id: empty where it is not known. processes: tells them
+    apart; None for not at all.
     """
 
     name = "cpu.stat"
 
-    def __init__(self, hierarchy: Hierarchy, kept: Kept = NOTHING_KEPT, boot_id: str = "") -> None:
+    def __init__(
+        self,
+        hierarchy: Hierarchy,
+        kept: Kept = NOTHING_KEPT,
+        boot_id: str = "",
+        processes: ProcessTimes | None = None,
+    ) -> None:
         self._hierarchy = hierarchy
         self._identity = f"{boot_id} {self._file} {hierarchy.number}" if boot_id else ""
         self._before_ns: dict[int, int] = {}
-        self._total_ns: dict[int, int] = {}
+        self._total_ns: dict[Key, int] = {}
+        self._processes, self._shares = processes, ProcessShares()
+        self._is_taken_up = False
         self.tree = CgroupTree(walk(hierarchy.mount).paths)
         self.directory = self.tree
         self._before_ns = self._usage()
@@ -74,7 +88,8 @@ class CpuStatSource:
         self.tree.replace(*walk(self._hierarchy.mount))
         ids, before_ns, total_ns = kept.files.T.tolist()
         self._before_ns = dict(zip(ids, before_ns, strict=True))
-        self._total_ns = dict(zip(ids, total_ns, strict=True))
+        self._total_ns = {(cgroup_id, 0): ns for cgroup_id, ns in zip(ids, total_ns, strict=True)}
+        self._is_taken_up = True
 
     @property
     def _file(self) -> str:
@@ -98,25 +113,50 @@ class CpuStatSource:
 
     def read(self) -> CounterSnapshot:
         """See the CounterSource port."""
-        for cgroup_id in self.tree.ended:
-            self.tree.forget(cgroup_id)
-            self._total_ns.pop(cgroup_id, None)
+        self._forget(self.tree.ended)
         self.tree.replace(*walk(self._hierarchy.mount))
         usage_ns = self._usage()
         before_ns = {self._path(i): ns for i, ns in self._before_ns.items() if i in usage_ns}
         own = own_usage({self._path(i): ns for i, ns in usage_ns.items()}, before_ns)
         self._before_ns = usage_ns
+        self._count_processes(own)
         for cgroup_id in self.tree:
-            ns = own.get(self._path(cgroup_id), 0)
-            self._total_ns[cgroup_id] = self._total_ns.get(cgroup_id, 0) + ns
+            self._count((cgroup_id, 0), own.get(self._path(cgroup_id), 0))
         return self._snapshot()
+
+    def _forget(self, ended: Set[int]) -> None:
+        for cgroup_id in ended:
+            self.tree.forget(cgroup_id)
+        self._total_ns = {key: ns for key, ns in self._total_ns.items() if key[0] not in ended}
+
+    def _count_processes(self, own_ns: dict[str, int]) -> None:
+        """Take what is a process's out of its cgroup's own.
+
+        In the first reading after a process before this one nothing is: that one's counts by process are not
+        known any more, so that ours begin where whoever takes the difference has seen none.
+        """
+        if self._processes is None:
+            return
+        grown, running = self._processes.grown(), self._processes.running
+        self._total_ns = {key: ns for key, ns in self._total_ns.items() if not key[1] or key[1] in running}
+        if self._is_taken_up:
+            self._is_taken_up = False
+            return
+        ids = {self._path(cgroup_id): cgroup_id for cgroup_id in self.tree}
+        for process, ns in self._shares.share(own_ns, grown).items():
+            is_the_kernels = process.is_kernel_thread and process.path == "/"
+            self._count((KERNEL_THREADS if is_the_kernels else ids[process.path], process.pid), ns)
+            own_ns[process.path] -= ns
+
+    def _count(self, key: Key, ns: int) -> None:
+        self._total_ns[key] = self._total_ns.get(key, 0) + ns
 
     def _snapshot(self) -> CounterSnapshot:
         values = np.zeros((len(self._total_ns), 1, len(FIELDS)), np.uint64)
         values[:, 0, CPU_NS] = list(self._total_ns.values())
         return CounterSnapshot(
-            cgroup_id=np.array(list(self._total_ns), np.uint64),
-            tgid=np.zeros(len(self._total_ns), np.uint32),
+            cgroup_id=np.array([cgroup_id for cgroup_id, _ in self._total_ns], np.uint64),
+            tgid=np.array([pid for _, pid in self._total_ns], np.uint32),
             values=values,
             dropped=np.zeros((1, len(FIELDS)), np.uint64),
             available=frozenset({"cpu_ns"}),
@@ -129,7 +169,8 @@ class CpuStatSource:
 
     def kept(self) -> Kept:
         """See the CounterSource port."""
-        rows = [(i, self._before_ns.get(i, 0), total_ns) for i, total_ns in self._total_ns.items()]
+        of_cgroups = ((key[0], ns) for key, ns in self._total_ns.items() if not key[1])
+        rows = [(i, self._before_ns.get(i, 0), total_ns) for i, total_ns in of_cgroups]
         files = np.array(rows, np.uint64).reshape(-1, 3)
         return Kept(self._identity, self.tree.paths, files)
 

@@ -81,6 +81,27 @@ class OnlineCpus:
         return self.cpus
 
 
+class OnlineList:
+    """The CPUs that are online, ascending; parsed only where the kernel's list is another than last time."""
+
+    def __init__(self, sysfs: Path) -> None:
+        self._sysfs = sysfs
+        self._file = sysfs / "devices/system/cpu/online"
+        self._text = b""
+        self._cpus: tuple[int, ...] = ()
+
+    def read(self) -> tuple[int, ...]:
+        """See online_cpus."""
+        try:
+            with self._file.open("rb", buffering=0) as file:
+                text = file.read(4096)
+        except OSError:
+            text = b""
+        if text != self._text or not text:
+            self._text, self._cpus = text, tuple(online_cpus(self._sysfs))
+        return self._cpus
+
+
 def shows_every_process(procfs: Path) -> bool:
     """Whether a procfs shows the kernel's own PIDs, all of them.
 

@@ -10,6 +10,7 @@ from ebpf.bpf_source import open_program
 from ebpf.counters import CounterSource
 from ebpf.cpu_stat import CpuStatSource
 from ebpf.errors import NotPermitted, SourceUnavailable, UsageError
+from ebpf.process_times import ProcessTimes
 from ebpf.program import LoadedProgram, ProgramOptions
 
 log = logging.getLogger("ebpf")
@@ -51,6 +52,7 @@ def open_source(loader: str, options: ProgramOptions) -> CounterSource:
             log.warning("%s: %s; trying the next source", name, error)
             if isinstance(error, NotPermitted):
                 break
-    source = CpuStatSource(options.hierarchy, options.kept, boot_id(options.procfs))
+    processes = ProcessTimes(options.procfs, options.hierarchy) if options.by_process else None
+    source = CpuStatSource(options.hierarchy, options.kept, boot_id(options.procfs), processes)
     log.info("counting CPU time from %s: no counters, no CPUs told apart", source.name)
     return source

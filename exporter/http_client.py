@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import ssl
 import time
 from collections.abc import Container, Iterator, Mapping
@@ -247,6 +248,8 @@ def _context(tls: Tls) -> ssl.SSLContext:
 
 def _proxy(url: str, given: str) -> str:
     """The proxy for an address; "" for none. NO_PROXY names hosts, domains and networks, as in clusters."""
+    if not given and not any(name.lower().endswith("_proxy") for name in os.environ):
+        return ""
     from urllib.request import getproxies, proxy_bypass
 
     proxies, parts = getproxies(), urlsplit(url)

@@ -265,10 +265,21 @@ def _over_cpus(values: CounterArray, cpus: IndexArray) -> CounterArray:
 
 def _baseline(previous: CounterTotals, current: CounterTotals) -> CounterArray:
     """The previous values in the current rows; 0 for a key that is new."""
+    if _are_alike(previous, current):
+        return previous.values
     before, now = _matching(previous, current)
     baseline = np.zeros_like(current.values)
     baseline[now] = previous.values[before]
     return baseline
+
+
+def _are_alike(previous: CounterTotals, current: CounterTotals) -> bool:
+    """Whether nobody came or went: the rows are the same, as they are at most ticks."""
+    return (
+        previous.values.shape == current.values.shape
+        and np.array_equal(previous.cgroup_id, current.cgroup_id)
+        and np.array_equal(previous.tgid, current.tgid)
+    )
 
 
 def _matching(previous: CounterTotals, current: CounterTotals) -> tuple[IndexArray, IndexArray]:

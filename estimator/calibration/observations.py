@@ -124,10 +124,10 @@ def _judge_rates(rates: FloatArray, n_cpu: int) -> str:
 
 def _totals(usage: Usage) -> FloatArray:
     """Totals over the interval in units of SCALE; shape (n_sockets, n_features)."""
-    counted = set(measured(usage.available, LEARNED))
+    counted = {feature.name for feature in measured(usage.available, LEARNED)}
     used = np.concatenate([usage.used, usage.dropped[np.newaxis]])
     with np.errstate(invalid="ignore", over="ignore"):  # what is no number is found out below
         totals = amounts(used, list(LEARNED.values()), usage.awake_seconds).sum(axis=0)
-    is_counted = [feature in counted for feature in LEARNED.values()]
+    is_counted = [name in counted for name in LEARNED]
     scaled: FloatArray = np.where(is_counted, totals, 0.0) / SCALE
     return scaled

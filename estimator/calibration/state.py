@@ -19,7 +19,8 @@ from estimator.model.whole_file import set_aside, write_whole
 log = logging.getLogger(__name__)
 
 # The first had no anchors, but the least power of half a day, which bounded what idling draws.
-SCHEMA, _BEFORE = "podjoule.calibration/2", "podjoule.calibration/1"
+_ANY = "podjoule.calibration/"
+SCHEMA, _BEFORE = f"{_ANY}2", f"{_ANY}1"
 
 # 64 zones take some 30 kB: whatever is larger was not written by us.
 _MOST_BYTES = 1_000_000
@@ -37,7 +38,13 @@ def to_document(fits: Mapping[str, Fit], machine: str) -> dict[str, Any]:
 def from_document(file: str, text: str, machine: str) -> dict[str, Fit]:
     """The fits by path. Raises ModelInvalid, naming file and field, for whatever must not be used."""
     document = read_document(file, text)
-    if document["schema"].value not in (SCHEMA, _BEFORE):
+    found = document["schema"].value
+    if isinstance(found, str) and found.startswith(_ANY) and found not in (SCHEMA, _BEFORE):
+        raise ModelInvalid(
+            f"{file}: field schema: found {found}, this podjoule reads {SCHEMA}: it is of another version,"
+            " which goes on from it once it is started again with the file under this name"
+        )
+    if found not in (SCHEMA, _BEFORE):
         document["schema"].refuse(SCHEMA)
     document.require_finite()
     expected = content_hash(document.mapping())

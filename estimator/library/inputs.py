@@ -6,7 +6,6 @@ import json
 import os
 import time
 from collections.abc import Iterable, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pandas as pd
 
 from estimator.errors import ArgumentInvalid
 from estimator.features import PREDICTORS
-from estimator.model.file import list_models
+from estimator.model.file import SHIPPED, list_models
 
 Names = str | Sequence[str] | None
 _TIMES = ("interval_seconds", "n_cpu")
@@ -23,7 +22,7 @@ _TIMES = ("interval_seconds", "n_cpu")
 
 def document_of(name: str) -> dict[str, Any]:
     """The content of a model file, or of a shipped model by its name, unchecked."""
-    file = resources.files("models").joinpath(f"{name}.json") if name in list_models() else Path(name)
+    file = SHIPPED / f"{name}.json" if name in list_models() else Path(name)
     content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return content
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib import resources
+from pathlib import Path
 
 from estimator.machine.names import chips_by_name, family_of_key, key_of
 from estimator.machine.specification import Specification
@@ -85,7 +85,7 @@ class Catalogue:
 
 
 def _read(table: str) -> str:
-    return resources.files("estimator.machine").joinpath("tables", table).read_text(encoding="utf-8")
+    return (Path(__file__).with_name("tables") / table).read_text(encoding="utf-8")
 
 
 def _line(text: str, key: str) -> str | None:

@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ from estimator.model.specification_file import read_specification_zone
 from estimator.model.trees import read_trees_zone
 
 SCHEMA = "podjoule.model/1"
+# The package `models`, whose files need no import of theirs: importlib.resources is half a megabyte.
+SHIPPED = Path(__file__).parents[2] / "models"
 # Longer files are refused unread; five zones of trees take some 300 kB, and reading this much 50 ms.
 MOST_BYTES = 1 << 19
 _MOST_CONTAINERS = 2_000
@@ -34,17 +35,14 @@ _LONG_LIST = re.compile(rf"\[(?:\s+[-+.\deE]+,){{{_LONG - 1},}}\s+[-+.\deE]+\s+\
 
 def list_models() -> tuple[str, ...]:
     """The names of the shipped models, sorted."""
-    entries = resources.files("models").iterdir()
-    return tuple(
-        sorted(entry.name.removesuffix(".json") for entry in entries if entry.name.endswith(".json"))
-    )
+    return tuple(sorted(entry.stem for entry in SHIPPED.iterdir() if entry.suffix == ".json"))
 
 
 def load_shipped(name: str) -> PowerModel:
     """A shipped model by name. ModelUnavailable if there is none, ModelInvalid if it is broken."""
     if name not in list_models():
         raise ModelUnavailable(f"no shipped model is called {name}; there are: {', '.join(list_models())}")
-    text = resources.files("models").joinpath(f"{name}.json").read_text(encoding="utf-8")
+    text = (SHIPPED / f"{name}.json").read_text(encoding="utf-8")
     return parse_model(f"{name}.json", text)
 
 

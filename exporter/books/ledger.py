@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -54,11 +55,15 @@ class Balances:
 
 @dataclass(frozen=True, slots=True)
 class _Posting:
-    """Which amount goes to which row: what cgroup_id[source[i]] used is charged to rows[i]."""
+    """Which amount goes to which row: what cgroup_id[source[i]] used is charged to rows[i].
+
+    is_one_each: no row takes in more than one cgroup.
+    """
 
     cgroup_id: IdArray
     source: IndexArray
     rows: IndexArray
+    is_one_each: bool
 
 
 class Ledger:
@@ -184,21 +189,19 @@ class Ledger:
         if not ((amounts >= 0) & (amounts < math.inf)).all():
             raise ValueError(f"{kind} amounts of a tick must be finite and ≥ 0, found {amounts.min()}")
         posting = self._post(kind, cgroup_id)
-        charged = amounts[posting.source]
-        grown = np.empty((self._table.capacity, len(columns)))
-        for i in range(len(columns)):
-            # Several cgroups may be one row: `values[rows] += charged` would keep the last of them alone.
-            grown[:, i] = np.bincount(posting.rows, charged[:, i], self._table.capacity)
-        self._table.values[:, columns] += grown
+        grown = _by_row(posting, amounts, self._table.capacity)
+        for i, column in enumerate(columns):
+            self._table.values[:, column] += grown[:, i]
         return grown
 
     def _post(self, kind: str, cgroup_id: IdArray) -> _Posting:
         posting = self._postings.get(kind)
         if posting is None or not np.array_equal(posting.cgroup_id, cgroup_id):
-            charged = [self._register.rows_of(one) for one in cgroup_id.tolist()]
-            source = np.repeat(np.arange(len(charged)), [len(rows) for rows in charged])
-            flat = np.array([row for rows in charged for row in rows], np.intp)
-            posting = self._postings[kind] = _Posting(cgroup_id.copy(), source, flat)
+            charged = self._register.rows_of(cgroup_id.tolist())
+            source = np.repeat(np.arange(len(charged)), list(map(len, charged)))
+            flat = np.fromiter(chain.from_iterable(charged), np.intp, len(source))
+            is_one_each = len(np.unique(flat)) == len(flat)
+            posting = self._postings[kind] = _Posting(cgroup_id.copy(), source, flat, is_one_each)
         return posting
 
     def _set_watts(self, zones: list[str], grown: FloatArray, shares: Sequence[ZoneShare]) -> None:
@@ -213,7 +216,8 @@ class Ledger:
         if closed or rebound:
             self._postings.clear()
         self._register.drop_expired()
-        self._table.values[self._register.ended, _every(_WATTS)] = 0.0
+        if ended := self._register.ended:
+            self._table.values[ended, _every(_WATTS)] = 0.0
 
 
 def kept_width(n_zones: int) -> int:
@@ -226,6 +230,19 @@ def without_cost(kept: KeptRows) -> KeptRows:
     values = kept.values.copy()
     values[:, _COST] = 0.0
     return replace(kept, values=values)
+
+
+def _by_row(posting: _Posting, amounts: FloatArray, capacity: int) -> FloatArray:
+    """What each row of the table is charged; shape (capacity, n_columns)."""
+    charged, n_columns = amounts[posting.source], amounts.shape[1]
+    grown = np.zeros((capacity, n_columns), order="F")
+    if posting.is_one_each:
+        grown[posting.rows] = charged
+        return grown
+    for i in range(n_columns):
+        # Several cgroups may be one row: `values[rows] += charged` would keep the last of them alone.
+        grown[:, i] = np.bincount(posting.rows, charged[:, i], capacity)
+    return grown
 
 
 def _every(column: int) -> slice:

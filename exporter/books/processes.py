@@ -19,7 +19,7 @@ from exporter.books.ledger import IdArray, Ledger
 from exporter.books.row_lifetimes import Lifetimes
 from exporter.books.row_table import KeptRows
 from exporter.names.accounts import Account, Resolver
-from exporter.names.workloads import Workload, as_label
+from exporter.names.workloads import ROOT, Workload, as_label
 
 log = logging.getLogger("exporter.processes")
 
@@ -85,11 +85,14 @@ class ProcessLedger:
     """The ledger's second set of books, by process instead of cgroup.
 
     A PID that is used again is another process: the ledger knows each by its PID and start time.
+    counts_by_procfs: whether the PIDs that are counted are those of this procfs, whichever it shows.
     """
 
-    def __init__(self, procfs: Path, resolve_cgroup: Resolver, lifetimes: Lifetimes) -> None:
+    def __init__(
+        self, procfs: Path, resolve_cgroup: Resolver, lifetimes: Lifetimes, *, counts_by_procfs: bool = False
+    ) -> None:
         self._procfs = procfs
-        self._is_seen = shows_every_process(procfs)
+        self._is_seen = counts_by_procfs or shows_every_process(procfs)
         if not self._is_seen:
             log.warning(_UNSEEN, procfs)
         self._resolve_cgroup = resolve_cgroup
@@ -109,6 +112,11 @@ class ProcessLedger:
             [replace(share, cgroup_joules=share.cgroup_joules[ran]) for share in shares],
         )
         self._forget()
+
+    def seen(self) -> dict[int, ProcessInfo]:
+        """By PID, what runs now as far as it can be seen; where it runs is not among it."""
+        running = running_processes(self._procfs) if self._is_seen else []
+        return {pid: read_process(self._procfs, pid, ROOT) for pid in running}
 
     def info(self, account: Account) -> ProcessInfo:
         """What was found out when the process's row was opened."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import filterfalse
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,8 @@ class Lifetimes:
     """How long the row of an ended workload stays, in seconds of `clock`, and how many such rows may be.
 
     naming_seconds: how long a row waits for its names before it is shown with what is known, from when
-    somebody can answer; silence_seconds: from when it was opened, whether anybody can or not.
+    somebody can answer; silence_seconds: from when it was opened, whether anybody can or not. max_waiting:
+    rows of ended workloads that may wait.
     """
 
     terminated_ttl_seconds: float = 300.0
@@ -30,6 +32,7 @@ class Lifetimes:
     clock: Callable[[], float] = time.monotonic
     naming_seconds: float = 30.0
     silence_seconds: float = 600.0
+    max_waiting: int = 1_000
 
 
 class Register:
@@ -65,13 +68,15 @@ class Register:
         self._selections: dict[tuple[Kind, ...], tuple[tuple[Account, ...], IndexArray]] = {}
         self._all: tuple[tuple[Account, ...], IndexArray] | None = None
 
-    def rows_of(self, cgroup_id: int) -> tuple[int, ...]:
-        """The rows that a cgroup is charged to; opened if need be."""
-        return self._bound.get(cgroup_id) or self._bind(cgroup_id, self._resolve(cgroup_id))
+    def rows_of(self, cgroup_ids: Sequence[int]) -> list[tuple[int, ...]]:
+        """The rows that each cgroup is charged to; opened if need be."""
+        for cgroup_id in dict.fromkeys(filterfalse(self._bound.__contains__, cgroup_ids)):
+            self._bind(cgroup_id, self._resolve(cgroup_id))
+        return list(map(self._bound.__getitem__, cgroup_ids))
 
     def ensure(self, cgroup_ids: Iterable[int], kinds: Sequence[Kind]) -> None:
         """Bind those of the cgroups that are of these kinds, and those that have a row already."""
-        for cgroup_id in [each for each in cgroup_ids if each not in self._bound]:
+        for cgroup_id in list(filterfalse(self._bound.__contains__, cgroup_ids)):
             accounts = self._resolve(cgroup_id)
             if accounts[0].workload.kind in kinds or accounts[0].key in self._row_of:
                 self._bind(cgroup_id, accounts)
@@ -127,6 +132,8 @@ class Register:
 
     def running(self, rows: IndexArray) -> npt.NDArray[np.bool_]:
         """Whether the workload of each of these rows has a cgroup that is alive."""
+        if not self._ended:
+            return np.ones(len(rows), np.bool_)
         alive = np.ones(self._table.capacity, np.bool_)
         alive[self.ended] = False
         return alive[rows]
@@ -134,16 +141,22 @@ class Register:
     def settle(self) -> bool:
         """Show the rows whose names are known by now, or that have waited for them long enough.
 
+        More than max_waiting that wait though they have ended go on without, the oldest first.
+
         Whether cgroups are charged to more rows than before.
         """
         now, rebound = self.lifetimes.clock(), False
+        too_many = sum(not self._live[row] for row in self._opened_unsettled) - self.lifetimes.max_waiting
         for row, opened in list(self._opened_unsettled.items()):
             found = self._rename(self._account_of[row])
             if not found:
                 self._last_silent[row] = now
             account, *pods = found or (self._account_of[row],)
             waited = now - self._last_silent.get(row, opened) >= self.lifetimes.naming_seconds
-            if account.is_settled or waited or now - opened >= self.lifetimes.silence_seconds:
+            is_too_old = too_many > 0 and not self._live[row]
+            too_many -= is_too_old
+            waited |= is_too_old or now - opened >= self.lifetimes.silence_seconds
+            if account.is_settled or waited:
                 self._show(row, account, now)
                 self._charge_also(row, pods, now)
                 rebound |= bool(pods)
@@ -151,7 +164,7 @@ class Register:
 
     def close_ended(self) -> bool:
         """Let go of the cgroups that are no longer alive; whether there were any."""
-        closed = [cgroup_id for cgroup_id in self._bound if not self._is_alive(cgroup_id)]
+        closed = list(filterfalse(self._is_alive, self._bound))
         now = self.lifetimes.clock()
         for cgroup_id in closed:
             for row in self._bound.pop(cgroup_id):
@@ -162,7 +175,7 @@ class Register:
 
     def drop_expired(self) -> None:
         """Rows end in the order of `_ended`, so the first that may stay is the last that is looked at."""
-        expired = self.lifetimes.clock() - self.lifetimes.terminated_ttl_seconds
+        expired, before = self.lifetimes.clock() - self.lifetimes.terminated_ttl_seconds, len(self._ended)
         while self._ended:
             row, ended = next(iter(self._ended.items()))
             if ended > expired:
@@ -170,6 +183,8 @@ class Register:
                     break
                 self.evicted += 1
             self._drop(row)
+        if len(self._ended) < before and self._table.shrink():
+            self._shrink()
 
     def _bind(self, cgroup_id: int, accounts: tuple[Account, ...]) -> tuple[int, ...]:
         row = self._row_of.get(accounts[0].key)
@@ -228,6 +243,17 @@ class Register:
         del self._ended[row], self._live[row], self._row_of[account.key]
         self._table.release(row)
         self._unselect(account)
+
+    def _shrink(self) -> None:
+        """Make the dictionaries anew, which stay as large as their fullest moment."""
+        self._bound, self._row_of, self._account_of = (
+            dict(self._bound),
+            dict(self._row_of),
+            dict(self._account_of),
+        )
+        self._live, self._ended = dict(self._live), dict(self._ended)
+        self._opened_unsettled, self._last_silent = dict(self._opened_unsettled), dict(self._last_silent)
+        self._since = self._since[: self._table.capacity].copy()
 
     def _unselect(self, account: Account) -> None:
         self._all = None

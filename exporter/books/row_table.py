@@ -29,10 +29,10 @@ class KeptRows:
 
 
 class RowTable:
-    """float64 rows by number; a released row is taken again, so the table is as large as its fullest moment.
+    """float64 rows by number; a released row is taken again, so that no churn makes the table grow.
 
-    values: shape (capacity, n_columns), including rows that nobody has taken. Growing replaces it:
-    hold no reference to it across `take` or `widen`.
+    values: shape (capacity, n_columns), including rows that nobody has taken. Growing and shrinking replace
+    it: hold no reference to it across `take`, `shrink` or `widen`.
     """
 
     def __init__(self, n_columns: int) -> None:
@@ -56,6 +56,21 @@ class RowTable:
     def release(self, row: int) -> None:
         """Give back a row; what it held is gone."""
         self._free.append(row)
+
+    def shrink(self) -> bool:
+        """Give back the upper half where nobody has a row there and few have one below, again and again.
+
+        Whether anything was given back.
+        """
+        half = self.capacity // 2
+        if half < _FIRST_CAPACITY or len(self._free) < self.capacity - half // 2:
+            return False
+        free = sorted((row for row in self._free if row < half), reverse=True)
+        if len(self._free) - len(free) < self.capacity - half:
+            return False
+        self._free, self.values = free, self.values[:half].copy()
+        self.shrink()
+        return True
 
     def widen(self, n_columns: int) -> None:
         """Add columns of zeros on the right."""

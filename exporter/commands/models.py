@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser, Namespace
-from importlib import resources
 from pathlib import Path
 
 from estimator.errors import ModelInvalid, ModelUnavailable
 from estimator.model.doubtful import implausible
-from estimator.model.file import list_models, load_model, load_shipped
+from estimator.model.file import SHIPPED, list_models, load_model, load_shipped
 from estimator.model.power_model import PowerModel
 from exporter.commands.declaration import LOG, Command, CommandGroup
 from exporter.commands.estimate import add_arguments, estimate
@@ -36,7 +35,7 @@ def show(arguments: Namespace, _config: Config) -> int:
     from estimator.training.model_card import render_card
 
     if arguments.name in list_models():
-        card = resources.files("models").joinpath(f"{arguments.name}.md").read_text(encoding="utf-8")
+        card = (SHIPPED / f"{arguments.name}.md").read_text(encoding="utf-8")
     else:
         path = Path(arguments.name)
         model = load_model(path)

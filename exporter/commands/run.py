@@ -23,7 +23,7 @@ from exporter.serving.http.opening import build_server
 from exporter.serving.page.application import Application
 from exporter.serving.publisher import PagePublisher, Stage
 from exporter.tick.assembly import assemble
-from exporter.tick.heap import keep_heap_small, spare_what_stays
+from exporter.tick.heap import Thrift, keep_heap_small
 from exporter.tick.privileges import give_up, still_needed
 from exporter.tick.reload import Reload
 from exporter.tick.ticker import Ticker
@@ -66,8 +66,7 @@ def run(config: Config, load: Callable[[], Config], file: Path | None = None) ->
         reload = Reload(ticker, load, file)
         _on_signals(ticker, reload)
         stage.ticker, stage.publisher = ticker, publisher
-        spare_what_stays()
-        ticker.run(before_tick=reload)
+        ticker.run(before_tick=Thrift(reload))
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         log.info("stopping")
         manager.stopping()

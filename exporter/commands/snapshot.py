@@ -9,19 +9,23 @@ import math
 import shutil
 import sys
 import time
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from ebpf.errors import UsageError
 from estimator.energy import ZoneShare
 from exporter.books.ledger import Balances, Ledger
 from exporter.books.row_lifetimes import Lifetimes
 from exporter.commands.declaration import MEASURING, Command, add_format
+from exporter.commands.process_rows import process_rows, table_lines
 from exporter.configuration.config import Config
+from exporter.configuration.option_tree import LEVELS
 from exporter.configuration.options import argument_type
-from exporter.configuration.value_types import duration
+from exporter.configuration.value_types import duration, integer
 from exporter.names.accounts import Account
 from exporter.names.workloads import Kind
 from exporter.plain_text import GAP, aligned, printable, shortened
@@ -38,28 +42,57 @@ LEAF_KINDS: tuple[Kind, ...] = ("container", "vm", "unit", "user", "kernel", "ro
 # Of the table: the column of names, and the least it is cut to.
 _NAME, _LEAST_NAME = 1, 16
 _FAILED = 1
+_TABLE_ROWS = 20
 
 
-def snapshot(config: Config, duration_seconds: float, output: str) -> int:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line asks for. output: "table" or "json". top: how many processes have rows of their
+    own, None for what suits the output.
+    """
+
+    duration_seconds: float
+    output: str
+    by_process: bool = False
+    top: int | None = None
+
+    @property
+    def most(self) -> int | None:
+        """How many processes have rows of their own; None for all."""
+        return _TABLE_ROWS if self.top is None and self.output == "table" else self.top or None
+
+
+def snapshot(config: Config, asked: Asked) -> int:
     """Measure for a while and print what was used, as a table or as JSON.
 
     0; 1 where there is no energy though some was asked for, or another model stands in for the one asked for.
     """
-    measurement = assemble(config)
+    measurement = assemble(_by_process(config) if asked.by_process else config)
     # What ends while we measure, and what has no name yet, must be among the rows, or they would not add up.
     measurement.set_lifetimes(Lifetimes(math.inf, silence_seconds=0.0, max_terminated=sys.maxsize))
     with contextlib.closing(measurement):
         measurement.advance()
-        time.sleep(duration_seconds)
+        books = measurement.processes if asked.by_process else None
+        known = books.seen() if books else {}
+        time.sleep(asked.duration_seconds)
         tick = measurement.advance()
-    document = describe(measurement, tick)
-    text = json.dumps(document, indent=1) + "\n" if output == "json" else table(document, _columns())
+        document = describe(measurement, tick)
+        if asked.by_process:
+            document["processes"] = process_rows(measurement, tick, known, asked.most)
+    is_json = asked.output == "json"
+    text = json.dumps(document, indent=1) + "\n" if is_json else table(document, _columns())
     sys.stdout.write(text)
     power = measurement.power
     lacks_energy = not tick.shares and power.meter is None and config.model != "none"
     if lacks_energy:
         log.error("no energy in this snapshot: no meter, and no model that can serve here")
     return _FAILED if lacks_energy or power.fallback() else 0
+
+
+def _by_process(config: Config) -> Config:
+    """The same, with processes told apart; which series are exported is of no matter here."""
+    prometheus = replace(config.exporter.prometheus, metrics_level=LEVELS)
+    return replace(config, exporter=replace(config.exporter, prometheus=prometheus))
 
 
 def describe(measurement: Measurement, tick: Tick) -> dict[str, object]:
@@ -186,12 +219,12 @@ def _without(
 def table(document: dict[str, object], columns: int = 100) -> str:
     """The same for people, in lines of so many columns: zones, then what used anything, the largest first."""
     zones: dict[str, dict[str, float]] = document["zones"]  # type: ignore[assignment]
-    workloads: list[dict[str, object]] = document["workloads"]  # type: ignore[assignment]
-    head = ["KIND", "NAME", "CPU S", *(f"{zone.upper()} J" for zone in zones)]
-    rows = [_table_row(row, list(zones)) for row in workloads if row["cpu_seconds"] or _has_energy(row)]
-    taken = sum(_width([head, *rows], i) + len(GAP) for i in range(len(head)) if i != _NAME)
-    room = max(_LEAST_NAME, columns - taken)
-    fitting = [[*row[:_NAME], shortened(row[_NAME], room), *row[_NAME + 1 :]] for row in rows]
+    processes: list[dict[str, Any]] | None = document.get("processes")  # type: ignore[assignment]
+    rows = (
+        aligned(_workload_lines(document, columns), range(2))
+        if processes is None
+        else aligned(table_lines(processes, list(zones), columns), (1, 2))
+    )
     return (
         f"{document['interval_seconds']:.1f} s, energy from {document['source']}{_named(document)}\n\n"
         + aligned(
@@ -203,8 +236,18 @@ def table(document: dict[str, object], columns: int = 100) -> str:
         + "".join(_sources_told(document))
         + "\n"
         + _gpu_table(document)
-        + aligned([head, *fitting], range(2))
+        + rows
     )
+
+
+def _workload_lines(document: dict[str, object], columns: int) -> list[list[str]]:
+    zones: dict[str, dict[str, float]] = document["zones"]  # type: ignore[assignment]
+    workloads: list[dict[str, object]] = document["workloads"]  # type: ignore[assignment]
+    head = ["KIND", "NAME", "CPU S", *(f"{zone.upper()} J" for zone in zones)]
+    rows = [_table_row(row, list(zones)) for row in workloads if row["cpu_seconds"] or _has_energy(row)]
+    taken = sum(_width([head, *rows], i) + len(GAP) for i in range(len(head)) if i != _NAME)
+    room = max(_LEAST_NAME, columns - taken)
+    return [head, *([*row[:_NAME], shortened(row[_NAME], room), *row[_NAME + 1 :]] for row in rows)]
 
 
 def _sources_told(document: dict[str, object]) -> Iterator[str]:
@@ -266,13 +309,33 @@ def _add_arguments(parser: ArgumentParser) -> None:
         default="5s",
         help="how long to measure (default %(default)s)",
     )
+    parser.add_argument(
+        "--by",
+        choices=("workload", "process"),
+        default="workload",
+        help="a row for each container, unit and the like, or for each process (default %(default)s)",
+    )
+    parser.add_argument(
+        "--top",
+        type=argument_type(integer(0, 1_000_000), "--top"),
+        metavar="N",
+        help=f"with --by process: how many have rows of their own, 0 for all (default {_TABLE_ROWS} in a"
+        " table, all in JSON)",
+    )
     add_format(parser)
+
+
+def _run(arguments: Namespace, config: Config) -> int:
+    if arguments.top is not None and arguments.by != "process":
+        raise UsageError("--top goes with --by process")
+    asked = Asked(arguments.duration, arguments.format, arguments.by == "process", arguments.top)
+    return snapshot(config, asked)
 
 
 COMMAND = Command(
     "snapshot",
     "measure once and print",
-    lambda arguments, config: snapshot(config, arguments.duration, arguments.format),
+    _run,
     MEASURING,
     _add_arguments,
 )

@@ -8,6 +8,7 @@ from typing import Any
 from estimator.meters.hwmon_rules import NO_ZONE, ChipRule, Measure
 from estimator.meters.port import ZONES
 from exporter.configuration.nearest import nearest
+from exporter.configuration.schemas import Schema, section
 from exporter.configuration.value_types import ValueType
 
 _KEYS = (
@@ -31,8 +32,31 @@ def chip_rules() -> ValueType[tuple[ChipRule, ...]]:
         parse,
         _from_json,
         lambda rules: [_plain(rule) for rule in rules],
+        {"type": ["array", "null"], "items": _schema()},
         repeatable=True,
     )
+
+
+def _schema() -> Schema:
+    """Of one rule. In JSON every key is a text: those of pairings, too."""
+    index = {"type": ["integer", "string"], "minimum": 0, "maximum": _HIGHEST_INDEX, "pattern": "^[0-9]+$"}
+    indexes = {"type": ["array", "null"], "items": index}
+    pairs = {"propertyNames": {"pattern": "^[0-9]+$"}, "additionalProperties": index}
+    properties: dict[str, Schema] = {
+        "name": {"type": "string", "pattern": r"\S"},
+        "device": {"type": "string"},
+        "zones": {"type": ["object", "null"], "additionalProperties": {"enum": [*ZONES, NO_ZONE, None]}},
+        "pairings": {"type": ["object", "null"], **pairs},
+        "useSameIndex": {"type": "boolean"},
+        "skipVoltages": indexes,
+        "skipCurrents": indexes,
+        "maxEnergyMicrojoules": {
+            "type": ["integer", "null"],
+            "exclusiveMinimum": 0,
+            "exclusiveMaximum": 2**63,
+        },
+    }
+    return {**section(properties), "type": "object", "required": ["name"]}
 
 
 def _rule(found: object) -> ChipRule:

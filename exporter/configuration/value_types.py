@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
 from ebpf.errors import UsageError
+from exporter.configuration import schemas
 from exporter.configuration.day_schedule import DayPart, parse_day_parts
 from exporter.configuration.durations import format_duration, parse_duration
 from exporter.configuration.nearest import cut, nearest
@@ -20,6 +21,7 @@ from exporter.configuration.pod_labels import label_names
 T = TypeVar("T")
 _MAX_FLOAT = sys.float_info.max
 _MAX_TEXT = 4096  # PATH_MAX of Linux; nothing else is nearly as long
+_ANY_TEXT = schemas.text(longest=_MAX_TEXT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +31,15 @@ class ValueType(Generic[T]):
     allowed: what may stand there, for messages and documentation. parse: from what YAML holds; raises
     ValueError, its message saying more than `allowed` does or nothing. from_texts: what YAML would hold, from
     the texts of a flag (one each time it is given) or of an environment variable. plain: what YAML holds for
-    a value. repeatable: the flag may be given many times. is_switch: given without a value it means "true".
+    a value. schema: JSON Schema of what YAML may hold. repeatable: the flag may be given many times.
+    is_switch: given without a value it means "true".
     """
 
     allowed: str
     parse: Callable[[object], T]
     from_texts: Callable[[Sequence[str]], object]
     plain: Callable[[T], object]
+    schema: schemas.Schema
     repeatable: bool = False
     is_switch: bool = False
 
@@ -51,7 +55,10 @@ def choice(*names: str, aliases: Mapping[str, str] | None = None) -> ValueType[s
                     found = yes if found else no
         return _one_of(_string(found), known)
 
-    return ValueType(", ".join(names), parse, _last, str)
+    schema = schemas.one_of(
+        known, booleans={"on", "off"} <= known.keys() or {"true", "false"} <= known.keys()
+    )
+    return ValueType(", ".join(names), parse, _last, str, schema)
 
 
 def choices(*names: str, empty: str) -> ValueType[tuple[str, ...]]:
@@ -67,7 +74,8 @@ def choices(*names: str, empty: str) -> ValueType[tuple[str, ...]]:
             raise ValueError("the list is empty")
         return tuple(name for name in names if name in wanted)
 
-    return ValueType(allowed, parse, _split, list, repeatable=True)
+    schema = schemas.some_of(names, least=0 if empty else 1)
+    return ValueType(allowed, parse, _split, list, schema, repeatable=True)
 
 
 def ordered_choices(*names: str, empty: str) -> ValueType[tuple[str, ...]]:
@@ -92,7 +100,8 @@ def boolean() -> ValueType[bool]:
     def from_texts(texts: Sequence[str]) -> object:
         return {"true": True, "false": False}.get(texts[-1].strip().lower(), texts[-1])
 
-    return ValueType("true or false", parse, from_texts, bool, is_switch=True)
+    schema = {"type": ["boolean", "null"]}
+    return ValueType("true or false", parse, from_texts, bool, schema, is_switch=True)
 
 
 def duration(minimum: float = 0.0) -> ValueType[float]:
@@ -105,7 +114,8 @@ def duration(minimum: float = 0.0) -> ValueType[float]:
             raise ValueError
         return seconds
 
-    return ValueType(f"a duration {least}such as 500ms, 5s or 1m30s", parse, _last, format_duration)
+    allowed = f"a duration {least}such as 500ms, 5s or 1m30s"
+    return ValueType(allowed, parse, _last, format_duration, schemas.duration(minimum))
 
 
 def integer(low: int, high: int) -> ValueType[int]:
@@ -120,12 +130,13 @@ def integer(low: int, high: int) -> ValueType[int]:
         text = texts[-1].strip()
         return int(text) if re.fullmatch(r"[+-]?[0-9]{1,19}", text) else text
 
-    return ValueType(f"a whole number from {low} to {high}", parse, from_texts, int)
+    allowed = f"a whole number from {low} to {high}"
+    return ValueType(allowed, parse, from_texts, int, schemas.number(low, high, "integer"))
 
 
 def path() -> ValueType[Path]:
     """A path; whether it exists is not asked, so that a file can be checked on another machine."""
-    return ValueType("a path", lambda found: Path(_string(found)), _last, str)
+    return ValueType("a path", lambda found: Path(_string(found)), _last, str, _ANY_TEXT)
 
 
 def optional_path() -> ValueType[Path | None]:
@@ -134,7 +145,7 @@ def optional_path() -> ValueType[Path | None]:
     def parse(found: object) -> Path | None:
         return None if found == "" else Path(_string(found))
 
-    return ValueType("a path, or empty", parse, _last, lambda value: value and str(value))
+    return ValueType("a path, or empty", parse, _last, lambda value: value and str(value), _ANY_TEXT)
 
 
 def text(allowed: str, *words: str) -> ValueType[str]:
@@ -144,14 +155,16 @@ def text(allowed: str, *words: str) -> ValueType[str]:
         found = _string(found)
         return found.casefold() if found.casefold() in words else found
 
-    return ValueType(allowed, parse, _last, str)
+    return ValueType(allowed, parse, _last, str, _ANY_TEXT)
 
 
 def texts(allowed: str) -> ValueType[tuple[str, ...]]:
     """Any texts, kept once each and in their order; none by default."""
-    return ValueType(
-        allowed, lambda found: tuple(dict.fromkeys(_strings(found))), _split, list, repeatable=True
-    )
+
+    def parse(found: object) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(_strings(found)))
+
+    return ValueType(allowed, parse, _split, list, schemas.list_of(), repeatable=True)
 
 
 def attributes() -> ValueType[tuple[tuple[str, str], ...]]:
@@ -169,8 +182,9 @@ def attributes() -> ValueType[tuple[tuple[str, str], ...]]:
         return tuple(pairs)
 
     allowed = "a list of name=value, such as k8s.cluster.name=prod"
+    schema = schemas.list_of(r"^[^=]*[^=\s][^=]*=[\s\S]*\S")
     return ValueType(
-        allowed, parse, _split, lambda pairs: ["=".join(pair) for pair in pairs], repeatable=True
+        allowed, parse, _split, lambda pairs: ["=".join(pair) for pair in pairs], schema, repeatable=True
     )
 
 
@@ -202,7 +216,7 @@ def number(allowed: str, low: float, high: float) -> ValueType[float]:
         return float(found)
 
     bounds = f"of at least {low:g}" if math.isinf(high) else f"from {low:g} to {high:g}"
-    return ValueType(f"{allowed} {bounds}", parse, _number, float)
+    return ValueType(f"{allowed} {bounds}", parse, _number, float, schemas.number(low, high))
 
 
 def optional(of: ValueType[T]) -> ValueType[T | None]:
@@ -211,7 +225,7 @@ def optional(of: ValueType[T]) -> ValueType[T | None]:
     def plain(value: T | None) -> object:
         return None if value is None else of.plain(value)
 
-    return ValueType(of.allowed, of.parse, of.from_texts, plain, of.repeatable, of.is_switch)
+    return ValueType(of.allowed, of.parse, of.from_texts, plain, of.schema, of.repeatable, of.is_switch)
 
 
 def day_parts(of: str, low: float, high: float) -> ValueType[tuple[DayPart, ...]]:
@@ -221,7 +235,10 @@ def day_parts(of: str, low: float, high: float) -> ValueType[tuple[DayPart, ...]
         return parse_day_parts(_strings(found), low, high)
 
     allowed = f"a list such as 22:00-06:00=120, {of} from {low:g} to {high:g}"
-    return ValueType(allowed, parse, _split, lambda parts: [str(part) for part in parts], repeatable=True)
+    schema = schemas.list_of(r"^\s*[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2}=.")
+    return ValueType(
+        allowed, parse, _split, lambda parts: [str(part) for part in parts], schema, repeatable=True
+    )
 
 
 def time_zone() -> ValueType[str]:
@@ -233,7 +250,8 @@ def time_zone() -> ValueType[str]:
         find_zone(_string(found))
         return _string(found)
 
-    return ValueType("UTC, or a name of the time zone database such as Europe/Berlin", parse, _last, str)
+    allowed = "UTC, or a name of the time zone database such as Europe/Berlin"
+    return ValueType(allowed, parse, _last, str, _ANY_TEXT)
 
 
 def matching(pattern: str, allowed: str) -> ValueType[str]:
@@ -244,7 +262,7 @@ def matching(pattern: str, allowed: str) -> ValueType[str]:
             raise ValueError
         return _string(found)
 
-    return ValueType(allowed, parse, _last, str)
+    return ValueType(allowed, parse, _last, str, schemas.text(f"^({pattern})?$"))
 
 
 def http_url() -> ValueType[str]:
@@ -265,7 +283,9 @@ def http_url() -> ValueType[str]:
         _ = parts.port  # raises ValueError itself
         return _string(found)
 
-    return ValueType("http:// or https:// with a host, without user or query", parse, _last, str)
+    # No more than that: whoever says that a text does not match shows it, and it may hold a password.
+    schema = schemas.text(r"^((?i:https?)://[^\s/?#].*)?$", _MAX_TEXT)
+    return ValueType("http:// or https:// with a host, without user or query", parse, _last, str, schema)
 
 
 def addresses() -> ValueType[tuple[str, ...]]:
@@ -279,7 +299,10 @@ def addresses() -> ValueType[tuple[str, ...]]:
             _check_address(item)
         return tuple(dict.fromkeys(items))
 
-    return ValueType("a list of host:port, :port or [IPv6]:port", parse, _split, list, repeatable=True)
+    schema = schemas.list_of(r":[0-9]+$", least=1)
+    return ValueType(
+        "a list of host:port, :port or [IPv6]:port", parse, _split, list, schema, repeatable=True
+    )
 
 
 def _string(found: object) -> str:

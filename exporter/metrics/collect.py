@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ebpf.version import VERSION
 from estimator.attribution.platform import INNER_ZONES
-from estimator.calibration.place import IDLE_METHODS
+from estimator.calibration.place import IDLE_METHODS, ZoneCalibration
 from estimator.energy import ZoneShare
 from estimator.machine.cpuinfo import Processor, read_processors
 from exporter.books.ledger import Balances
@@ -41,6 +41,8 @@ from exporter.tick.measurement import Measurement, Tick, conservation_error
 RUNNING = "running"
 CGROUP_KINDS: tuple[Kind, ...] = ("unit", "user", "kernel", "root", "job", "other")
 
+_Rows = tuple[Labels, ...]
+
 
 class Collector:
     """Turns a tick into families. Label tuples are kept for as long as the ledger's rows stay the same.
@@ -67,14 +69,10 @@ class Collector:
         self._pod_families = PodFamilies(measurement.pods, node_name, pod_labels)
         self._carbon = CarbonFamilies(measurement.tariffs, node_name)
 
-    def collect(self, tick: Tick, levels: Iterable[str], ticks: int, duration_seconds: float) -> list[Family]:
-        """Every family of the levels asked for; podjoule's own always, and those of its process."""
-        return [*self.measured(tick, levels, ticks, duration_seconds), *self._own.read()]
-
     def measured(
         self, tick: Tick, levels: Iterable[str], ticks: int, duration_seconds: float
     ) -> list[Family]:
-        """The same without process_* and python_*."""
+        """Every family of the levels asked for, and podjoule's own but for what `own` reads."""
         wanted = set(levels)
         found = [*self._node_families(tick)] if "node" in wanted else []
         if "container" in wanted:
@@ -88,6 +86,10 @@ class Collector:
         found += [*self._cgroups(), *self._carbon.of_grid()]
         found += [*self._power(tick), *self._self(ticks, duration_seconds), *self._others()]
         return self._starts.dated(self._measurement.keeper.carry(found))
+
+    def own(self) -> list[Family]:
+        """What the process itself costs by now: process_* and python_*. From any thread."""
+        return self._own.read()
 
     def _row(self, *values: str) -> Labels:
         return (self._node, *values)
@@ -207,6 +209,8 @@ class Collector:
         zones = list(dict.fromkeys(zone.zone for zone in ledger.node.zones()))
         fallback = self._measurement.power.fallback()
         infos, errors, refused = source.infos(), source.errors(), self._measurement.power.refused()
+        calibration = self._measurement.power.calibration
+        status = calibration.status() if calibration else []
         served = [(zone, infos.get(zone, source.info)) for zone in zones]
         return [
             f.UNATTRIBUTED_JOULES.family(
@@ -219,16 +223,15 @@ class Collector:
             f.POWER_ERRORS.family([self._row(kind) for kind in errors], [float(n) for n in errors.values()]),
             f.MODEL_REFUSED.family([self._row(file) for file in refused], list(map(float, refused.values()))),
             f.MODEL_FALLBACK.family([self._row(*each) for each in fallback.items()], [1.0] * len(fallback)),
-            *self._calibration(),
+            *self._calibration(status),
             *meter_families(self._measurement.power, tick.shares, self._node),
-            *self._last_tick(tick.shares),
+            *self._last_tick(tick.shares, status),
         ]
 
-    def _calibration(self) -> list[Family]:
+    def _calibration(self, status: Sequence[ZoneCalibration]) -> list[Family]:
         calibration = self._measurement.power.calibration
         if calibration is None:
             return []
-        status = calibration.status()
         places = [self._row(zone.zone, zone.path) for zone in status]
         idle = [zone.fit.idle_watts if zone.fit else math.nan for zone in status]
         methods = [(*place, zone.method) for place, zone in zip(places, status, strict=True)]
@@ -246,9 +249,9 @@ class Collector:
             ),
         ]
 
-    def _last_tick(self, shares: Sequence[ZoneShare]) -> list[Family]:
+    def _last_tick(self, shares: Sequence[ZoneShare], status: Sequence[ZoneCalibration]) -> list[Family]:
         places = [self._row(share.energy.zone, share.energy.path) for share in shares]
-        known = self._idle_methods()
+        known = self._idle_methods(status)
         methods = [
             self._row(share.energy.zone, share.energy.path, _idle_method(share, known)) for share in shares
         ]
@@ -272,10 +275,8 @@ class Collector:
         )
         return [f.MODEL_LOW_WATTS.family(places, low), f.MODEL_HIGH_WATTS.family(places, high)]
 
-    def _idle_methods(self) -> dict[str, str]:
+    def _idle_methods(self, status: Sequence[ZoneCalibration]) -> dict[str, str]:
         """By path, how the idle power of a meter or a GPU is known."""
-        calibration = self._measurement.power.calibration
-        status = calibration.status() if calibration else []
         learned = {zone.path: zone.idle.method for zone in status if zone.idle.method in IDLE_METHODS}
         return {**learned, **self._measurement.gpus.idle_methods}
 
@@ -320,16 +321,16 @@ class _LabelCache:
 
     def __init__(self, node_name: str) -> None:
         self._node = node_name
-        self._kept: dict[str, tuple[tuple[Account, ...], tuple[str, ...], list[Labels], list[Labels]]] = {}
+        self._kept: dict[str, tuple[tuple[Account, ...], tuple[str, ...], _Rows, _Rows]] = {}
 
     def of(
         self, kind: str, balances: Balances, labels_of: Callable[[Account], Labels]
-    ) -> tuple[list[Labels], list[Labels]]:
+    ) -> tuple[_Rows, _Rows]:
         """One tuple an account, and one an account and zone in the order of a raveled (n, n_zones) array."""
         kept = self._kept.get(kind)
         if kept is None or kept[0] is not balances.accounts or kept[1] != balances.zones:
-            labels = [(self._node, *labels_of(account)) for account in balances.accounts]
-            zoned = [(*label, zone) for label in labels for zone in balances.zones]
+            labels = tuple((self._node, *labels_of(account)) for account in balances.accounts)
+            zoned = tuple((*label, zone) for label in labels for zone in balances.zones)
             kept = self._kept[kind] = (balances.accounts, balances.zones, labels, zoned)
         return kept[2], kept[3]
 

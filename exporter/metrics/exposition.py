@@ -10,7 +10,7 @@ import re
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from operator import itemgetter
 
 import numpy as np
@@ -59,9 +59,12 @@ class Renderer:
         that comes twice, and labels that do not match label_names or values in number.
         """
         with self._lock:
-            kept = self._update(families)
-            parts = [part for lines in kept for part in lines.parts(openmetrics)]
-        return b"".join([*parts, b"# EOF\n"] if openmetrics else parts)
+            parts: list[bytes] = []
+            for lines in self._update(families):
+                lines.write(parts, openmetrics)
+        if openmetrics:
+            parts.append(b"# EOF\n")
+        return b"".join(parts)
 
     def _update(self, families: Sequence[Family]) -> Iterable[_Lines]:
         before, self._lines = self._lines, {}  # after an error nothing is taken for rendered
@@ -100,14 +103,16 @@ class _Lines:
         self._pieces = [b"\n"]
         self._created: Floats | None = None
         self._created_lines = CreatedLines(family.name)
+        self._starts: tuple[bytes, ...] = ()
+        self._openmetrics = [b"\n"]
 
     def changes(self, family: Family) -> Indices:
         """Take over labels and values; the indices of the values that `change` must be given anew."""
-        # Copied, and labels compared rather than told by identity: a caller may go on using what it passed.
+        # Copied, and compared unless they are one tuple: a caller may go on using what it passed.
         values, labels = np.array(family.values, dtype=np.float64), tuple(family.labels)
         if values.shape != (len(labels),):
             raise ValueError(f"{family.name}: {len(labels)} label tuples for values of shape {values.shape}")
-        if labels == self._labels:
+        if labels is self._labels or labels == self._labels:
             # By their bits, so that NaN equals itself and 0 does not equal -0.
             changed = np.flatnonzero(values.view(np.int64) != self.values.view(np.int64))
         else:
@@ -132,16 +137,23 @@ class _Lines:
             for index, text in zip(changed.tolist(), texts, strict=True):
                 self._pieces[2 * index + 1] = text
 
-    def parts(self, openmetrics: bool) -> Iterable[bytes]:
-        """The family's text; OpenMetrics has a line of its start behind each series that has one."""
-        text, other = self._headers
-        if not openmetrics:
-            return text, *self._pieces
-        if self._created is None:
-            return other, *self._pieces
-        prefixes, texts = self._pieces[0:-1:2], self._pieces[1::2]
-        starts = self._created_lines.of(self._labels, prefixes, self._created)
-        return other, *chain.from_iterable(zip(prefixes, texts, starts, strict=True)), b"\n"
+    def write(self, to: list[bytes], openmetrics: bool) -> None:
+        """Append the family's text; OpenMetrics has a line of its start behind each series that has one."""
+        to.append(self._headers[openmetrics])
+        created = self._created if openmetrics else None
+        to += self._pieces if created is None else self._with_starts(created)
+
+    def _with_starts(self, created: Floats) -> list[bytes]:
+        """The pieces with a line of its start behind each value; all but the values stays as it was."""
+        prefixes = self._pieces[0:-1:2]
+        starts = self._created_lines.of(self._labels, prefixes, created)
+        if starts is not self._starts:
+            self._starts = starts
+            self._openmetrics = [b""] * (3 * len(starts)) + [b"\n"]
+            self._openmetrics[0:-1:3] = prefixes
+            self._openmetrics[2::3] = starts
+        self._openmetrics[1::3] = self._pieces[1::2]
+        return self._openmetrics
 
 
 def _starts(family: Family) -> Floats | None:

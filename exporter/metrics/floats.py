@@ -41,16 +41,16 @@ def format_floats(values: Floats) -> list[bytes]:
     if len(values) < _FEW:
         return list(map(_format, values.tolist()))
     digits, exponents, sure = _shortest(values)
-    texts = [b""] * len(values)
+    texts = np.empty(len(values), object)
     for exponent in range(_LOWEST, _TOP):
         rows = np.flatnonzero(sure & (exponents == exponent))
         if not len(rows):
             continue
-        for row, text in zip(rows.tolist(), _spell(digits[rows], exponent), strict=True):
-            texts[row] = text
+        texts[rows] = _spell(digits[rows], exponent)
     for row in np.flatnonzero(~sure).tolist():
         texts[row] = _format(float(values[row]))
-    return texts
+    found: list[bytes] = texts.tolist()
+    return found
 
 
 def _format(value: float) -> bytes:

@@ -8,6 +8,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 TEXT_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 TEXT_1_0_CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
@@ -36,12 +39,12 @@ class RenderedPage:
 
     def __init__(self, render: Callable[[bool], bytes]) -> None:
         # Locals, not self, in the lambdas: a page in a reference cycle would outlive its tick by many.
-        text, openmetrics = _Once(lambda: render(False)), _Once(lambda: render(True))
+        text, openmetrics = Once(lambda: render(False)), Once(lambda: render(True))
         self._forms = {
             (False, False): text,
-            (False, True): _Once(lambda: _compress(text.get())),
+            (False, True): Once(lambda: _compress(text.get())),
             (True, False): openmetrics,
-            (True, True): _Once(lambda: _compress(openmetrics.get())),
+            (True, True): Once(lambda: _compress(openmetrics.get())),
         }
 
     def has(self, form: Form) -> bool:
@@ -53,21 +56,23 @@ class RenderedPage:
         return self._forms[openmetrics, gzip].get()
 
 
-class _Once:
-    """A value computed by whoever needs it first; the others wait for that one."""
+class Once(Generic[T]):
+    """A value computed by whoever needs it first; the others wait for that one. From any thread."""
 
     __slots__ = ("_compute", "_lock", "_value")
 
-    def __init__(self, compute: Callable[[], bytes]) -> None:
-        self._compute: Callable[[], bytes] | None = compute
+    def __init__(self, compute: Callable[[], T]) -> None:
+        self._compute: Callable[[], T] | None = compute
         self._lock = threading.Lock()
-        self._value: bytes
+        self._value: T
 
     @property
     def is_there(self) -> bool:
+        """Whether it has been computed."""
         return self._compute is None
 
-    def get(self) -> bytes:
+    def get(self) -> T:
+        """The value; raises what computing it raises, each time anew."""
         if self._compute is not None:
             with self._lock:
                 compute = self._compute

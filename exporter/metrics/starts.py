@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from exporter.metrics.exposition import Family
 from exporter.tick.measurement import Measurement
@@ -32,7 +31,10 @@ class Starts:
         if family.name not in self._shown:
             since = min(since, self._measurement.start_seconds)
         created = [starts.setdefault((family.name, labels), since) for labels in family.labels]
-        return replace(family, created=created)
+        return Family(
+            *(family.name, family.help, family.type, family.label_names, family.labels, family.values),
+            created,
+        )
 
 
 def _is_undated(family: Family) -> bool:

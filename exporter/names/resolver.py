@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from dataclasses import replace
+from itertools import filterfalse
 
 from ebpf.counters import CgroupDirectory
 from exporter.names.accounts import Account
@@ -51,7 +52,7 @@ class WorkloadResolver:
 
     def forget_ended(self) -> None:
         """Let go of the cgroups that are no longer alive."""
-        ended = [cgroup_id for cgroup_id in self._known if not self._directory.is_alive(cgroup_id)]
+        ended = list(filterfalse(self._directory.is_alive, self._known))
         for cgroup_id in ended:
             workload = self._known.pop(cgroup_id)[0].workload
             if workload.kind == "container":

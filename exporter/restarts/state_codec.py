@@ -30,7 +30,7 @@ from exporter.errors import StateInvalid
 from exporter.names.accounts import Account
 from exporter.names.workloads import Kind, Workload
 from exporter.restarts.carried_counters import Key
-from exporter.restarts.state_file import Array, StoredState
+from exporter.restarts.state_file import Array, StoredState, of_another
 
 log = logging.getLogger("exporter.continuity")
 
@@ -140,6 +140,10 @@ class Encoder:
 def decode(path: Path, state: StoredState) -> Saved:
     """What the file holds. Raises StateInvalid, naming the file, for whatever does not hold."""
     try:
+        content = state.document.get("content")
+        if isinstance(content, int) and content > CONTENT:
+            writer = str(state.document.get("version"))
+            raise of_another(path, f"holds content {content} of podjoule {writer}, this one reads {CONTENT}")
         return _decoded(state)
     except _UNSOUND as error:
         what = f"no {error}" if isinstance(error, KeyError) else str(error)

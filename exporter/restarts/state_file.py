@@ -23,6 +23,7 @@ from estimator.model.whole_file import write_whole
 from exporter.errors import StateInvalid
 
 MAGIC = b"podjoule.state/1\n"
+_ANY_MAGIC, _LONGEST_MAGIC = b"podjoule.state/", 32
 MAX_BYTES = 256 * 1024 * 1024
 _LENGTH = struct.Struct("<I")
 _DIGEST_BYTES = hashlib.sha256().digest_size
@@ -62,6 +63,14 @@ def read_state(path: Path) -> StoredState | None:
     return _unsealed(path, content)
 
 
+def of_another(path: Path, how: str) -> StateInvalid:
+    """The error for a whole file of another version, which is not lost: it can go on from it."""
+    return StateInvalid(
+        f"{path} {how}: it is of another version, which goes on from it once it is started again with the"
+        " file under this name"
+    )
+
+
 def _sealed(state: StoredState) -> list[bytes]:
     arrays = {name: np.ascontiguousarray(array) for name, array in state.arrays.items()}
     described = [[name, array.dtype.str, list(array.shape)] for name, array in arrays.items()]
@@ -74,6 +83,9 @@ def _sealed(state: StoredState) -> list[bytes]:
 
 
 def _unsealed(path: Path, content: bytes) -> StoredState:
+    if content.startswith(_ANY_MAGIC) and not content.startswith(MAGIC):
+        found = content[:_LONGEST_MAGIC].split(b"\n")[0].decode("ascii", "replace")
+        raise of_another(path, f"is {found}, this podjoule reads {MAGIC.decode().strip()}")
     if not content.startswith(MAGIC):
         raise StateInvalid(f"{path} is no {MAGIC.decode().strip()}: it begins with {content[:17]!r}")
     body = memoryview(content)[len(MAGIC) :]

@@ -11,7 +11,7 @@ from typing import Protocol
 from exporter.configuration.config import Config
 from exporter.metrics.collect import Collector
 from exporter.metrics.exposition import Family, Renderer
-from exporter.metrics.negotiation import RenderedPage
+from exporter.metrics.negotiation import Once, RenderedPage
 from exporter.serving.api.observer import Observer
 from exporter.serving.api.view import View
 from exporter.tick.measurement import Measurement, Tick
@@ -69,16 +69,20 @@ class PagePublisher:
         timed = self._measurement.components.timed
         with timed("render"):
             levels, now = config.exporter.prometheus.metrics_level, when()
-            families = self._collector.collect(tick, levels, now.number, now.last_duration_seconds)
+            families = self._collector.measured(tick, levels, now.number, now.last_duration_seconds)
         view = None
         try:
             with timed("view"):
                 view = self._observer.observe(tick, when())
         finally:  # whatever ails the page, Prometheus gets its metrics, and never more than is kept
             self._measurement.keeper.keep(self._measurement)
-            self.page = TickPage(partial(self._renderer.render, families), view)
+            own = Once(self._collector.own)  # of a tick that nobody asks for it is not read
+            self.page = TickPage(partial(self._render, families, own), view)
             if self._outlet:
-                self._outlet.show(families)
+                self._outlet.show([*families, *own.get()])
+
+    def _render(self, families: list[Family], own: Once[list[Family]], openmetrics: bool) -> bytes:
+        return self._renderer.render([*families, *own.get()], openmetrics)
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
 from ebpf.errors import UsageError
 from exporter.configuration.nearest import nearest
@@ -28,7 +28,7 @@ class Country:
 @cache
 def countries() -> dict[str, Country]:
     """Every country by both of its codes. Source and licence stand in the head of intensity.csv."""
-    text = (resources.files("exporter.tariffs") / _FILE).read_text("utf-8")
+    text = Path(__file__).with_name(_FILE).read_text("utf-8")
     rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
     found = [
         Country(row["code"], row["alpha3"], row["name"], int(row["year"]), float(row["grams_per_kwh"]))

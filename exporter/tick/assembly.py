@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ebpf.cpu_stat import CpuStatSource
 from ebpf.hierarchy import find_hierarchy
 from ebpf.program import ProgramOptions
 from ebpf.source import open_source
@@ -83,6 +84,11 @@ def assemble(
     lifetimes = Lifetimes(
         config.monitor.terminated_ttl_seconds, silence_seconds=config.kube.names_timeout_seconds
     )
+    processes = (
+        ProcessLedger(host.procfs, resolver, lifetimes, counts_by_procfs=source.name == CpuStatSource.name)
+        if by_process
+        else None
+    )
     measurement = Measurement(
         config=config,
         source=source,
@@ -90,7 +96,7 @@ def assemble(
         topology=read_topology(host.sysfs),
         resolver=resolver,
         ledger=Ledger(resolver, source.directory.is_alive, lifetimes, resolver.again),
-        processes=ProcessLedger(host.procfs, resolver, lifetimes) if by_process else None,
+        processes=processes,
         tariffs=tariffs,
         keeper=keeper,
         gpus=_gpus(config, power, devices, PodCgroups(source.directory, resolver, devices)),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ebpf.counters import FIELDS, NOTHING_KEPT, CounterSource, Kept
-from ebpf.cpus import online_cpus
+from ebpf.cpus import OnlineList
 from estimator.attribution.backlog import UsageBacklog
 from estimator.attribution.idle import idle_shares
 from estimator.attribution.platform import PlatformShares
@@ -27,6 +27,7 @@ from exporter.books.ledger import IdArray, Ledger
 from exporter.books.processes import ProcessLedger
 from exporter.books.row_lifetimes import Lifetimes
 from exporter.configuration.config import Config
+from exporter.names.accounts import Account
 from exporter.names.devices.port import DeviceDirectory, NoDevices
 from exporter.names.pods import PodDirectory
 from exporter.names.resolver import WorkloadResolver
@@ -148,6 +149,7 @@ class Measurement:
         self._platform = PlatformShares(config.platform.rest_policy)
         self._config = config
         self._topology = topology
+        self._online = OnlineList(config.host.sysfs)
         self.tracker = UsageTracker(topology)
         self._backlog = UsageBacklog()
         self._resolver = resolver
@@ -237,6 +239,10 @@ class Measurement:
         """Rows of both ledgers that had to go before their time."""
         return self.ledger.evicted + (self.processes.ledger.evicted if self.processes else 0)
 
+    def account_of(self, cgroup_id: int) -> Account:
+        """Whom a cgroup of the last tick is charged to; a container, and not its pod."""
+        return self._resolver(cgroup_id)[0]
+
     def set_lifetimes(self, lifetimes: Lifetimes) -> None:
         """How long ended workloads stay exported, from now on."""
         self.ledger.set_lifetimes(lifetimes)
@@ -277,7 +283,7 @@ class Measurement:
 
         A recording's machine stays as it was.
         """
-        online = tuple(online_cpus(self._config.host.sysfs))
+        online = self._online.read()
         if online != self._topology.online and self._topology.placed:
             self._topology = read_topology(self._config.host.sysfs, self._topology)
             self.tracker.follow(self._topology)

@@ -33,7 +33,8 @@ _BY_SIGNAL = 128  # as a shell reports signals
 _CLOCK_SECONDS = 1.0  # how often the age of what is shown is brought up to date
 _LONGEST_FILTER = 200
 # In a low terminal the rows are given room first: from how many lines on each line above them is shown.
-_LEAST_LINES = {"gpus": 10, "zones": 9, "title": 8, "node": 7, "shown": 6}
+_LEAST_LINES = {"lacks": 11, "gpus": 10, "zones": 9, "title": 8, "node": 7, "shown": 6}
+_IF_ANY = ("gpus", "lacks")  # lines that are there where there is something to say
 _SORT_KEYS = dict(zip("wsjcimo$n", SORTS, strict=True))
 
 
@@ -105,7 +106,7 @@ class Top(App[None]):
         self._table = Table(self._model)
         self._filter = Input(max_length=_LONGEST_FILTER, compact=True, select_on_focus=False)
         self._trouble, self._editor = Static(id="trouble"), Horizontal(id="editor")
-        self._lines = {name: Static() for name in ("title", "node", "zones", "gpus", "shown")}
+        self._lines = {name: Static() for name in ("title", "node", "zones", *_IF_ANY, "shown")}
         self._footer = Footer(compact=True)
 
     def compose(self) -> ComposeResult:
@@ -257,11 +258,11 @@ class Top(App[None]):
         if seen.frame is not None:
             node = seen.frame.node
             lines |= {"node": header.node_line(node), "zones": header.zone_line(node)}
-            lines["gpus"] = header.gpu_line(node)
+            lines |= {"gpus": header.gpu_line(node), "lacks": header.lacks_line(node)}
         for name, least in _LEAST_LINES.items():
             line = self._lines[name]
             line.update(_content(lines.get(name, ())), layout=False)
-            is_wanted = name != "gpus" or bool(lines.get(name))
+            is_wanted = name not in _IF_ANY or bool(lines.get(name))
             line.display = is_wanted and self.size.height >= least + bool(seen.trouble)
         self._trouble.display = bool(seen.trouble)
         self._trouble.update(_content(((seen.trouble, BAD),)), layout=False)

@@ -78,7 +78,7 @@ class Node:
     """The node and how podjoule fares. problem: what is wrong with the last tick, "" for nothing.
 
     low_watts, high_watts: the interval of an estimate. cpu_ratio: 0 to 1. age_seconds: of the tick, when it
-    was asked for.
+    was asked for. lacks: what a measurement of our own does without, in a line, "" for nothing.
     """
 
     name: str
@@ -100,6 +100,7 @@ class Node:
     age_seconds: float
     problem: str
     gpus: Sequence[NodeGpu] = ()
+    lacks: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from exporter.top.frame import Frame, Row, total
 GROUPINGS = ("all", "pod", "container", "namespace", "unit", "process")
 NO_NAMESPACE = "(no namespace)"
 NAMESPACE = "namespace"  # the kind of a row that is a namespace's sum
+REST = "rest"  # the kind of a row that is what no process has
+_LEAST_PART = 1e-6  # of the whole: less is what adding up leaves
 
 _KINDS = {
     "pod": ("pod",),
@@ -30,14 +32,15 @@ def grouped(frame: Frame, by: str, scope: Row | None = None) -> list[Row]:
         return [row for row in frame.rows if row.is_top]
     if by == NAMESPACE:
         return _namespaces(row for row in frame.rows if row.is_top)
-    return [row for row in frame.rows if row.kind in _KINDS[by]]
+    found = [row for row in frame.rows if row.kind in _KINDS[by]]
+    return [*found, *_rest(frame.rows, found)] if by == "process" and found else found
 
 
 def inside_of(row: Row) -> str:
     """What drilling into a row shows: a grouping, "" for nothing."""
     if row.kind == NAMESPACE:
         return "pod" if row.id != NO_NAMESPACE else "all"
-    return {"pod": "container", "process": ""}.get(row.kind, "process")
+    return {"pod": "container", "process": "", REST: ""}.get(row.kind, "process")
 
 
 def is_inside(row: Row, scope: Row) -> bool:
@@ -68,6 +71,25 @@ def matcher(text: str) -> Callable[[Row], bool]:
         return pattern is not None and any(pattern.search(each) for each in texts)
 
     return matches
+
+
+def _rest(rows: Iterable[Row], processes: Sequence[Row]) -> list[Row]:
+    """What was used by none of the processes: by those that ended, or where they are not told apart."""
+    whole = _summed(REST, [row for row in rows if row.is_top])
+    told = _summed(REST, processes)
+    left = {key: _left(getattr(whole, key), getattr(told, key)) for key in _SUMMED}
+    if any(row.cores is None for row in processes):  # as of those that are new: they may have used all of it
+        left["cores"] = None
+    if not any(left.values()):
+        return []
+    return [replace(Row(REST, REST, "(ended, or not told)"), **left)]  # type: ignore[arg-type]
+
+
+def _left(whole: float | None, part: float | None) -> float | None:
+    if whole is None:
+        return None
+    left = whole - (part or 0.0)
+    return left if left > _LEAST_PART * whole else 0.0
 
 
 def _namespaces(rows: Iterable[Row]) -> list[Row]:

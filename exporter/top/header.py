@@ -101,6 +101,11 @@ def gpu_line(node: Node) -> Line:
     return ((f"GPUs {'  '.join(told)}", ""),) if told else ()
 
 
+def lacks_line(node: Node) -> Line:
+    """What is missing, and how to have it; empty where nothing is."""
+    return ((node.lacks, WARN),) if node.lacks else ()
+
+
 def shown_line(choice: Choice, model: Model, is_paused: bool = False, is_editing: bool = False) -> Line:
     """What the table holds: by what, inside of what, in which order, found by what."""
     direction = "up" if model.ascending else "down"

@@ -10,7 +10,7 @@ from exporter.plain_text import printable
 from exporter.top.chosen_rows import Choice
 from exporter.top.columns import Column
 from exporter.top.frame import Frame, Source, Unanswered
-from exporter.top.header import Seen, gpu_line, node_line, shown_line, title, zone_line
+from exporter.top.header import Seen, gpu_line, lacks_line, node_line, shown_line, title, zone_line
 from exporter.top.model import Model, make_model
 from exporter.top.text import plain
 
@@ -36,7 +36,7 @@ def table_text(frame: Frame, choice: Choice, where: str = "") -> str:
     model = make_model(frame, choice, None)
     seen = Seen(frame, frame.node.age_seconds, where=where)
     above = [title(seen), node_line(frame.node), zone_line(frame.node)]
-    above += [gpu_line(frame.node)] if frame.node.gpus else []
+    above += [line for line in (gpu_line(frame.node), lacks_line(frame.node)) if line]
     lines = [plain(line).rstrip() for line in (*above, shown_line(choice, model))]
     lines += [f"trouble: {seen.trouble}"] if seen.trouble else []
     return "\n".join([*lines, "", *_table(model)]) + "\n"

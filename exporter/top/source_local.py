@@ -20,19 +20,23 @@ from exporter.tick.measurement import Measurement, Tick
 from exporter.tick.ticker import Round
 from exporter.top.first_rates import with_first_rates
 from exporter.top.frame import Frame, Unanswered, make_frame
+from exporter.top.lacking import line_of
+from exporter.top.warning_line import without_preliminaries
 
 # A row waits for its name no longer than this part of an interval: so the first table holds them all.
 _NAMING_PART = 0.9
 
 
 class LocalSource:
-    """Measures at each read. Belongs to one thread at a time."""
+    """Measures at each read. Belongs to one thread at a time. lacks: see Node."""
 
     waits = True
     measures = True
 
-    def __init__(self, measurement: Measurement, node_name: str, interval_seconds: float) -> None:
-        self._measurement = measurement
+    def __init__(
+        self, measurement: Measurement, node_name: str, interval_seconds: float, lacks: str = ""
+    ) -> None:
+        self._measurement, self._lacks = measurement, lacks
         self._interval_seconds = interval_seconds
         self._observer = Observer(measurement, node_name)
         self._writer = WorkloadsWriter()
@@ -61,7 +65,8 @@ class LocalSource:
         if tick.interval_seconds > 0 and not self._has_measured:
             self._has_measured = True
             view = replace(view, rows=self._first_rates(view, tick))
-        return _as_answered(view, self._writer, now)
+        frame = _as_answered(view, self._writer, now)
+        return replace(frame, node=replace(frame.node, lacks=self._lacks))
 
     def _first_rates(self, view: View, tick: Tick) -> Rows:
         balances = [self._measurement.ledger.balances(*SHOWN_KINDS)]
@@ -74,11 +79,13 @@ class LocalSource:
 
 def open_local(config: Config, interval_seconds: float) -> LocalSource:
     """A measurement with these options, and by process. Raises what `assemble` raises."""
-    measurement = assemble(for_top(config))
+    with without_preliminaries():
+        measurement = assemble(for_top(config))
     measurement.set_lifetimes(
         Lifetimes(config.monitor.terminated_ttl_seconds, silence_seconds=_NAMING_PART * interval_seconds)
     )
-    return LocalSource(measurement, config.kube.node_name, interval_seconds)
+    lacks = line_of(measurement, config)
+    return LocalSource(measurement, config.kube.node_name, interval_seconds, lacks)
 
 
 def for_top(config: Config) -> Config:

@@ -7,6 +7,9 @@ import logging
 import sys
 from collections.abc import Iterator
 
+# Who says at the start what cannot be had: lacking.py has one line for all of it.
+_TOLD_IN_ONE = ("ebpf", "exporter.power", "exporter.processes")
+
 
 class LastWarning(logging.Handler):
     """Keeps the last warning, for a line of the screen."""
@@ -30,3 +33,21 @@ def last_warning() -> Iterator[LastWarning]:
         yield handler
     finally:
         root.handlers = before
+
+
+@contextlib.contextmanager
+def without_preliminaries() -> Iterator[None]:
+    """Log neither what is chosen at the start nor what cannot be had; errors, and with debug everything."""
+    root = logging.getLogger()
+    handlers = [] if root.isEnabledFor(logging.DEBUG) else root.handlers[:]
+    for handler in handlers:
+        handler.addFilter(_is_worth_a_line)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(_is_worth_a_line)
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR or record.name not in _TOLD_IN_ONE

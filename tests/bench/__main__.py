@@ -1,6 +1,8 @@
 """`make bench`: every budget of DESIGN section 8 that can be measured on one machine, as one table.
 
-Benchmarks print, they do not judge: the exit code is 0 unless one of them crashed.
+Benchmarks print, they do not judge: the exit code is 0 unless one of them crashed. `cpu` runs Kepler beside
+podjoule where the variable KEPLER names its program, which is made by
+`go install github.com/sustainable-computing-io/kepler/cmd/kepler@v0.11.4`.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 
 from tests.bench import machine
+from tests.bench.cpu import bench_cpu
 from tests.bench.load_time import bench_load_time
 from tests.bench.memory import bench_memory
 from tests.bench.rendering import bench_rendering, bench_scrape
@@ -29,12 +32,13 @@ BENCHES: dict[str, Callable[[], list[Row]]] = {
     "load": bench_load_time,
     "start": bench_start,
     "tick": bench_tick,
+    "cpu": bench_cpu,
     "rendering": lambda: [bench_rendering(), bench_rendering(openmetrics=True)],
     "scrape": bench_scrape,
     "memory": bench_memory,
     "reports": bench_reports,
 }
-NEED_ROOT = ("switch", "load", "start", "tick", "memory")
+NEED_ROOT = ("switch", "load", "start", "tick", "cpu", "memory")
 UNPRIVILEGED = os.geteuid() != 0
 
 

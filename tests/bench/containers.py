@@ -29,25 +29,29 @@ def group(name: str) -> Iterator[Path]:
 
 
 @contextmanager
-def containers(count: int = CONTAINERS, wake_milliseconds: int = 1000) -> Iterator[Path]:
-    """Cgroups named as containers, each with a process in it; the folder that holds them."""
+def containers(
+    count: int = CONTAINERS, wake_milliseconds: int = 1000, processes: int = CONTAINERS
+) -> Iterator[Path]:
+    """Cgroups named as Docker's containers, each with a process that wakes; the folder that holds them.
+
+    processes: of all of them together; what is more than one a container sleeps.
+    """
     with group("bench") as parent, program("sleepers") as command:
-        folders = [parent / hashlib.sha256(str(index).encode()).hexdigest() for index in range(count)]
+        folders = [parent / f"docker-{_container_id(index)}.scope" for index in range(count)]
         for folder in folders:
             folder.mkdir()
-        with _sleeping(command, folders, wake_milliseconds):
+        with _sleeping([command, str(wake_milliseconds), str(max(0, processes // count - 1))], folders):
             yield parent
 
 
+def _container_id(index: int) -> str:
+    return hashlib.sha256(str(index).encode()).hexdigest()
+
+
 @contextmanager
-def _sleeping(command: str, folders: list[Path], wake_milliseconds: int) -> Iterator[None]:
+def _sleeping(command: list[str], folders: list[Path]) -> Iterator[None]:
     places = "".join(f"{folder}/cgroup.procs\n" for folder in folders)
-    process = subprocess.Popen(
-        [command, str(wake_milliseconds)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        process_group=0,
-    )
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0)
     assert process.stdin is not None
     assert process.stdout is not None
     try:

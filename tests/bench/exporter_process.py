@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.bench.pod_api import InPod
 from tests.live.sandbox import stop
 
 COMMAND = Path(sys.executable).with_name("podjoule")
@@ -19,11 +21,19 @@ READY_SECONDS, POLL_SECONDS = 30.0, 0.01
 
 
 @contextmanager
-def running(*flags: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def running(*flags: str, within: InPod | None = None) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """The process and its port on loopback; whatever it logs is dropped, what goes wrong shows in scrapes."""
     port = _free_port()
     process = subprocess.Popen(
-        [COMMAND, "run", "--web.listen-address", f"127.0.0.1:{port}", *flags],
+        [
+            *(within.words if within else ()),
+            COMMAND,
+            "run",
+            "--web.listen-address",
+            f"127.0.0.1:{port}",
+            *flags,
+        ],
+        env={**os.environ, **(within.environ if within else {})},
         stderr=subprocess.DEVNULL,
         process_group=0,
     )

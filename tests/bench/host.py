@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.estimator.meters.rapl_tree import DRAM_RANGE_UJ, RaplTree
@@ -28,3 +31,21 @@ def two_sockets_with_rapl(root: Path, n_cpu: int) -> RaplTree:
     for name in ("online", "possible"):
         (cpus / name).write_text(f"0-{n_cpu - 1}\n")
     return tree
+
+
+@contextmanager
+def drawing(tree: RaplTree) -> Iterator[Path]:
+    """Let every zone draw energy meanwhile; the root of the tree."""
+    stop = threading.Event()
+
+    def draw() -> None:
+        while not stop.wait(0.2):
+            tree.advance_all(4.0)
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    try:
+        yield tree.root
+    finally:
+        stop.set()
+        thread.join()

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * sleepers MILLISECONDS < LIST: for each line of LIST, a cgroup.procs, a process in that cgroup that wakes once in so
- * many milliseconds. Says "ready" when all are in their places. They end with the first process.
+ * sleepers MILLISECONDS IDLE < LIST: for each line of LIST, a cgroup.procs, a process in that cgroup that wakes once in
+ * so many milliseconds, and so many beside it that never wake. Says "ready" when all are in their places. They end with
+ * the first process.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -19,28 +20,32 @@ static int enter(const char *procs)
 	return file && fputs("0", file) != EOF && !fclose(file);
 }
 
-static void live(const char *procs, int tell, long milliseconds)
+static void live(const char *procs, int tell, long milliseconds, int wakes)
 {
-	struct timespec pause = { milliseconds / 1000, milliseconds % 1000 * 1000000 };
+	struct timespec time = { milliseconds / 1000, milliseconds % 1000 * 1000000 };
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (write(tell, enter(procs) ? "+" : "-", 1) != 1)
 		exit(1);
+	while (!wakes)
+		pause();
 	for (;;)
-		nanosleep(&pause, NULL);
+		nanosleep(&time, NULL);
 }
 
 int main(int argc, char **argv)
 {
 	char procs[4096], byte;
-	int told[2], asleep = 0;
+	int told[2], asleep = 0, left;
 
-	if (argc != 2 || pipe(told))
+	if (argc != 3 || pipe(told))
 		return 1;
-	for (; fgets(procs, sizeof(procs), stdin); asleep++) {
+	while (fgets(procs, sizeof(procs), stdin)) {
 		procs[strcspn(procs, "\n")] = 0;
-		if (fork() == 0)
-			live(procs, told[1], atol(argv[1]));
+		for (left = atoi(argv[2]); left >= 0; left--, asleep++) {
+			if (fork() == 0)
+				live(procs, told[1], atol(argv[1]), !left);
+		}
 	}
 	while (asleep--) {
 		if (read(told[0], &byte, 1) != 1 || byte != '+')

@@ -21,10 +21,12 @@ Document = dict[str, Any]
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy/chart"
-VALUES = sorted((Path(__file__).parent / "values").glob("*.yaml"))
+PLATFORMS = sorted((CHART / "platforms").glob("*.yaml"))
+VALUES = [*sorted((Path(__file__).parent / "values").glob("*.yaml")), *PLATFORMS]
 # A helm that was built from source without a version renders for Kubernetes 1.20 unless told.
 KUBE_VERSION = "1.34.0"
 RELEASE, NAMESPACE = "podjoule", "podjoule"
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast
 
 
 class Refused(Exception):
@@ -114,12 +116,17 @@ def render_with(values: Mapping[str, Any]) -> Rendered:
 
 def _rendered(*arguments: str) -> Rendered:
     text = run("template", RELEASE, str(CHART), "--namespace", NAMESPACE, *arguments)
-    return Rendered(text, tuple(found for found in yaml.safe_load_all(text) if found))
+    return Rendered(text, tuple(found for found in yaml.load_all(text, _LOADER) if found))
 
 
 def values_of(path: Path) -> Document:
     """The chart's defaults with a file of values over them."""
-    return _merged(yaml.safe_load((CHART / "values.yaml").read_text()), yaml.safe_load(path.read_text()))
+    return _merged(_loaded(CHART / "values.yaml"), _loaded(path))
+
+
+@functools.cache
+def _loaded(path: Path) -> Document:
+    return dict(yaml.load(path.read_text(), _LOADER))
 
 
 def _merged(below: Document, above: Document) -> Document:

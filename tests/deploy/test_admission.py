@@ -13,25 +13,30 @@ from tests.e2e.cluster.cluster import Cluster
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes]
 
-FOREIGN = {
-    "ServiceMonitor": "servicemonitors",
-    "PodMonitor": "podmonitors",
-    "PrometheusRule": "prometheusrules",
-}
+OPERATOR = "monitoring.coreos.com"
+FOREIGN = [
+    (OPERATOR, "ServiceMonitor", "servicemonitors", "Namespaced"),
+    (OPERATOR, "PodMonitor", "podmonitors", "Namespaced"),
+    (OPERATOR, "PrometheusRule", "prometheusrules", "Namespaced"),
+    (f"az{OPERATOR}", "ServiceMonitor", "servicemonitors", "Namespaced"),
+    (f"az{OPERATOR}", "PodMonitor", "podmonitors", "Namespaced"),
+    ("monitoring.googleapis.com", "PodMonitoring", "podmonitorings", "Namespaced"),
+    ("security.openshift.io", "SecurityContextConstraints", "securitycontextconstraints", "Cluster"),
+]
 
 
 @pytest.fixture(scope="module")
 def namespaces(cluster: Cluster) -> Iterator[Cluster]:
-    """With the namespaces that the values name, and kinds of Prometheus Operator that take anything."""
+    """With the namespaces that the values name, and kinds of others that take anything."""
     wanted = [_namespace(NAMESPACE), _namespace("monitoring")]
-    wanted += [_definition(kind, plural) for kind, plural in FOREIGN.items()]
+    wanted += [_definition(*each) for each in FOREIGN]
     there = cluster.kubectl("get", "namespaces,customresourcedefinitions", "-o", "name")
     missing = [each for each in wanted if f"/{each['metadata']['name']}\n" not in there]
     text = yaml.safe_dump_all(missing)
     if missing:
         cluster.kubectl("apply", "-f", "-", stdin=text)
-    for plural in FOREIGN.values():
-        cluster.kubectl("wait", "--for=condition=Established", f"crd/{plural}.monitoring.coreos.com")
+    for group, _, plural, _ in FOREIGN:
+        cluster.kubectl("wait", "--for=condition=Established", f"crd/{plural}.{group}")
     yield cluster
     if missing:
         cluster.kubectl("delete", "--ignore-not-found", "-f", "-", stdin=text)
@@ -49,15 +54,15 @@ def _namespace(name: str) -> Document:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
 
 
-def _definition(kind: str, plural: str) -> Document:
+def _definition(group: str, kind: str, plural: str, scope: str) -> Document:
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.monitoring.coreos.com"},
+        "metadata": {"name": f"{plural}.{group}"},
         "spec": {
-            "group": "monitoring.coreos.com",
-            "scope": "Namespaced",
+            "group": group,
+            "scope": scope,
             "names": {"kind": kind, "plural": plural, "singular": kind.lower(), "listKind": f"{kind}List"},
             "versions": [
                 {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}

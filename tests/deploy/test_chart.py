@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from exporter.commands.cli import declared
 from tests.deploy.chart import CHART, ROOT, VALUES, Refused, helm, render, render_with, run
 
 MANIFEST = ROOT / "deploy/kubernetes.yaml"
@@ -156,6 +159,74 @@ def test_passwords_of_bmcs_are_root_s_alone_and_bmcs_may_be_asked() -> None:
     } in egress
 
 
+def test_guests_are_found_by_the_node_s_processes() -> None:
+    rendered = render(BY_NAME["vm-share"])
+    assert rendered.mounts["proc"]["readOnly"] is True
+    assert rendered.volumes["proc"]["hostPath"] == {"path": "/proc", "type": "Directory"}
+    assert rendered.environment["PODJOULE_HOST_PROCFS"] == rendered.mounts["proc"]["mountPath"]
+    assert "proc" not in render(BY_NAME["default"]).volumes
+
+
+def test_what_is_pushed_goes_with_headers_and_a_ca_from_the_secret() -> None:
+    rendered = render(BY_NAME["otlp"])
+    folder = rendered.mounts["otlp"]["mountPath"]
+    assert rendered.volumes["otlp"]["secret"] == {"secretName": "collector", "defaultMode": 0o400}
+    assert rendered.environment["PODJOULE_OTLP_HEADERS_FILE"] == f"{folder}/auth"
+    assert rendered.environment["PODJOULE_OTLP_CA_FILE"] == f"{folder}/ca.crt"
+    egress = rendered.one("NetworkPolicy")["spec"]["egress"]
+    (way,) = (rule for rule in egress if rule["ports"][0]["port"] == 4318)
+    assert way["to"] == [
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    ]
+
+
+def test_the_provider_s_token_is_the_secret_s() -> None:
+    rendered = render(BY_NAME["carbon"])
+    file = f"{rendered.mounts['carbon']['mountPath']}/api-token"
+    assert rendered.environment["PODJOULE_CARBON_TOKEN_FILE"] == file
+
+
+def test_the_door_for_teams_is_the_one_of_the_example() -> None:
+    example = list(yaml.safe_load_all((ROOT / "deploy/tenants/tenants.yaml").read_text()))
+    (theirs,) = (found["spec"]["template"]["spec"] for found in example if found["kind"] == "Deployment")
+    rendered = render(BY_NAME["tenants"])
+    ours = rendered.one("Deployment")["spec"]["template"]["spec"]
+    told = [dict(each) for each in (*theirs["containers"], *ours["containers"])]
+    upstream = "-upstream=http://prometheus.monitoring.svc:9090"
+    for each in told:
+        del each["image"]
+        each["args"] = [upstream if arg.startswith("-upstream=") else arg for arg in each.get("args", [])]
+    assert told[:2] == told[2:]
+    assert {volume["name"] for volume in ours["volumes"]} == {volume["name"] for volume in theirs["volumes"]}
+    rules = [rule["spec"] for rule in rendered.of_kind("PrometheusRule")]
+    assert yaml.safe_load((ROOT / "deploy/tenants/rules.yaml").read_text()) in rules
+
+
+@pytest.mark.parametrize("name", ["reports", "reports-claim"])
+def test_what_collects_accounts_is_a_command_line_of_podjoule_s(name: str, tmp_path: Path) -> None:
+    """The shell of the image's kind runs it, with a podjoule that says what it was told."""
+    rendered = render(BY_NAME[name])
+    job = rendered.one("CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = job["containers"]
+    teller = tmp_path / "podjoule"
+    teller.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    teller.chmod(0o755)
+    told = subprocess.run(
+        [*container["command"], *container["args"]],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    assert told[0] == "report"
+    arguments, unknown = declared("report").parser().parse_known_args(told[1:])
+    assert not unknown
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    assert arguments.begin == f"{yesterday:%Y-%m}-01"
+    assert arguments.cluster == "prod"
+    assert arguments.store == ("s3://accounts/energy" if name == "reports" else "/accounts")
+
+
 def test_the_rules_are_those_of_the_file() -> None:
     ours, keplers = render(BY_NAME["service-monitor"]).of_kind("PrometheusRule")
     assert ours["spec"] == yaml.safe_load((CHART / "files/rules.yaml").read_text())
@@ -197,7 +268,12 @@ def test_a_policy_lets_out_what_the_mode_needs() -> None:
     assert api_server == ["10.0.0.0/24", "fd00::/64"]
     (ingress,) = policy["ingress"]
     assert ingress["ports"] == [{"port": "metrics", "protocol": "TCP"}]
-    assert len(ingress["from"]) == 1
+    peers = [peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"] for peer in ingress["from"]]
+    assert peers == ["prometheus", "podjoule-test"]
+    (ingress,) = render(BY_NAME["no-test"]).one("NetworkPolicy")["spec"]["ingress"]
+    assert ingress["from"] == [{"podSelector": {"matchLabels": {"app": "prometheus"}}}]
+    assert ports("otlp") == [[443, 6443], [4318], [53, 53]]
+    assert ports("carbon") == [[443, 6443], [443], [53, 53]]
 
 
 CONTRADICTIONS = {
@@ -224,7 +300,7 @@ CONTRADICTIONS = {
     "address-in-config": ({"config": {"web": {"listenAddresses": [":1"]}}}, "set port"),
     "web-file-in-config": ({"config": {"web": {"configFile": "/x"}}}, "set web.config"),
     "two-web-configs": (
-        {"web": {"existingSecret": "a", "config": {"basic_auth_users": {"a": "b"}}}},
+        {"web": {"existingSecret": "a", "config": {"http_server_config": {"http2": False}}}},
         "give one",
     ),
     "tls-without-certificate": ({"web": {"tls": {"enabled": True}}}, "give web.tls.existingSecret"),
@@ -258,6 +334,37 @@ CONTRADICTIONS = {
     ),
     "device-without-rights": ({"ipmi": {"enabled": True}}, "set ipmi.resource, or privileged"),
     "resource-without-meter": ({"ipmi": {"resource": "squat.ai/ipmi"}}, "set it to true"),
+    "share-in-config": ({"config": {"vm": {"shareDir": "/run/guests"}}}, "set vm.shareDir"),
+    "headers-without-endpoint": ({"otlp": {"existingSecret": "a"}}, "config.otlp.endpoint; set it"),
+    "two-headers": (
+        {
+            "otlp": {"existingSecret": "a"},
+            "config": {"otlp": {"endpoint": "http://a", "headersFile": "/a"}},
+        },
+        "give one of them",
+    ),
+    "token-for-a-table": ({"carbon": {"existingSecret": "a"}}, "set config.carbon.provider"),
+    "two-tokens": (
+        {
+            "carbon": {"existingSecret": "a"},
+            "config": {"carbon": {"provider": "watttime", "zone": "SPP", "tokenFile": "/a"}},
+        },
+        "give one of them",
+    ),
+    "service-without-zone": ({"config": {"carbon": {"provider": "WattTime"}}}, "config.carbon.zone"),
+    "price-without-currency": ({"config": {"cost": {"pricePerKwh": 0}}}, "config.cost.currency"),
+    "prices-without-currency": (
+        {"config": {"cost": {"schedule": ["00:00-24:00=0.3"]}}},
+        "config.cost.currency",
+    ),
+    "two-bmc-files": (
+        {"redfish": {"existingSecret": "a"}, "config": {"platform": {"redfish": {"configFile": "/a"}}}},
+        "give one of them",
+    ),
+    "tenants-without-rules": ({"prometheusRule": {"tenants": True}}, "set prometheusRule.enabled"),
+    "door-without-tokens": ({"tenants": {"enabled": True, "tlsSecret": "a"}}, "give tenants.existingSecret"),
+    "reports-without-cluster": ({"reports": {"enabled": True, "existingClaim": "a"}}, "give one"),
+    "reports-without-store": ({"reports": {"enabled": True, "cluster": "a"}}, "one of them"),
     "two-monitors": ({"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}, "scraped twice"),
 }
 

@@ -32,7 +32,7 @@ DEPLOY = releases.ROOT / "deploy"
 COMPOSE = DEPLOY / "compose.yaml"
 OURS, PROMETHEUS = "localhost/podjoule:of-this-release", "localhost/prometheus:of-debian"
 PROJECT = "podjoule-composed"
-# All in one network namespace of their own: a container's network takes rights that not every machine has. And
+# In one network namespace: a container's own network takes rights that not every machine has. And
 # podman's seccomp profile of Debian 12 knows CAP_BPF not yet. What is scraped, and how often, stays as it is.
 OVERRIDE = """
 services:

@@ -33,6 +33,7 @@ PAGES = {
         ROOT / "CONTRIBUTING.md",
         ROOT / "CHANGELOG.md",
         *sorted((ROOT / "docs").glob("*.md")),
+        *sorted((ROOT / "docs/kubernetes").glob("*.md")),
         *sorted((ROOT / "deploy").rglob("README.md")),
         ROOT / "deploy/METRICS.md",
     )
@@ -56,12 +57,15 @@ FOREIGN_FLAGS = {
     ),
     *("--web.config-file", "--metrics", "--kube.enable", "--monitor.max-terminated", "--machines"),
     *("--search", "--seed", "--web.enable-otlp-receiver"),
+    *("--values", "--reuse-values", "--reset-then-reuse-values", "--untar"),
+    *("--serviceaccount", "--selinux", "--kubelet-arg"),
 }
 FOREIGN_KEYS = {
     *("monitor.staleness", "monitor.maxTerminated", "monitor.minTerminatedEnergyThreshold"),
     *("kube.podInformer.mode", "kube.podInformer.pollInterval"),
     *("exporter.stdout", "exporter.prometheus.enabled", "exporter.prometheus.debugCollectors"),
     *("host.name", "host.id"),  # OpenTelemetry's attributes
+    "machine.kubelet.extraMounts",  # Talos'
 }
 # Kepler's, of today and up to 0.9, on the page that compares.
 KEPLER_09 = yaml.safe_load((ROOT / "deploy/prometheus/kepler-0.9.yaml").read_text())["groups"]

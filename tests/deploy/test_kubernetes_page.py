@@ -39,7 +39,7 @@ def test_every_value_that_is_named_is_one() -> None:
 
 def test_every_example_of_values_is_taken_by_the_chart() -> None:
     examples = [block for block in BLOCKS if block.keys() <= VALUES.keys()]
-    assert len(examples) == 8
+    assert len(examples) == 11
     for example in examples:
         render_with(example)
 

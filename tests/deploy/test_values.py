@@ -71,6 +71,8 @@ def test_the_host_is_mounted_read_only_and_no_more_of_it_than_the_values_say(
         expected["powercap"] = str(Path(paths["powercap"]).parent)
     if paths["btf"]:
         expected["btf"] = paths["btf"]
+    if paths["procfs"] or wanted["vm"]["shareDir"]:
+        expected["proc"] = paths["procfs"] or "/proc"
     if wanted["state"]["type"] == "hostPath" or wanted["continuity"]["enabled"]:
         expected["state"] = wanted["state"]["hostPath"]
     if wanted["continuity"]["enabled"]:
@@ -181,9 +183,9 @@ def test_probes_and_monitors_speak_what_the_server_speaks(rendered: Rendered, va
 def test_secrets_that_are_mounted_are_made_here_or_named_in_the_values(
     rendered: Rendered, values: Path
 ) -> None:
-    wanted = values_of(values)["web"]
-    others = {wanted["existingSecret"], wanted["tls"]["existingSecret"]}
-    others.add(values_of(values)["redfish"]["existingSecret"])
+    wanted = values_of(values)
+    sources = (wanted["web"], wanted["web"]["tls"], wanted["redfish"], wanted["otlp"], wanted["carbon"])
+    others = {source["existingSecret"] for source in sources}
     mounted = {volume["secret"]["secretName"] for volume in rendered.volumes.values() if "secret" in volume}
     made = {secret["metadata"]["name"] for secret in rendered.of_kind("Secret")}
     assert made | mounted - others == made
@@ -205,7 +207,9 @@ def test_all_objects_carry_the_recommended_labels(rendered: Rendered, values: Pa
 def test_what_selects_the_pods_matches_them(rendered: Rendered) -> None:
     labels = rendered.one("DaemonSet")["spec"]["template"]["metadata"]["labels"].items()
     selectors = [rendered.one("DaemonSet")["spec"]["selector"]["matchLabels"]]
-    selectors += [service["spec"]["selector"] for service in rendered.of_kind("Service")]
+    beside = labels_beside(rendered)
+    services = [service["spec"]["selector"] for service in rendered.of_kind("Service")]
+    selectors += [each for each in services if each not in beside]
     selectors += [
         policy["spec"]["podSelector"]["matchLabels"] for policy in rendered.of_kind("NetworkPolicy")
     ]
@@ -214,6 +218,41 @@ def test_what_selects_the_pods_matches_them(rendered: Rendered) -> None:
     for monitor in rendered.of_kind("ServiceMonitor"):
         service = rendered.one("Service")["metadata"]["labels"]
         assert service.items() >= monitor["spec"]["selector"]["matchLabels"].items()
+
+
+def labels_beside(rendered: Rendered) -> list[Document]:
+    """What selects pods that are no exporters."""
+    return [found["spec"]["selector"]["matchLabels"] for found in rendered.of_kind("Deployment")]
+
+
+def test_pods_that_are_no_exporters_are_selected_by_nothing_that_looks_for_those(
+    rendered: Rendered,
+) -> None:
+    wanted = rendered.one("DaemonSet")["spec"]["selector"]["matchLabels"].items()
+    for pod in _pods_beside(rendered):
+        assert not pod["metadata"]["labels"].items() >= wanted
+
+
+def test_pods_that_are_no_exporters_have_no_right_at_all(rendered: Rendered) -> None:
+    for pod in _pods_beside(rendered):
+        spec = pod["spec"]
+        assert spec["automountServiceAccountToken"] is False
+        assert "serviceAccountName" not in spec
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not any("hostPath" in volume for volume in spec.get("volumes", []))
+        for each in spec["containers"]:
+            assert each["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+
+
+def _pods_beside(rendered: Rendered) -> Iterator[Document]:
+    yield from rendered.of_kind("Pod")
+    yield from (found["spec"]["template"] for found in rendered.of_kind("Deployment"))
+    yield from (found["spec"]["jobTemplate"]["spec"]["template"] for found in rendered.of_kind("CronJob"))
 
 
 def test_every_value_is_tried_by_some_file() -> None:
@@ -247,7 +286,11 @@ _OPTIONAL = {
         for field in ("type", "localhostProfile")
     ),
     *(("seLinuxOptions", field) for field in ("level", "role", "type", "user")),
-    ("resources", "claims"),
+    *(
+        (*of, *field.split("."))
+        for of in (("resources",), ("reports", "resources"))
+        for field in ("claims", "requests.ephemeral-storage", "limits.ephemeral-storage", "limits.cpu")
+    ),
 }
 
 

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ebpf.cpus import OnlineCpus, online_cpus, parse_cpu_list, running_processes, shows_every_process
+from ebpf.cpus import (
+    OnlineCpus,
+    OnlineList,
+    online_cpus,
+    parse_cpu_list,
+    running_processes,
+    shows_every_process,
+)
 
 
 @pytest.mark.parametrize(
@@ -109,3 +116,16 @@ def test_a_sysfs_that_does_not_say_has_no_changes(tmp_path: Path) -> None:
     file.write_text("what\n")
     assert online.changes() == (set(), set())
     online.close()
+
+
+def test_the_list_of_cpus_follows_the_file_however_it_comes_and_goes(tmp_path: Path) -> None:
+    file = tmp_path / "devices/system/cpu/online"
+    online = OnlineList(tmp_path)
+    n_cpu = os.cpu_count() or 1
+    assert online.read() == tuple(range(n_cpu))
+    file.parent.mkdir(parents=True)
+    for text, cpus in (("0-3\n", (0, 1, 2, 3)), ("0,3\n", (0, 3)), ("0,3\n", (0, 3))):
+        file.write_text(text)
+        assert online.read() == cpus
+    file.unlink()
+    assert online.read() == tuple(range(n_cpu))

@@ -1,4 +1,4 @@
-"""The README's two commands on a Debian 12 that has nothing but make: set up, serving, complete."""
+"""The README's commands on a Debian 12 that has nothing but make: set up, serving, complete; and by pipx."""
 
 from __future__ import annotations
 
@@ -78,3 +78,29 @@ def test_make_test_sets_up_whatever_it_starts(machine: Machine) -> None:
     machine.run("make set-up")
     assert machine.run(".venv/bin/python -m tests.programs") == ""
     assert " tests collected" in machine.run(".venv/bin/pytest -q --collect-only")
+
+
+def test_pipx_installs_the_wheel_for_somebody_without_rights(machine: Machine) -> None:
+    machine.run("make wheel")
+    machine.run(
+        "apt-get update -qq; apt-get install -y -qq --no-install-recommends pipx python3-venv libbpf1"
+    )
+    machine.run("useradd --create-home ann; cp dist/podjoule-*.whl /home/ann")
+    # Compiled nowhere else: the wheel has the kernel programs in it, and Debian's Python fetches the rest.
+    machine.run(as_ann("pipx install /home/ann/podjoule-*.whl"))
+    own = "/home/ann/.local/bin/podjoule"
+    without = machine.run(as_ann(f"{own} top --plain --interval=1s"))
+    (missing,) = [line for line in without.splitlines() if line.startswith("missing: ")]
+    assert f"(sudo {own} top has them)" in missing
+    assert "NAME" in without
+    assert "\nbash" in machine.run(as_ann(f"{own} top --plain --interval=2s --by=process", busy=True))
+    with_root = machine.run(f"{own} top --plain --interval=1s")
+    assert "BPF" not in with_root, with_root
+    assert "NAME" in with_root
+
+
+def as_ann(command: str, *, busy: bool = False) -> str:
+    """The command as a user of her own, with something of hers running beside it if asked for."""
+    beside = "bash -c 'while :; do :; done' & trap 'kill %1' EXIT; " if busy else ""
+    keep = "HOME=/home/ann PATH=/usr/bin:/bin"
+    return f"cd /home/ann; {beside}runuser -u ann -- env {keep} sh -c '{command}'"

@@ -88,6 +88,99 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{ .Values.state.type | default (ternary "hostPath" "emptyDir" .Values.continuity.enabled) }}
 {{- end }}
 
+{{- /* The node's /proc, or nothing. */ -}}
+{{- define "podjoule.procfs" -}}
+{{ .Values.hostPaths.procfs | default (ternary "/proc" "" (ne .Values.vm.shareDir "")) }}
+{{- end }}
+
+{{- /* Labels of pods that are no exporters: what selects those must not find them. */ -}}
+{{- define "podjoule.besideLabels" -}}
+app.kubernetes.io/name: {{ printf "%s-%s" (include "podjoule.name" .root | trunc 53) .name }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .name }}
+app.kubernetes.io/part-of: podjoule
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "podjoule.besideObjectLabels" -}}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "podjoule.besideLabels" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+{{- end }}
+
+{{- /* Pods that need no right at all. OpenShift gives them users of its own. */ -}}
+{{- define "podjoule.lockedPod" -}}
+runAsNonRoot: true
+{{- if not (.Values.openshift).securityContextConstraints }}
+runAsUser: 65534
+runAsGroup: 65534
+fsGroup: 65534
+{{- end }}
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "podjoule.lockedContainer" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{- /* Where an address leads: its port, as a policy takes it. */ -}}
+{{- define "podjoule.portOf" -}}
+{{- $url := urlParse . -}}
+{{ regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (ternary "80" "443" (eq ($url.scheme | lower) "http")) }}
+{{- end }}
+
+{{- /* A quantity of Kubernetes as a number. */ -}}
+{{- define "podjoule.quantity" -}}
+{{- $text := toString . -}}
+{{- $number := regexFind "^[0-9.]+([eE][-+]?[0-9]+)?" $text -}}
+{{- $units := dict "n" 1e-9 "u" 1e-6 "m" 1e-3 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18 -}}
+{{- $binary := dict "Ki" 0x1p10 "Mi" 0x1p20 "Gi" 0x1p30 "Ti" 0x1p40 "Pi" 0x1p50 "Ei" 0x1p60 -}}
+{{- mulf (float64 $number) (get (merge $units $binary (dict "" 1.0)) (trimPrefix $number $text)) -}}
+{{- end }}
+
+{{- /* A duration as Go writes it, in seconds to the microsecond. */ -}}
+{{- define "podjoule.seconds" -}}
+{{- $units := dict "ns" 1e-9 "us" 1e-6 "µs" 1e-6 "μs" 1e-6 "ms" 1e-3 "s" 1.0 "m" 60.0 "h" 3600.0 -}}
+{{- $sum := 0.0 -}}
+{{- range regexFindAll "[0-9.]+[a-zµμ]+" (toString .) -1 -}}
+{{- $number := regexFind "^[0-9.]+" . -}}
+{{- $sum = addf $sum (mulf (float64 $number) (get $units (trimPrefix $number .))) -}}
+{{- end -}}
+{{- round $sum 6 -}}
+{{- end }}
+
+{{- /* Durations shorter than podjoule takes. */ -}}
+{{- define "podjoule.refuseDurations" -}}
+{{- $config := .Values.config -}}
+{{- range $key, $least := .Files.Get "files/least-durations.yaml" | fromYaml -}}
+{{- $found := $config -}}
+{{- range splitList "." $key -}}
+{{- $found = ternary (get ($found | default dict) .) "" (kindIs "map" ($found | default dict)) -}}
+{{- end -}}
+{{- if and $found (lt (include "podjoule.seconds" $found | float64) (float64 $least)) -}}
+{{- fail (printf "config.%s: %s is shorter than podjoule takes; give %vs or more" $key $found $least) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- /* Requests beyond their limits, which the API server would refuse. */ -}}
+{{- define "podjoule.refuseResources" -}}
+{{- $limits := .resources.limits | default dict -}}
+{{- range $name, $request := .resources.requests | default dict -}}
+{{- $limit := get $limits $name | default $request -}}
+{{- if gt (include "podjoule.quantity" $request | float64) (include "podjoule.quantity" $limit | float64) -}}
+{{- fail (printf "%s.requests.%s: %v is more than the limit, %v; raise that" $.at $name $request $limit) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{- /* What the values say that cannot be: one message each, with the mend. */ -}}
 {{- define "podjoule.refuse" -}}
 {{- $values := .Values -}}
@@ -99,6 +192,54 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if hasKey ($values.config.ebpf | default dict) "pin" -}}
 {{- fail "config.ebpf.pin: only what the chart mounts can be pinned in; set continuity" -}}
 {{- end -}}
+{{- if hasKey ($values.config.vm | default dict) "shareDir" -}}
+{{- fail "config.vm.shareDir: only what the chart mounts can be written to; set vm.shareDir" -}}
+{{- end -}}
+{{- range $key, $url := dict "otlp.endpoint" ($values.config.otlp | default dict).endpoint "carbon.url" ($values.config.carbon | default dict).url -}}
+{{- if regexMatch "^[^/]*//[^/]*@|[?#]." (toString $url) -}}
+{{- fail (printf "config.%s: it has a user or a query, which may be secret and is not shown; give the address alone" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- $otlp := $values.config.otlp | default dict -}}
+{{- if and ($values.otlp).existingSecret (not $otlp.endpoint) -}}
+{{- fail "otlp.existingSecret: nothing is pushed without config.otlp.endpoint; set it" -}}
+{{- end -}}
+{{- if and ($values.otlp).existingSecret (or $otlp.headersFile $otlp.caFile) -}}
+{{- fail "otlp.existingSecret and config.otlp.headersFile or caFile: the Secret's go before; give one of them" -}}
+{{- end -}}
+{{- $carbon := $values.config.carbon | default dict -}}
+{{- if and ($values.carbon).existingSecret (not (has (toString $carbon.provider | lower) (list "electricitymaps" "watttime"))) -}}
+{{- fail "carbon.existingSecret: only electricitymaps and watttime take a token; set config.carbon.provider" -}}
+{{- end -}}
+{{- if and ($values.carbon).existingSecret $carbon.tokenFile -}}
+{{- fail "carbon.existingSecret and config.carbon.tokenFile: the Secret's goes before; give one of them" -}}
+{{- end -}}
+{{- if and (has (toString $carbon.provider | lower) (list "electricitymaps" "watttime")) (not $carbon.zone) -}}
+{{- fail (printf "config.carbon.zone: %s is asked for a zone by its code; give it" $carbon.provider) -}}
+{{- end -}}
+{{- $cost := $values.config.cost | default dict -}}
+{{- if and (or (not (kindIs "invalid" $cost.pricePerKwh)) $cost.schedule) (not $cost.currency) -}}
+{{- fail "config.cost.currency: is missing beside a price; give its ISO 4217 code, such as EUR" -}}
+{{- end -}}
+{{- if and $values.redfish.existingSecret (dig "platform" "redfish" "configFile" "" $values.config) -}}
+{{- fail "redfish.existingSecret and config.platform.redfish.configFile: the Secret goes before; give one of them" -}}
+{{- end -}}
+{{- if and $values.prometheusRule.tenants (not $values.prometheusRule.enabled) -}}
+{{- fail "prometheusRule.tenants: it joins the other rules; set prometheusRule.enabled" -}}
+{{- end -}}
+{{- if and ($values.tenants).enabled (not (and $values.tenants.existingSecret $values.tenants.tlsSecret)) -}}
+{{- fail "tenants.enabled: give tenants.existingSecret, with whose token opens what, and tenants.tlsSecret" -}}
+{{- end -}}
+{{- $reports := $values.reports | default dict -}}
+{{- if and $reports.enabled (not $reports.cluster) -}}
+{{- fail "reports.cluster: rows are kept under a cluster's name; give one" -}}
+{{- end -}}
+{{- if and $reports.enabled (eq (empty $reports.existingClaim) (empty $reports.store)) -}}
+{{- fail "reports.enabled: give reports.existingClaim or reports.store, one of them" -}}
+{{- end -}}
+{{- include "podjoule.refuseDurations" . -}}
+{{- include "podjoule.refuseResources" (dict "at" "resources" "resources" ($values.resources | default dict)) -}}
+{{- include "podjoule.refuseResources" (dict "at" "reports.resources" "resources" ($reports.resources | default dict)) -}}
 {{- $stateType := include "podjoule.stateType" . -}}
 {{- if and $values.continuity.enabled (ne $stateType "hostPath") -}}
 {{- fail (printf "continuity.enabled: with state.type %s nobody knows what was counted; leave it empty" $stateType) -}}
@@ -172,6 +313,20 @@ PODJOULE_CONFIG_FILE: /etc/podjoule/config/config.yaml
 PODJOULE_HOST_CGROUPFS: /host/sys/fs/cgroup
 {{- with .Values.hostPaths.powercap }}
 PODJOULE_HOST_POWERCAP: /host/sys/devices/virtual/{{ base . }}
+{{- end }}
+{{- if include "podjoule.procfs" . }}
+PODJOULE_HOST_PROCFS: /host/proc
+{{- end }}
+{{- if (.Values.otlp).existingSecret }}
+{{- with .Values.otlp.headersKey }}
+PODJOULE_OTLP_HEADERS_FILE: /etc/podjoule/otlp/{{ . }}
+{{- end }}
+{{- with .Values.otlp.caKey }}
+PODJOULE_OTLP_CA_FILE: /etc/podjoule/otlp/{{ . }}
+{{- end }}
+{{- end }}
+{{- if (.Values.carbon).existingSecret }}
+PODJOULE_CARBON_TOKEN_FILE: /etc/podjoule/carbon/{{ .Values.carbon.tokenKey }}
 {{- end }}
 {{- if ne (include "podjoule.stateType" .) "none" }}
 PODJOULE_STATE_DIR: /var/lib/podjoule

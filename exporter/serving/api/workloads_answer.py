@@ -17,7 +17,7 @@ IndexArray = npt.NDArray[np.intp]
 
 # Python's JSON encoder takes four times as long for rows as joining what is told here once a workload.
 _encode: Callable[[object], str] = json.JSONEncoder().encode
-_MOST_TEXTS = 20_000
+_SPARE_TEXTS = 200  # of workloads that are gone, beside as many as there are rows
 
 
 class WorkloadsWriter:
@@ -43,14 +43,20 @@ class WorkloadsWriter:
         return f'{_encode(head)[:-1]}, "workloads": [\n{body}\n]}}\n'.encode()
 
     def _rows(self, rows: Rows, chosen: IndexArray) -> list[str]:
-        if len(self._texts) > max(_MOST_TEXTS, 2 * len(rows.accounts)):
-            self._texts.clear()
+        if len(self._texts) > 2 * len(rows.accounts) + _SPARE_TEXTS:
+            self._forget_all_but(rows.accounts)
         texts = [self._text(rows.accounts[i], rows.places[i]) for i in chosen.tolist()]
         numbers = _numbers(np.hstack([rows.values, rows.watts, rows.joules])[chosen], rows.zones)
         ends = [
             ', "running": true}' if running else ', "running": false}' for running in rows.running[chosen]
         ]
         return list(map("".join, zip(texts, numbers, ends, strict=True)))
+
+    def _forget_all_but(self, accounts: Sequence[Account]) -> None:
+        """A text and what it was made from take over a kilobyte: nodes on which much is short-lived would not
+        let go of them for hours."""
+        here = {account.key for account in accounts}
+        self._texts = {key: text for key, text in self._texts.items() if key in here}
 
     def _text(self, account: Account, place: Place) -> str:
         key = account.key

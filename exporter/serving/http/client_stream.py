@@ -10,7 +10,7 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -32,22 +32,41 @@ _SPEAK_TLS = last_word(refusal("400 Bad Request", "this port speaks HTTPS"))
 class Client(IOStream):
     """A connection in the clear that was just accepted.
 
-    deadline: when the client has had its time, monotonic. since: when it last got anywhere, which a byte of a
-    head is not. served: answers with what was asked for. is_answering: we work for it. body: being sent.
-    fetches_document: what it asked for last was made for it, and is no scrape.
+    deadline: when the client has had its time, monotonic. watch: is told when to look at the client at the
+    latest. since: when it last got anywhere, which a byte of a head is not. served: answers with what was
+    asked for. is_answering: we work for it. body: being sent, since began. fetches_document: what it asked
+    for last was made for it, and is no scrape.
     """
 
-    def __init__(self, sock: socket.socket, address: str, limits: Limits, **options: Any) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        address: str,
+        limits: Limits,
+        watch: Callable[[float], None] = lambda _: None,
+        **options: Any,
+    ) -> None:
         self.address = address
+        self._watch = watch
         self.since = time.monotonic()
         self.deadline = self.since + limits.request_seconds
         self.served = 0
         self.is_answering = False
-        self.body = b""
+        self.body, self.began = b"", 0.0
         self.fetches_document = False
         self._limits = limits
         self._received = bytearray()
         super().__init__(sock, read_chunk_size=_READ_BYTES, **options)
+
+    @property
+    def deadline(self) -> float:
+        """See the class."""
+        return self._deadline
+
+    @deadline.setter
+    def deadline(self, at: float) -> None:
+        self._deadline = at
+        self._watch(at)
 
     @property
     def is_busy(self) -> bool:
@@ -56,7 +75,9 @@ class Client(IOStream):
 
     def begin_answer(self, body: bytes) -> None:
         """Have it fetched from now on; one body for all who ask for it, never a copy."""
-        self.body, self.since = body, time.monotonic()
+        self.body, self.began = body, time.monotonic()
+        self.since = self.began
+        self._watch(self.began)
 
     async def read_head(self, limit: int) -> bytes:
         """The next request's head; StreamClosedError where there is none, after the client heard why."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import socket
 import ssl
 import time
@@ -27,6 +28,7 @@ log = logging.getLogger("exporter.server")
 
 _ACCEPTS = 8  # at a turn: a newcomer must have a turn before as many again have come as may stay
 _PAUSE_SECONDS = 0.05
+_LOOK_SECONDS = 0.25  # how late a deadline may be seen
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -61,6 +63,9 @@ class Clients(HTTPServerConnectionDelegate):
         self._most = connections_within(limits.connections)
         self._loop = IOLoop.current()
         self._clients: set[Client] = set()
+        self._look_seconds = min(_LOOK_SECONDS, limits.request_seconds / 4)
+        self._look_at = math.inf
+        self._looking: object | None = None
         # Each has a deadline that counts from a request's first byte, as tornado's timeouts do not.
         self._parameters = HTTP1ConnectionParameters(
             max_header_size=limits.header_bytes, max_body_size=limits.body_bytes
@@ -81,33 +86,55 @@ class Clients(HTTPServerConnectionDelegate):
         self._loop.remove_handler(listener)
 
     def look(self) -> None:
-        """End whoever has had its time."""
-        now = time.monotonic()
+        """End whoever has had its time, and look again when the next one will have had it."""
+        now, self._look_at, self._looking = time.monotonic(), math.inf, None
         for client in [each for each in self._clients if each.deadline < now]:
             client.expire()
         self._let_go_of_documents()
-        self._let_go_of(self._clients)
+        self._let_go_of([each for each in self._clients if not each.fetches_document])
         if self._security:
             self._security.look()
+        self._watch(self._due(now))
+
+    def _due(self, now: float) -> float:
+        """When somebody is to be looked at; where nobody is, never: an idle server does not wake."""
+        if self._security or any(client.body for client in self._clients):
+            return now
+        return min((client.deadline for client in self._clients), default=math.inf)
+
+    def _watch(self, at: float) -> None:
+        """Look at that time at the latest, though a few times a second at most."""
+        now = time.monotonic()
+        at = max(at, now + self._look_seconds)
+        if at < self._look_at:
+            self._look_no_more()
+            self._look_at, self._looking = at, self._loop.call_later(at - now, self.look)
+
+    def _look_no_more(self) -> None:
+        if self._looking is not None:
+            self._loop.remove_timeout(self._looking)
+        self._look_at, self._looking = math.inf, None
 
     def _let_go_of_documents(self) -> None:
-        """Before any scrape, and at each new answer: between two looks there may come a hundred of them."""
+        """At each new answer: between two looks there may come a hundred of them."""
         self._let_go_of([each for each in self._clients if each.fetches_document])
 
     def _let_go_of(self, clients: Collection[Client]) -> None:
-        """Cut those of them who fetch their answers most slowly, until all that is being fetched fits."""
-        for client in sorted((each for each in clients if each.body), key=lambda each: each.since):
-            if self._unsent_bytes() <= self._limits.unsent_bytes:
-                return
-            client.close()
+        """Cut those of them who fetch their answers most slowly, until all that they fetch fits.
 
-    def _unsent_bytes(self) -> int:
-        """Of the answers that are being fetched; one page serves many."""
-        bodies = [client.body for client in self._clients if not client.closed()]
-        return sum({id(body): len(body) for body in bodies}.values())
+        Never who fetches the newest: an answer that is larger than the limit is to be had all the same.
+        """
+        fetching = [each for each in clients if each.body and not each.closed()]
+        newest = max(fetching, key=lambda each: each.began).body if fetching else b""
+        for client in sorted(fetching, key=lambda each: each.since):
+            if _unsent_bytes(fetching) <= self._limits.unsent_bytes:
+                return
+            if client.body is not newest:
+                client.close()
 
     def close(self) -> None:
         """End every connection."""
+        self._look_no_more()
         for client in tuple(self._clients):
             client.close()
 
@@ -150,10 +177,10 @@ class Clients(HTTPServerConnectionDelegate):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._limits.send_bytes)
             if gate:
                 # Without options tornado would read the CAs of this machine, for a client that we are not.
-                tls = TlsClient(gate.wrap(sock), address, self._limits, ssl_options={})
+                tls = TlsClient(gate.wrap(sock), address, self._limits, self._watch, ssl_options={})
                 self._shake_hands(tls, gate)
             else:
-                self._serve(Client(sock, address, self._limits))
+                self._serve(Client(sock, address, self._limits, self._watch))
         except (OSError, ValueError) as error:
             log.debug("web server: a client left at once: %s", error)
             sock.close()
@@ -185,6 +212,12 @@ class Clients(HTTPServerConnectionDelegate):
             victim.close()
             self._clients.discard(victim)
         return victim is not None
+
+
+def _unsent_bytes(clients: Collection[Client]) -> int:
+    """Of the answers that are being fetched; one page serves many."""
+    bodies = [client.body for client in clients if not client.closed()]
+    return sum({id(body): len(body) for body in bodies}.values())
 
 
 def least_missed(clients: Collection[Client]) -> Client | None:

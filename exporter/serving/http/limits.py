@@ -20,8 +20,8 @@ class Limits:
     request_seconds: from a request's first byte to the response's last; on a new connection from its start.
     idle_seconds: between requests; longer than the usual scrape interval, so that Prometheus keeps its
     connection. grace_seconds: what requests under way get when the server stops. send_bytes: what the kernel
-    holds of an answer for one client, which it doubles for its own needs. unsent_bytes: of all answers that
-    differ.
+    holds of an answer for one client, which it doubles for its own needs. unsent_bytes: of all scrapes that
+    differ, and likewise of documents, where one alone is not larger.
     """
 
     threads: int = 4
@@ -33,7 +33,7 @@ class Limits:
     header_bytes: int = 16_384
     body_bytes: int = 16_384
     send_bytes: int = 98_304
-    unsent_bytes: int = 16_777_216
+    unsent_bytes: int = 8_388_608
 
 
 def connections_within(most: int) -> int:

@@ -9,8 +9,6 @@ import threading
 import time
 from collections.abc import Sequence
 
-from tornado.ioloop import PeriodicCallback
-
 from exporter.configuration.addresses import open_listeners, spell_address
 from exporter.serving.http.answering import Answering, Application, Guard
 from exporter.serving.http.clients import Clients, Security
@@ -18,7 +16,6 @@ from exporter.serving.http.limits import Limits
 
 __all__ = ["Limits", "Server"]
 
-_LOOK_SECONDS = 0.25  # how often deadlines are looked at
 _STOP_SECONDS = 0.02
 
 
@@ -79,16 +76,14 @@ class Server:
     async def _serve(self) -> None:
         answering = Answering(self._application, self._guard, self._limits)
         clients = Clients(answering, self._limits, self._security)
-        looking = PeriodicCallback(clients.look, min(_LOOK_SECONDS, self._limits.request_seconds / 4) * 1e3)
         for listener in self._listeners:
             clients.listen(listener)
-        looking.start()
+        clients.look()
         await self._stopping.wait()
         for listener in self._listeners:
             clients.ignore(listener)
         grace_ends = time.monotonic() + self._limits.grace_seconds
         while clients.are_busy and time.monotonic() < grace_ends:
             await asyncio.sleep(_STOP_SECONDS)
-        looking.stop()
         answering.close(wait=not clients.are_busy)  # a thread that is stuck is left behind
         clients.close()

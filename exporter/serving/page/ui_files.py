@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from importlib import resources
+from pathlib import Path
 
 from exporter.serving.page.responses import JSON, OK, Response, problem, unless_known
 
@@ -21,7 +21,7 @@ class UiFiles:
     """The files by name; there are no others, whatever a path says."""
 
     def __init__(self) -> None:
-        folder = resources.files("exporter.serving.page") / "ui"
+        folder = Path(__file__).with_name("ui")
         self._files = {
             entry.name: (entry.read_bytes(), _TYPES[suffix])
             for entry in folder.iterdir()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from ebpf.errors import UsageError
+from exporter.configuration import schemas
 from exporter.configuration.durations import parse_duration
 from exporter.configuration.nearest import nearest
 from exporter.configuration.options import Option
@@ -30,8 +31,8 @@ class _Secret(Option):
             raise UsageError(f"{origin}: {error}; wanted {self.value_type.allowed}") from None
 
 
-def _kind(allowed: str, parse: Callable[[object], T]) -> ValueType[T]:
-    return ValueType(allowed, parse, lambda given: given[-1], lambda value: value)
+def _kind(allowed: str, parse: Callable[[object], T], schema: schemas.Schema) -> ValueType[T]:
+    return ValueType(allowed, parse, lambda given: given[-1], lambda value: value, schema)
 
 
 def _ordered(*names: str) -> ValueType[tuple[str, ...]]:
@@ -45,7 +46,8 @@ def _ordered(*names: str) -> ValueType[tuple[str, ...]]:
                 raise ValueError(f"the nearest to {name!r} is {nearest(str(name), names)!r}")
         return tuple(dict.fromkeys(found))
 
-    return _kind(f"a list of {', '.join(names)}", parse)
+    schema = {"type": ["array", "null"], "items": {"enum": list(names)}}
+    return _kind(f"a list of {', '.join(names)}", parse, schema)
 
 
 def _parse_text(found: object) -> str:
@@ -86,18 +88,32 @@ def _check_hash(name: object, hashed: object) -> bytes:
     return (f"$2a{hashed[2:]}" if hashed.startswith("$2$") else hashed).encode()
 
 
-_TEXT = _kind("a text", _parse_text)
+_ANY_TEXT = {"type": ["string", "null"]}
+_USERS = {
+    "type": ["object", "null"],
+    "propertyNames": {"pattern": "^[^:]+$"},
+    # By its length alone: what says that a text has no match of a pattern shows the text.
+    "additionalProperties": {"type": "string", "minLength": 59, "maxLength": 60},
+}
+_TEXT = _kind("a text", _parse_text, _ANY_TEXT)
+_INTERVAL = {
+    **schemas.text(schemas.DURATION),
+    "type": ["string", "number", "null"],
+    "minimum": 0,
+    "maximum": 0,
+}
+_HEADER = _kind("a text on one line", _parse_header, schemas.text(f"^{_PRINTABLE.pattern}$"))
 _HEADERS: Mapping[str, ValueType[Any]] = {
-    "Strict-Transport-Security": _kind("a text on one line", _parse_header),
+    "Strict-Transport-Security": _HEADER,
     "X-Content-Type-Options": choice("nosniff", aliases={"": ""}),
     "X-Frame-Options": choice("deny", "sameorigin", aliases={"": ""}),
-    "X-XSS-Protection": _kind("a text on one line", _parse_header),
-    "Content-Security-Policy": _kind("a text on one line", _parse_header),
+    "X-XSS-Protection": _HEADER,
+    "Content-Security-Policy": _HEADER,
 }
 HEADER_KEYS = {f"{HTTP}.headers.{name}": name for name in _HEADERS}
 _AUTH_TYPES = (*CLIENT_AUTH, *UNVERIFIED)
-_SECRET = _kind("a key in PEM", _parse_text)
-_HASHES = _kind("a mapping of names to bcrypt hashes, as from htpasswd -nBC 10 NAME", _parse_users)
+_SECRET = _kind("a key in PEM", _parse_text, _ANY_TEXT)
+_HASHES = _kind("a mapping of names to bcrypt hashes, as from htpasswd -nBC 10 NAME", _parse_users, _USERS)
 
 
 def _option(key: str, kind: ValueType[Any]) -> Option:
@@ -120,7 +136,7 @@ OPTIONS: Mapping[str, Option] = {
         _option(f"{HTTP}.http2", boolean()),
         *(_option(key, _HEADERS[name]) for key, name in HEADER_KEYS.items()),
         _Secret(USERS, _HASHES, None, "", ""),
-        _option(f"{RATE}.interval", _kind("a duration such as 1s, or 0", _parse_interval)),
+        _option(f"{RATE}.interval", _kind("a duration such as 1s, or 0", _parse_interval, _INTERVAL)),
         _option(f"{RATE}.burst", integer(0, 1_000_000)),
     )
 }

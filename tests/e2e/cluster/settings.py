@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from tests.e2e.cluster import certificates
-from tests.e2e.cluster.place import API_SERVER, POD_RANGE, Place
+from tests.e2e.cluster.place import API_SERVER, NODE_IP, POD_RANGE, Place
 
 PAUSE_IMAGE = "localhost/pause:1"
 
@@ -67,6 +67,8 @@ def _kubelet(place: Place) -> dict[str, object]:
         "podLogsDir": str(place.pod_logs),
         "fileCheckFrequency": "1s",
         "resolvConf": "",
+        "clusterDNS": [NODE_IP],  # where a test may answer
+        "clusterDomain": "cluster.local",
         "evictionHard": {"memory.available": "10Mi"},
         "localStorageCapacityIsolation": False,
     }

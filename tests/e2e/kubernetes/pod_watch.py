@@ -29,7 +29,7 @@ class PodWatch(Watch):
                         self._find()
 
     def _find(self) -> None:
-        selector = f"app.kubernetes.io/instance={self._instance}"
+        selector = f"app.kubernetes.io/component=exporter,app.kubernetes.io/instance={self._instance}"
         for pod in self._cluster.get("pods", "-n", NAMESPACE, "--selector", selector)["items"]:
             address = pod["status"].get("podIP")
             if address and "deletionTimestamp" not in pod["metadata"]:

@@ -18,7 +18,10 @@ NAMESPACE = "e2e-podjoule"
 
 @dataclass(frozen=True)
 class Release:
-    """One DaemonSet. powercap: the counters it reads, on the node. values: more of the chart's."""
+    """One DaemonSet. powercap: the counters it reads, on the node. values: more of the chart's.
+
+    chart: of this checkout, or another.
+    """
 
     cluster: Cluster
     name: str
@@ -26,6 +29,7 @@ class Release:
     mode: str = "apiserver"
     hierarchy: str = "auto"
     values: Mapping[str, Any] = field(default_factory=dict)
+    chart: Path = ROOT / "deploy/chart"
 
     @property
     def workload(self) -> str:
@@ -48,8 +52,8 @@ class Release:
             **self.values,
         }
         options = ("--namespace", NAMESPACE, "--create-namespace", "--values", "-")
-        chart = str(ROOT / "deploy/chart")
-        self.cluster.helm("upgrade", "--install", self.name, chart, *options, stdin=json.dumps(values))
+        chart, given = str(self.chart), json.dumps(values)
+        self.cluster.helm("upgrade", "--install", self.name, chart, *options, stdin=given)
 
     def wait(self) -> None:
         """Until its pod is ready. Raises ClusterError with what the pod says where it does not get there."""
@@ -69,7 +73,7 @@ class Release:
 
     def pod(self) -> dict[str, Any]:
         """Its one pod, as the API server has it."""
-        selector = f"app.kubernetes.io/instance={self.name}"
+        selector = f"app.kubernetes.io/component=exporter,app.kubernetes.io/instance={self.name}"
         items = self.cluster.get("pods", "-n", NAMESPACE, "--selector", selector)["items"]
         alive = [item for item in items if "deletionTimestamp" not in item["metadata"]]
         assert len(alive) == 1, [item["metadata"]["name"] for item in alive]
@@ -92,6 +96,6 @@ class Release:
         return self.cluster.kubectl("-n", NAMESPACE, "logs", f"daemonset/{self.workload}")
 
     def _describe(self) -> str:
-        selector = f"app.kubernetes.io/instance={self.name}"
+        selector = f"app.kubernetes.io/component=exporter,app.kubernetes.io/instance={self.name}"
         told = self.cluster.kubectl("-n", NAMESPACE, "describe", "pods", "--selector", selector)
         return f"{told}\n{self.log()}"

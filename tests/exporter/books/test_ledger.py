@@ -31,9 +31,10 @@ def in_pod(number: int, pod: int = 0) -> str:
 
 
 class Node:
-    """A node whose cgroups come and go, and its ledger."""
+    """A node whose cgroups come and go, and its ledger. is_named: or no name is ever known."""
 
-    def __init__(self, ttl: float = 300.0, max_terminated: int = 5_000) -> None:
+    def __init__(self, ttl: float = 300.0, max_terminated: int = 5_000, *, is_named: bool = True) -> None:
+        self.is_named = is_named
         self.paths: dict[int, str] = {}
         self.alive: set[int] = set()
         self.now = 0.0
@@ -43,7 +44,7 @@ class Node:
     def resolve(self, cgroup_id: int) -> tuple[Account, ...]:
         workload = identify(self.paths.get(cgroup_id))
         pod = pod_of(workload)
-        return (Account(workload), Account(pod)) if pod else (Account(workload),)
+        return tuple(Account(each, is_settled=self.is_named) for each in (workload, pod) if each)
 
     def start(self, cgroup_id: int, path: str) -> None:
         self.paths[cgroup_id] = path
@@ -315,7 +316,25 @@ def test_100_000_short_lives_leave_no_trace() -> None:
     node.now += 300.0
     node.tick({})
     assert node.joules() == {}
+    assert node.ledger._table.capacity <= 128, "the books stay as large as they once were"
     assert node.ledger.node.zones()[0].joules == 100_000.0
+
+
+def test_nor_do_those_that_wait_for_names_which_nobody_has() -> None:
+    node = Node(ttl=5.0, max_terminated=1_000, is_named=False)
+    node.start(1, container(1))
+    for start in range(10, 50_010, 500):
+        ids = range(start, start + 500)
+        for cgroup_id in ids:
+            node.start(cgroup_id, container(cgroup_id))
+            node.end(cgroup_id)
+        node.tick(dict.fromkeys((1, *ids), 1.0), seconds=1.0)
+        node.paths.clear()
+    assert node.ledger._table.capacity <= 4_096, "rows of the ended that wait have no bound"
+    node.now += 30.0
+    for _ in range(2):
+        node.tick({1: 1.0}, seconds=5.0)
+    assert list(node.joules()) == [f"{1:064x}"], "one that lives waits as long as it is to wait"
 
 
 class Lives(RuleBasedStateMachine):

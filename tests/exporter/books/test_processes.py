@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.books.processes import ProcessInfo, read_process
+from exporter.books.processes import ProcessInfo, ProcessLedger, read_process
+from exporter.books.row_lifetimes import Lifetimes
 from exporter.names.workloads import identify
 from tests.exporter.nodes import NODE, Node, Samples, container, labels_of, of, series, write_process
 
@@ -110,6 +111,13 @@ def test_the_processes_of_another_pid_namespace_are_counted_and_never_named(
     assert len(found) == 2
     assert set(found.values()) == {3.0}
     assert labels_of(found, "comm") == {""}
+
+
+def test_pids_that_are_counted_by_this_very_procfs_are_named_whichever_it_is(procfs: Path) -> None:
+    (procfs / "2/comm").write_text("sleep\n")
+    books = ProcessLedger(procfs, lambda _: (), Lifetimes(), counts_by_procfs=True)
+    assert books.seen()[100] == ProcessInfo(100, "nginx", "/usr/sbin/nginx")
+    assert ProcessLedger(procfs, lambda _: (), Lifetimes()).seen() == {}
 
 
 def test_its_last_moments_after_proc_forgot_it_are_in_the_same_series(node: Node) -> None:

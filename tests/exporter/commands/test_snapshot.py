@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ebpf.cgroups import KERNEL_PATH
 from ebpf.fake import FakeCounterSource
 from exporter.commands import snapshot as module
-from exporter.commands.snapshot import describe, snapshot, table
+from exporter.commands.snapshot import Asked, describe, snapshot, table
 from exporter.configuration.config import Config
 from exporter.tick.power import NoEnergy, Power
 from tests.exporter.nodes import Node, container, in_pod
@@ -167,7 +167,7 @@ def command(
 
         monkeypatch.setattr(module.time, "sleep", sleep)
         monkeypatch.setattr(module, "assemble", lambda _: node.measurement)
-        assert snapshot(Config(), 5.0, output) == 0
+        assert snapshot(Config(), Asked(5.0, output)) == 0
         return capsys.readouterr().out
 
     return run
@@ -238,4 +238,4 @@ def test_a_snapshot_without_energy_or_by_another_model_ends_with_1(
     power = Power(NoEnergy(), {}, lambda: None, fallback=lambda: fallback)
     monkeypatch.setattr(module, "assemble", lambda _config: Node(power=power).measurement)
     monkeypatch.setattr(module.time, "sleep", lambda _seconds: None)
-    assert snapshot(Config(model=model), 1.0, "json") == code
+    assert snapshot(Config(model=model), Asked(1.0, "json")) == code

@@ -207,7 +207,7 @@ def test_label_tuples_are_made_once_for_as_long_as_the_rows_stay() -> None:
     node.source.add(container(1))
     node.advance()
     collector = node.publisher._collector
-    first, second = (collector.collect(node.advance(), NODE, 1, 0.0) for _ in range(2))
+    first, second = (collector.measured(node.advance(), NODE, 1, 0.0) for _ in range(2))
     by_name = [{family.name: family.labels for family in families} for families in (first, second)]
     assert by_name[0]["kepler_container_cpu_joules_total"] is by_name[1]["kepler_container_cpu_joules_total"]
     Renderer().render([replace(family) for family in first])

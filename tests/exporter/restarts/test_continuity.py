@@ -477,6 +477,29 @@ def test_a_row_that_does_not_hold_costs_that_row_alone(
     assert f"1 of {len(rows)}" in caplog.text
 
 
+def test_what_a_later_version_wrote_is_kept_whole_and_it_is_said_who_goes_on_from_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    life, path, _ = written(tmp_path)
+    state = read_state(path)
+    assert state is not None
+    write_state(path, StoredState({**state.document, "content": 2, "version": "9.1"}, state.arrays))
+    later = path.read_bytes()
+    refused(life)
+    assert "holds content 2 of podjoule 9.1, this one reads 1: it is of another version" in caplog.text
+    assert "once it is started again with the file under this name; it is kept as" in caplog.text
+    assert (life.state / f"{FILE}.refused").read_bytes() == later
+
+
+def test_a_later_layout_of_the_file_is_told_from_what_is_not_ours(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    life, path, _ = written(tmp_path)
+    path.write_bytes(b"podjoule.state/2\n" + b"x" * 99)
+    refused(life)
+    assert "is podjoule.state/2, this podjoule reads podjoule.state/1: it is of another" in caplog.text
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"foreign", b"podjoule.state/2\n" + b"x" * 99], ids=["empty", "foreign", "future"]
 )

@@ -91,10 +91,31 @@ def test_rendering_that_fails_does_not_end_the_ticks(monkeypatch: pytest.MonkeyP
     node.tick()
     page = node.publisher.page
     with monkeypatch.context() as patch:
-        patch.setattr(node.publisher._collector, "collect", lambda *_: 1 / 0)
+        patch.setattr(node.publisher._collector, "measured", lambda *_: 1 / 0)
         node.ticker.tick()
         assert node.publisher.page is page
     assert of(node.tick(), "podjoule_component_errors_total", component="render") == 1
+
+
+def test_a_tick_that_nobody_asks_for_renders_nothing_and_one_that_many_ask_for_does_so_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    node, calls = Node(), list[str]()
+    collector, renderer = node.publisher._collector, node.publisher._renderer
+    own, render = collector.own, renderer.render
+    monkeypatch.setattr(collector, "own", lambda: (calls.append("own"), own())[1])
+    monkeypatch.setattr(
+        renderer, "render", lambda *args: (calls.append(f"render {args[1]}"), render(*args))[1]
+    )
+    for _ in range(3):
+        node.ticker.tick()
+    assert calls == []
+    page = node.publisher.page
+    assert page is not None
+    text, openmetrics = page.body(), page.body(openmetrics=True)
+    assert b"python_info" in text
+    assert [page.body(), page.body(openmetrics=True)] == [text, openmetrics]
+    assert sorted(calls) == ["own", "render False", "render True"]
 
 
 @pytest.mark.parametrize(("interval", "allowed"), [(5.0, 15.0), (0.1, 10.0), (60.0, 180.0)])

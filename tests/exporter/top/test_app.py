@@ -131,6 +131,15 @@ def test_the_cursors_row_is_always_on_the_screen() -> None:
     view(steps, replace(FRAME, rows=rows))
 
 
+def test_what_is_missing_stands_above_the_rows_and_gives_way_to_them() -> None:
+    async def steps(app: Top, pilot: Pilot[None]) -> None:
+        assert screen(app)[3] == "missing: root"
+        await pilot.resize_terminal(80, 9)
+        await until(pilot, lambda: len(screen(app)) == 9 and "missing: root" not in screen(app))
+
+    view(steps, replace(FRAME, node=replace(NODE, lacks="missing: root")))
+
+
 def test_drilling_in_and_out_leaves_the_cursor_on_what_was_entered() -> None:
     async def steps(app: Top, pilot: Pilot[None]) -> None:
         await pilot.press("n", "end", "enter")

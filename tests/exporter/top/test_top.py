@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import logging
 import re
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from rich.cells import cell_len
 
 from ebpf.errors import UsageError
 from exporter.commands import cli
+from exporter.configuration.config import Config
 from exporter.http_access import Access
 from exporter.plain_text import printable
 from exporter.serving.api.query import WorkloadsQuery
@@ -26,21 +28,25 @@ from exporter.serving.api.routes import Api
 from exporter.serving.api.status import status
 from exporter.serving.api.workloads_answer import WorkloadsWriter
 from exporter.serving.page.ui_files import UiFiles
+from exporter.tick.power import NoEnergy, Power
 from exporter.top.chosen_rows import Choice, refusal
 from exporter.top.columns import columns, fitting, ordered, shown_name
 from exporter.top.frame import Frame, Node, NodeZone, Row, Unanswered, make_frame
 from exporter.top.grouping import NO_NAMESPACE, grouped, inside_of, matcher
 from exporter.top.header import Seen, node_line, title, zone_line
 from exporter.top.help import sources_told
+from exporter.top.lacking import lacking, sudo
 from exporter.top.plain import table_text
 from exporter.top.source_local import LocalSource, for_top
 from exporter.top.source_url import UrlSource, base_url
 from exporter.top.table import padded, shortened
 from exporter.top.text import plain
 from exporter.top.units import GRAMS, JOULES, WATTS, money, scaled
+from exporter.top.warning_line import without_preliminaries
 from tests.exporter import nodes
 
 POD_UID = nodes.UID
+NO_PROCESS = "(ended, or not told)"
 NODE = Node(
     name="n1",
     source="rapl",
@@ -92,12 +98,29 @@ def test_all_holds_each_workload_once_so_that_the_rows_add_up() -> None:
         ("pod", {"web-1", "db-0"}),
         ("container", {"redis", "app", "proxy"}),
         ("unit", {"/s/ssh.service"}),
-        ("process", {"python", "sshd"}),
+        ("process", {"python", "sshd", NO_PROCESS}),
         ("namespace", {"shop", "data", NO_NAMESPACE}),
     ],
 )
 def test_a_grouping_holds_its_kind(by: str, found: set[str]) -> None:
     assert names(grouped(FRAME, by)) == found
+
+
+def test_processes_and_what_none_of_them_has_add_up_to_all() -> None:
+    by_process, everything = grouped(FRAME, "process"), grouped(FRAME, "all")
+    for key in ("watts", "share", "joules"):
+        sums = [sum(getattr(row, key) or 0.0 for row in rows) for rows in (by_process, everything)]
+        assert sums[0] == pytest.approx(sums[1])
+    (rest,) = [row for row in by_process if row.name == NO_PROCESS]
+    assert (rest.watts, rest.joules) == (6.0, 1003.0)
+    assert rest.cores is None, "what a process that is new keeps busy is not known yet"
+    assert "nothing smaller" in refusal(rest, by_process=True)
+
+
+def test_where_processes_have_all_of_it_or_are_not_told_apart_there_is_no_rest() -> None:
+    whole = replace(PYTHON, watts=13.0, share=0.65, joules=1003.0, cores=0.7)
+    assert names(grouped(replace(FRAME, rows=[*ROWS[:6], whole]), "process")) == {"python"}
+    assert grouped(replace(FRAME, rows=ROWS[:6]), "process") == []
 
 
 def test_a_namespace_is_the_sum_of_what_is_known_and_has_no_ratio() -> None:
@@ -307,6 +330,83 @@ def test_what_is_not_known_is_a_dash_and_never_nan() -> None:
     assert row.split()[2:5] == ["-", "-", "-"]
     assert "nan" not in text.lower()
     assert "\x1b" not in text
+
+
+def test_what_is_missing_stands_in_one_line_above_the_table() -> None:
+    lines = table_text(replace(FRAME, node=replace(NODE, lacks="missing: root")), Choice()).splitlines()
+    assert lines.index("missing: root") < next(i for i, line in enumerate(lines) if line.startswith("NAME"))
+    assert not [line for line in table_text(FRAME, Choice()).splitlines() if "missing" in line]
+
+
+@pytest.mark.parametrize(
+    ("source", "unserving", "user", "line"),
+    [
+        ("cpu.stat", {"rapl": "denied"}, 1000, "missing: BPF's counts and RAPL's meter (sudo has them)"),
+        ("cpu.stat", {}, 1000, "missing: BPF's counts (sudo has them), a meter (podjoule doctor)"),
+        ("core", {"rapl": "denied"}, 1000, "missing: RAPL's meter (sudo has it)"),
+        ("core", {"rapl": "denied"}, 0, "missing: a meter (podjoule doctor)"),
+        ("core", {}, 0, "missing: a meter (podjoule doctor)"),
+        ("cpu.stat", {}, 0, "missing: BPF's counts and a meter (podjoule doctor)"),
+    ],
+)
+def test_it_says_what_root_would_have_and_what_nobody_has_here(
+    source: str, unserving: dict[str, str], user: int, line: str, tmp_path: Path
+) -> None:
+    nodes.write_process(tmp_path, 1, "init")
+    node = nodes.Node(power=Power(NoEnergy(), {}, lambda: None, unserving=unserving))
+    node.source.name = source
+    assert lacking(node.measurement, with_procfs(tmp_path), user).line("sudo") == line
+
+
+def test_where_proc_hides_the_others_root_is_asked_for_too(tmp_path: Path) -> None:
+    node = nodes.Node()
+    assert (
+        lacking(node.measurement, with_procfs(tmp_path), 1000).line("sudo")
+        == "missing: others' processes (sudo has them)"
+    )
+
+
+def test_with_a_meter_and_bpf_nothing_is_missing(tmp_path: Path) -> None:
+    nodes.write_process(tmp_path, 1, "init")
+    assert lacking(nodes.Node().measurement, with_procfs(tmp_path), 0).line("sudo") == ""
+
+
+def test_what_was_not_asked_for_is_not_missing(tmp_path: Path) -> None:
+    nodes.write_process(tmp_path, 1, "init")
+    config, node = with_procfs(tmp_path), nodes.Node()
+    node.source.name = "cpu.stat"
+    asked = replace(config, ebpf=replace(config.ebpf, loader="none"))
+    assert lacking(node.measurement, asked, 1000).line("sudo") == ""
+    assert lacking(node.measurement, config, 1000).line("sudo") == "missing: BPF's counts (sudo has them)"
+
+
+def test_without_libbpf_root_is_no_help(tmp_path: Path) -> None:
+    node = nodes.Node(power=Power(NoEnergy(), {}, lambda: None))
+    node.source.name = "cpu.stat"
+    line = lacking(node.measurement, with_procfs(tmp_path), 0, has_libbpf=False).line("sudo")
+    assert line == "missing: libbpf1 for BPF's counts, a meter and others' processes (podjoule doctor)"
+
+
+def with_procfs(folder: Path) -> Config:
+    return replace(Config(), host=replace(Config().host, procfs=folder))
+
+
+def test_sudo_is_told_the_path_of_what_it_would_not_find(tmp_path: Path) -> None:
+    own = tmp_path / "bin/podjoule"
+    own.parent.mkdir()
+    own.touch(mode=0o755)
+    assert sudo(str(own), {}) == sudo("podjoule", {"PATH": str(own.parent)}) == f"sudo {own} top"
+    assert sudo("/usr/bin/podjoule", {}) == sudo("/x/exporter/__main__.py", {}) == "sudo podjoule top"
+
+
+def test_at_the_start_errors_alone_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    handler = caplog.handler
+    with caplog.at_level(logging.INFO), without_preliminaries():
+        for name in ("ebpf", "exporter.power", "exporter.kube"):
+            for level in (logging.INFO, logging.WARNING, logging.ERROR):
+                logging.getLogger(name).log(level, "%s %d", name, level)
+    assert handler.filters == []
+    assert caplog.messages == ["ebpf 40", "exporter.power 40", *(f"exporter.kube {n}" for n in (20, 30, 40))]
 
 
 # Sources

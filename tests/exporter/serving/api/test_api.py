@@ -408,6 +408,20 @@ def test_made_up_questions_fill_no_memory(site: Site) -> None:
     assert len(site.api._answers) <= 16
 
 
+def test_workloads_that_are_gone_fill_no_memory() -> None:
+    site = Site(ttl=10.0)
+    for n in range(60):
+        for path in (paths := [container(100 * n + each) for each in range(20)]):
+            site.node.source.add(path)
+        site.tick()
+        assert len(site.rows()) <= 100
+        for path in paths:
+            site.node.source.end(path)
+    kept = site.api._workloads._texts
+    assert len(kept) <= 2 * len(site.rows()) + 300
+    assert {f"{59 * 100:064x}"} <= {key[1] for key in kept}
+
+
 def crowd(pods: int) -> Site:
     site = Site(zones=("package", "dram"))
     for n in range(pods):

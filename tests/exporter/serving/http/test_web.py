@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 import pytest
 
@@ -202,6 +203,26 @@ def test_a_client_that_does_not_read_is_dropped_and_blocks_nobody(client: Client
             sock = stack.enter_context(client.socket())
             sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
         assert client.ask("/metrics")[0].status == 200
+
+
+def test_a_server_whose_clients_are_idle_does_not_wake_and_still_drops_them_in_time(tick: Tick) -> None:
+    limits = Limits(request_seconds=5.0, idle_seconds=2.0)
+    with serving(tick, limits) as server, closing(Client(server.bound[0])) as client, client.socket() as sock:
+        sock.sendall(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert sock.recv(65_536).startswith(b"HTTP/1.1 200")
+        time.sleep(0.5)
+        before = _wakes_of_the_loop()
+        time.sleep(1.0)
+        assert _wakes_of_the_loop() == before
+        began = time.monotonic()
+        assert _ended(sock)
+        assert time.monotonic() - began < PROMPT_SECONDS
+
+
+def _wakes_of_the_loop() -> int:
+    (loop,) = (thread for thread in threading.enumerate() if thread.name == "web-loop")
+    status = Path(f"/proc/self/task/{loop.native_id}/status").read_text()
+    return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
 
 
 def test_silent_connections_take_no_thread(client: Client) -> None:
