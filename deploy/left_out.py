@@ -29,13 +29,20 @@ def name_of(distribution: str) -> str:
 
 def _remove(site: Path) -> None:
     for record in sorted(site.glob("*.dist-info/RECORD")):
-        lines = [line.rsplit(",", 2)[0] for line in record.read_text().splitlines()]
+        names = [line.rsplit(",", 2)[0] for line in record.read_text().splitlines()]
         whole = name_of(record.parent.name.split("-")[0]) in DISTRIBUTIONS
-        for name in lines:
-            if whole or is_left_out(name):
-                (site / name).unlink(missing_ok=True)
+        for path in (site / name for name in names if whole or is_left_out(name)):
+            path.unlink(missing_ok=True)
+            # core.pyi is no source of core's bytecode
+            for compiled in (
+                path.parent.glob(f"__pycache__/{path.stem}.*.pyc") if path.suffix == ".py" else ()
+            ):
+                compiled.unlink()
         if whole:
             shutil.rmtree(record.parent, ignore_errors=True)
+    for folder in sorted((path for path in site.rglob("*") if path.is_dir()), reverse=True):
+        if not any(folder.iterdir()):
+            folder.rmdir()
 
 
 if __name__ == "__main__":
