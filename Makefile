@@ -140,6 +140,10 @@ packages: $(RUN_STAMP) ## build Debian and RPM packages into build/packages (ARG
 image: ## build the container image (ARGS passes flags)
 	deploy/image $(ARGS)
 
+.PHONY: release
+release: $(DEV_STAMP) ## make all that a release publishes, into build/release (docs/releasing.md)
+	$(BIN)/python -m deploy.release $(ARGS)
+
 .PHONY: manifest
 manifest: ## render deploy/kubernetes.yaml from the chart (HELM names the helm)
 	deploy/manifest > deploy/kubernetes.yaml

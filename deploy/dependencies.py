@@ -9,7 +9,13 @@ import sys
 import tomllib
 from pathlib import Path
 
+
+def dependencies(pyproject: Path, *extras: str) -> list[str]:
+    """As pyproject.toml words them."""
+    project = tomllib.loads(pyproject.read_text())["project"]
+    beside = [name for extra in extras for name in project["optional-dependencies"][extra]]
+    return [*project["dependencies"], *beside]
+
+
 if __name__ == "__main__":
-    project = tomllib.loads(Path(sys.argv[1]).read_text())["project"]
-    extras = [name for extra in sys.argv[2:] for name in project["optional-dependencies"][extra]]
-    sys.stdout.write("".join(f"{name}\n" for name in [*project["dependencies"], *extras]))
+    sys.stdout.write("".join(f"{name}\n" for name in dependencies(Path(sys.argv[1]), *sys.argv[2:])))

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deploy.release.__main__ import parser as release_parser
 from exporter.commands.cli import main
 from exporter.commands.metrics_reference import every_spec
 from exporter.configuration.config import OPTIONS, Config
@@ -43,7 +44,17 @@ CHECKS = ("doctor", *sorted(path.stem for path in (ROOT / "exporter/doctor").glo
 # What belongs to other programs and is rightly named: helm, kubectl, Kepler, Prometheus, the demo and pytest.
 FOREIGN_FLAGS = {
     *("--create-namespace", "--namespace", "--selector", "--set", "--seconds", "--simulated"),
-    *("--cgroupns", "--pid"),
+    *(
+        "--armor",
+        "--cgroupns",
+        "--check",
+        "--detach",
+        "--detach-sign",
+        "--pid",
+        "--sign",
+        "--verify",
+        "--volumes",
+    ),
     *("--web.config-file", "--metrics", "--kube.enable", "--monitor.max-terminated", "--machines"),
     *("--search", "--seed", "--web.enable-otlp-receiver"),
     *("--values", "--reuse-values", "--reset-then-reuse-values", "--untar"),
@@ -128,7 +139,7 @@ def helped(*command: str) -> str:
 @pytest.fixture(scope="module")
 def known_flags() -> set[str]:
     """What --help of any command tells, and what is other programs'."""
-    return {*_FLAG.findall(helped()), *FOREIGN_FLAGS}
+    return {*_FLAG.findall(helped()), *_FLAG.findall(release_parser().format_help()), *FOREIGN_FLAGS}
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ebpf.directory_lock import lock_directory
+from tests import releases
 from tests.vm.external_bmc import ExternalBmc
 from tests.vm.known_program import known_program, short_program
 from tests.vm.probe import MARK
@@ -44,7 +45,7 @@ PROBES = {
     "5.10": [*_FIRST, "core", "sharing", "hotplug"],
     "6.1": [*_FIRST, "core-and-bcc", "powercap", "unreadable", "meters", "hotplug"],
     "6.12": [*_FIRST, "core", "meters", "board", "hotplug"],
-    "arm64": [*_FIRST, "core", "known", "sharing", "hotplug"],
+    "arm64": [*_FIRST, "image", "core", "known", "sharing", "hotplug"],
     "threads": ["machine", "threads"],
     GUEST: ["machine", "guest"],
     IRQTIME: ["machine", "interrupts"],
@@ -169,6 +170,8 @@ def _lay_over(folder: Path, machine: str) -> None:
         # What is compiled of them is for this machine's CPU, and they do without.
         without = shutil.ignore_patterns("__pycache__", "*.so", "test")
         shutil.copytree(Path(import_module(package).__file__ or "").parent, code / package, ignore=without)
+    if "image" in PROBES[machine]:
+        releases.lay_down("arm64", folder / "image")
     plant = cache() / f"energy_plant-{machine}.ko"
     if plant.exists():
         shutil.copy(plant, folder / "energy_plant.ko")

@@ -25,6 +25,7 @@ from tests.vm import (
     probe_counters,
     probe_exporter,
     probe_guest,
+    probe_image,
     probe_interrupts,
     probe_meters,
     probe_pids,
@@ -84,6 +85,7 @@ PROBES: dict[str, Callable[[], Finding]] = {
     "meters": probe_meters.meters,
     "board": probe_board.board,
     "guest": probe_guest.guest,
+    "image": probe_image.image,
 }
 
 

@@ -12,6 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from ebpf.version import VERSION
+from tests import releases
 from tests.vm import machines, table
 from tests.vm.findings import (
     CPU_SLACK_NS,
@@ -31,7 +33,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.kernels, pytest.mark.timeout(2 * mach
 
 MACHINES = [machine for machine, probes in machines.PROBES.items() if "short-lived" in probes]
 WITH_THREADS = ["5.10", "arm64"]
-NEEDED = ("qemu-system-x86_64", "qemu-system-aarch64", "mmdebstrap", "cpio", "make", "gcc")
+NEEDED = ("qemu-system-x86_64", "qemu-system-aarch64", "mmdebstrap", "cpio", "make", "gcc", *releases.NEEDED)
 NEEDED_TO_COMPILE = ("bc", "bison", "flex", "libelf.h")
 HOOKS = {
     "on_attach", "on_mkdir", "on_rename", "on_rmdir", "on_switch",
@@ -257,6 +259,16 @@ def test_the_exporter_starts_balances_its_books_and_ends(answers: dict[str, Answ
     assert set(found["programs"]) == HOOKS
     assert found["books"]["total"] > 0
     assert unbalanced(found["books"]) <= 1e-9
+    assert found["exit_code"] == 0
+    assert "Traceback" not in found["log"]
+
+
+@pytest.mark.parametrize("machine", [machine for machine in MACHINES if "image" in machines.PROBES[machine]])
+def test_the_released_image_runs_on_another_cpu(machine: str, needs_the_kit: None) -> None:
+    found = ask(machine)["image"]
+    assert found["version"] == f"podjoule {VERSION}", found["said"]
+    assert set(found["programs"]) == HOOKS
+    assert f'version="{VERSION}"' in found["build"][0]
     assert found["exit_code"] == 0
     assert "Traceback" not in found["log"]
 
