@@ -12,7 +12,8 @@ log = logging.getLogger("exporter.pods")
 
 # One that comes and goes is told again after this time.
 REPEAT_SECONDS = 300.0
-# So long may pods be there and none of them known, while Kubernetes answers.
+# So long may pods be there and none of them known, while Kubernetes answers. Once one was, the node's name is right,
+# and who is not known is new: pods that have their names are not asked for again.
 STRANGE_SECONDS = 60.0
 
 
@@ -35,6 +36,7 @@ class PodHealth:
         self._last_told: dict[str, float] = {}
         self._told: list[str] = []
         self._strange_since: float | None = None
+        self._has_known = False
 
     def answered(self) -> None:
         """It works."""
@@ -66,7 +68,8 @@ class PodHealth:
 
     def looked_up(self, *, is_known: bool, pods: int) -> None:
         """A pod of this machine was asked for. pods: how many are known."""
-        if is_known or not self.is_current:
+        self._has_known |= is_known
+        if self._has_known or not self.is_current:
             self._strange_since = None
             return
         now = self._clock()

@@ -38,15 +38,23 @@ def test_pods_of_which_none_is_known_for_a_minute_are_worth_a_line(
     assert "the server: it tells of 0 pods, and none of those that run here is among them" in line
 
 
-@pytest.mark.parametrize("is_known", [True, False])
-def test_one_that_is_known_or_a_server_that_is_silent_begins_the_minute_anew(
-    health: PodHealth, clock: Clock, caplog: pytest.LogCaptureFixture, is_known: bool
+def test_a_server_that_is_silent_begins_the_minute_anew(
+    health: PodHealth, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     health.looked_up(is_known=False, pods=1)
     clock.now = STRANGE_SECONDS - 1.0
-    health.is_current = is_known
-    health.looked_up(is_known=is_known, pods=1)
+    health.is_current = False
+    health.looked_up(is_known=False, pods=1)
     health.is_current = True
     clock.now = STRANGE_SECONDS + 5.0
     health.looked_up(is_known=False, pods=1)
+    assert not caplog.messages
+
+
+def test_once_one_was_known_the_node_has_its_name_and_who_is_not_known_is_new(
+    health: PodHealth, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    health.looked_up(is_known=True, pods=1)
+    for clock.now in (10.0, 10.0 + STRANGE_SECONDS, 10.0 + 2 * STRANGE_SECONDS):
+        health.looked_up(is_known=False, pods=1)
     assert not caplog.messages
