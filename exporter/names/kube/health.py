@@ -12,8 +12,8 @@ log = logging.getLogger("exporter.pods")
 
 # One that comes and goes is told again after this time.
 REPEAT_SECONDS = 300.0
-# So long may pods be there and none of them known, while Kubernetes answers. Once one was, the node's name is right,
-# and who is not known is new: pods that have their names are not asked for again.
+# So long may pods be there and none of them known, while Kubernetes answers. Once one was, the node's name is
+# right, and who is not known is new: pods that have their names are not asked for again.
 STRANGE_SECONDS = 60.0
 
 
