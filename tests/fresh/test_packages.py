@@ -142,8 +142,7 @@ def test_the_package_for_arm64_holds_code_for_arm64(tmp_path: Path) -> None:
     extensions = {match[1] for path in libraries if (match := re.search(r"\.(cpython-\d+)", path.name))}
     assert extensions == {"cpython-313"}
     ours = (site / "ebpf/kernel/sched_switch.bpf.o").read_bytes()
-    assert ours != (ROOT / "ebpf/kernel/sched_switch.bpf.o").read_bytes()
-    assert int.from_bytes(ours[18:20], "little") == 247  # EM_BPF
+    assert int.from_bytes(ours[18:20], "little") == 247  # EM_BPF; no register of a CPU is named in it
 
 
 def older(package: Path, folder: Path) -> Path:
