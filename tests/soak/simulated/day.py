@@ -30,7 +30,8 @@ HOUR = 3_600.0
 SERIES_OF_ROW, SERIES_OF_NODE = 13, 400
 # After its end: as long as it is to be shown, and before that as long as it may wait for its names; where the
 # API server is silent, that is longer.
-KEPT_SECONDS, SILENT_SECONDS = 300.0 + 30.0 + 30.0, 300.0 + 600.0 + 60.0
+NAMING_SECONDS = 30.0
+KEPT_SECONDS, SILENT_SECONDS = 300.0 + NAMING_SECONDS + 30.0, 300.0 + 600.0 + 60.0
 _PARTICULARS = re.compile(r"\S*/\S*|[0-9]\S*")
 _STEP_SECONDS = 30.0  # of the time without an exporter
 
@@ -127,10 +128,11 @@ class Day:
     def restart(self, by: str, away_seconds: float) -> None:
         """by: "end" or "kill"; the machine lives on meanwhile."""
         self._end(by)
-        while away_seconds > 0:
-            self.machine.live(min(away_seconds, _STEP_SECONDS))
-            away_seconds -= _STEP_SECONDS
-        self._start()
+        left_seconds = away_seconds
+        while left_seconds > 0:
+            self.machine.live(min(left_seconds, _STEP_SECONDS))
+            left_seconds -= _STEP_SECONDS
+        self._start(away_seconds)
 
     def reboot(self) -> None:
         """The machine goes down with all that runs on it."""
@@ -143,7 +145,14 @@ class Day:
         self._count_failures()
         getattr(self.exporter, by)()
 
-    def _start(self) -> None:
+    def _start(self, away_seconds: float = 0.0) -> None:
+        """To a new process has just ended what did so unseen, and what waits for its names does so anew."""
+        now, ended = self.machine.clock.awake_seconds, self.machine.population.ended
+        kept_seconds = self._kept_seconds()
+        anew_seconds = kept_seconds if kept_seconds == SILENT_SECONDS else away_seconds + NAMING_SECONDS
+        anew = [(now if now - at <= anew_seconds else at, n) for at, n in ended]
+        ended.clear()
+        ended.extend(sorted(anew))
         self.exporter = Exporter(self.machine)
         self.starts += 1
 
@@ -186,12 +195,17 @@ class Day:
         """One for each cgroup that is alive, and for each that ended and may still be shown."""
         machine = self.machine
         now, ended = machine.clock.awake_seconds, machine.population.ended
-        is_silent = machine.server.is_out or now - self.troubles.last_outage < SILENT_SECONDS
         while ended and now - ended[0][0] > SILENT_SECONDS:
             ended.popleft()
-        kept_seconds = SILENT_SECONDS if is_silent else KEPT_SECONDS
+        kept_seconds = self._kept_seconds()
         kept = sum(n for at, n in ended if now - at <= kept_seconds)
         return kept + sum(len(each.cgroups) for each in machine.population.alive.values())
+
+    def _kept_seconds(self) -> float:
+        """How long after its end a row may be shown, now."""
+        since_outage = self.machine.clock.awake_seconds - self.troubles.last_outage
+        is_silent = self.machine.server.is_out or since_outage < SILENT_SECONDS
+        return SILENT_SECONDS if is_silent else KEPT_SECONDS
 
     def _say_hour(self) -> None:
         """On standard error, for who waits."""
