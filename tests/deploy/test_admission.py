@@ -37,6 +37,9 @@ def namespaces(cluster: Cluster) -> Iterator[Cluster]:
         cluster.kubectl("apply", "-f", "-", stdin=text)
     for group, _, plural, _ in FOREIGN:
         cluster.kubectl("wait", "--for=condition=Established", f"crd/{plural}.{group}")
+    for namespace in (NAMESPACE, "monitoring"):  # in which a pod may be once a controller has made this
+        told = ("wait", "--for=create", "--timeout=60s", "serviceaccount/default")
+        cluster.kubectl(*told, "--namespace", namespace)
     yield cluster
     if missing:
         cluster.kubectl("delete", "--ignore-not-found", "-f", "-", stdin=text)
