@@ -7,10 +7,8 @@ from __future__ import annotations
 import socket
 import subprocess
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +18,6 @@ from tests.bench.containers import CONTAINERS, containers, group
 from tests.bench.exporter_process import first_scrape, running, scrape, value
 from tests.bench.pod_api import pod_api
 from tests.bench.rows import Row, at_most, note
-from tests.estimator.meters.rapl_tree import RaplTree
 
 TICKS = 20
 SHORT_LIVED, CHURN_SECONDS = 100_000, 250.0
@@ -51,7 +48,7 @@ def bench_memory() -> list[Row]:
     """At rest, after each half of the short-lived cgroups, and the most while clients do not read."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        _drawing(host.this_machine_with_rapl(Path(folder) / "sys")) as sysfs,
+        host.drawing(host.this_machine_with_rapl(Path(folder) / "sys")) as sysfs,
         containers() as living,
         pod_api(living.iterdir()) as pod,
         group("churn") as parent,
@@ -82,24 +79,6 @@ def bench_memory() -> list[Row]:
         at_most("growth over the second half of the cgroups", done, end.rss - half.rss, FLAT_MB, "MB"),
         at_most("map entries left by them", done, end.map_entries - rest.map_entries, 10, "entries"),
     ]
-
-
-@contextmanager
-def _drawing(tree: RaplTree) -> Iterator[Path]:
-    """Let every zone draw energy meanwhile."""
-    stop = threading.Event()
-
-    def draw() -> None:
-        while not stop.wait(0.2):
-            tree.advance_all(4.0)
-
-    thread = threading.Thread(target=draw)
-    thread.start()
-    try:
-        yield tree.root
-    finally:
-        stop.set()
-        thread.join()
 
 
 def _churn(command: str, parent: Path) -> int:
