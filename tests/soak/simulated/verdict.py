@@ -15,7 +15,7 @@ UNEQUAL = 1e-9
 # The C heap keeps the room of its fullest moment: of a long outage of the API server, in which rows wait for
 # names, and of processes that here share one Python.
 GROWN_UP_HOURS, LEAST_HOURS = 2.0, 6.0
-GROWTH_MB, GROWTH_OF_ONE_MB = 10.0, 4.0
+GROWTH_MB, GROWTH_OF_ONE_MB = 8.0, 4.0
 BEYOND_PERCENT = 0.1
 # Each by a trouble of its own; "…" stands for what differs from one to the other.
 _EXPECTED = re.compile(
