@@ -125,6 +125,8 @@ class CpuStatSource:
         return self._snapshot()
 
     def _forget(self, ended: Set[int]) -> None:
+        if not ended:  # as at most ticks
+            return
         for cgroup_id in ended:
             self.tree.forget(cgroup_id)
         self._total_ns = {key: ns for key, ns in self._total_ns.items() if key[0] not in ended}

@@ -13,8 +13,13 @@ from ebpf.cpus import running_processes
 from ebpf.hierarchy import Hierarchy
 
 _KERNEL_THREAD = 0x00200000  # PF_KTHREAD, include/linux/sched.h
-# Of /proc/PID/stat, counted from the field behind the name: proc(5), fields 9, 14, 15 and 22.
-_FLAGS, _USER, _SYSTEM, _STARTED = 6, 11, 12, 19
+# What stands where in the fields of `read_stat`: proc(5), fields 9, 14, 15, 22, 23 and 24.
+FLAGS, USER, SYSTEM, STARTED, VIRTUAL, RESIDENT = 6, 11, 12, 19, 20, 21
+
+
+def read_stat(process: Path) -> list[bytes]:
+    """The fields of /proc/PID/stat behind the name, in which anything may stand. Raises OSError."""
+    return (process / "stat").read_bytes().rpartition(b")")[2].split()
 
 
 class Grown(NamedTuple):
@@ -64,11 +69,10 @@ class ProcessTimes:
     def _read(self) -> Iterator[tuple[int, _Clock]]:
         for pid in running_processes(self._procfs):
             try:
-                stat = (self._procfs / str(pid) / "stat").read_bytes()
-                fields = stat.rpartition(b")")[2].split()
-                ticks = int(fields[_USER]) + int(fields[_SYSTEM])
-                is_kernel_thread = bool(int(fields[_FLAGS]) & _KERNEL_THREAD)
-                yield pid, _Clock(int(fields[_STARTED]), ticks * self._tick_ns, is_kernel_thread)
+                fields = read_stat(self._procfs / str(pid))
+                ticks = int(fields[USER]) + int(fields[SYSTEM])
+                is_kernel_thread = bool(int(fields[FLAGS]) & _KERNEL_THREAD)
+                yield pid, _Clock(int(fields[STARTED]), ticks * self._tick_ns, is_kernel_thread)
             except (OSError, ValueError, IndexError):
                 continue  # ended meanwhile, or hidden from us
 

@@ -16,16 +16,8 @@ from deploy.release.trees import Tree, file, merged_usr, read_tar, without_speci
 
 SUITE = "bookworm"
 WANTED = (
-    *(
-        "base-files",
-        "base-passwd",
-        "ca-certificates",
-        "libbpf1",
-        "libstdc++6",
-        "netbase",
-        "python3",
-        "tzdata",
-    ),
+    *("base-files", "base-passwd", "ca-certificates", "libbpf1", "libstdc++6", "netbase", "python3"),
+    "tzdata",
 )
 # What packages need to be installed or configured; an image that is laid down needs none.
 _FOR_INSTALLING = {

@@ -14,7 +14,7 @@ from estimator.errors import ModelInvalid
 from estimator.features import LEARNED
 from estimator.model.document import Field, read_document
 from estimator.model.file import content_hash
-from estimator.model.whole_file import set_aside, write_whole
+from estimator.model.whole_file import OF_ANOTHER, set_aside, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +40,7 @@ def from_document(file: str, text: str, machine: str) -> dict[str, Fit]:
     document = read_document(file, text)
     found = document["schema"].value
     if isinstance(found, str) and found.startswith(_ANY) and found not in (SCHEMA, _BEFORE):
-        raise ModelInvalid(
-            f"{file}: field schema: found {found}, this podjoule reads {SCHEMA}: it is of another version,"
-            " which goes on from it once it is started again with the file under this name"
-        )
+        raise ModelInvalid(f"{file}: field schema: found {found}, this podjoule reads {SCHEMA}: {OF_ANOTHER}")
     if found not in (SCHEMA, _BEFORE):
         document["schema"].refuse(SCHEMA)
     document.require_finite()

@@ -9,6 +9,10 @@ from typing import BinaryIO
 
 TEMPORARY = ".podjoule-tmp"
 """The suffix of what is not whole yet: what a killed process left can be removed."""
+OF_ANOTHER = (
+    "it is of another version, which goes on from it once it is started again with the file under this name"
+)
+"""What is said of a whole file that a later podjoule wrote."""
 
 
 def write_whole(

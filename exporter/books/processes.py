@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ebpf.counters import CPU_NS
 from ebpf.cpus import running_processes, shows_every_process
+from ebpf.process_times import STARTED, read_stat
 from estimator.energy import Usage, ZoneShare
 from exporter.books.ledger import IdArray, Ledger
 from exporter.books.row_lifetimes import Lifetimes
@@ -170,8 +171,7 @@ class ProcessLedger:
         if not self._is_seen:
             return 0
         with suppress(OSError, IndexError, ValueError):
-            stat = (self._procfs / str(pid) / "stat").read_bytes()
-            return int(stat.rpartition(b")")[2].split()[19])
+            return int(read_stat(self._procfs / str(pid))[STARTED])
         return self._started.get(pid, 0)
 
     def _is_alive(self, process_id: int) -> bool:

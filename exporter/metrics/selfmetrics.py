@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from ebpf.process_times import RESIDENT, STARTED, SYSTEM, USER, VIRTUAL, read_stat
 from exporter.metrics.exposition import Family
 
 T = TypeVar("T")
@@ -64,17 +65,17 @@ class OwnFamilies:
 
 
 def _usage(own: Path, boot_seconds: float) -> dict[str, float]:
-    """Memory and time of /proc/PID/stat, proc(5): fields 14, 15, 22, 23 and 24, counted behind the name."""
+    """Memory and time."""
     try:
-        fields = (own / "stat").read_bytes().rpartition(b")")[2].split()
+        fields = read_stat(own)
     except OSError:
         return {}
     ticks = os.sysconf("SC_CLK_TCK")
     return {
-        "process_virtual_memory_bytes": float(fields[20]),
-        "process_resident_memory_bytes": float(fields[21]) * resource.getpagesize(),
-        "process_start_time_seconds": float(fields[19]) / ticks + boot_seconds,
-        "process_cpu_seconds_total": (float(fields[11]) + float(fields[12])) / ticks,
+        "process_virtual_memory_bytes": float(fields[VIRTUAL]),
+        "process_resident_memory_bytes": float(fields[RESIDENT]) * resource.getpagesize(),
+        "process_start_time_seconds": float(fields[STARTED]) / ticks + boot_seconds,
+        "process_cpu_seconds_total": (float(fields[USER]) + float(fields[SYSTEM])) / ticks,
     }
 
 

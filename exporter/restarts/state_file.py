@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from estimator.model.whole_file import write_whole
+from estimator.model.whole_file import OF_ANOTHER, write_whole
 from exporter.errors import StateInvalid
 
 MAGIC = b"podjoule.state/1\n"
@@ -65,10 +65,7 @@ def read_state(path: Path) -> StoredState | None:
 
 def of_another(path: Path, how: str) -> StateInvalid:
     """The error for a whole file of another version, which is not lost: it can go on from it."""
-    return StateInvalid(
-        f"{path} {how}: it is of another version, which goes on from it once it is started again with the"
-        " file under this name"
-    )
+    return StateInvalid(f"{path} {how}: {OF_ANOTHER}")
 
 
 def _sealed(state: StoredState) -> list[bytes]:

@@ -18,6 +18,7 @@ from tests.bench.containers import CONTAINERS, containers, followed
 from tests.bench.rows import Row, at_most, note
 from tests.bench.scraper import scrape
 from tests.live.sandbox import Cgroup, cgroup
+from tests.soak.pages import size_of
 
 PROCESSES = 2_000, 8_000
 # What a container without a name is asked for is asked for half a minute; then nothing is new.
@@ -45,10 +46,6 @@ class _Exporter:
     def used_ms(self) -> float:
         """User and system time of all its threads, those that ended too."""
         return self.place.used_ns(f"v{followed().version}") / 1e6
-
-    def resident_mb(self) -> float:
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.partition("VmRSS:")[2].split()[0]) * 1024 / 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +127,7 @@ def _measure(exporters: Mapping[str, _Exporter], headers: Mapping[str, str] = NO
     return {
         name: _Cost(
             cpu_ms=(each.used_ms() - before[name]) / ticks,
-            resident_mb=each.resident_mb(),
+            resident_mb=size_of(each.process.pid).resident_mb,
             first_ms=median(first[name]) * 1e3,
             again_ms=median(scrape(each.port, 1 + AGAIN, headers=headers)[1:]) * 1e3,
         )
