@@ -38,14 +38,14 @@ class NvmlLibrary:
         self._handles: dict[int, Any] = {}
         self._seen_us: dict[str, int] = {}
         self._has_counter: dict[str, bool] = {}
+        self._monitor = InstanceMonitor(self._nvml)
         try:
             with self._said("starting NVML"):
                 self._nvml.nvmlInit()
-            if not self._count():
-                raise MeterUnavailable("NVML shows no GPU: give the container the devices /dev/nvidia*")
+            self._is_open = True
+            self._require_gpu()
         except GpuError as error:
             raise MeterUnavailable(str(error)) from error
-        self._monitor = InstanceMonitor(self._nvml)
 
     def gpus(self) -> Sequence[Gpu]:
         """See GpuLibrary."""
@@ -83,9 +83,20 @@ class NvmlLibrary:
         return [PlaceUse(gpu.uuid, processes, None if busy is None else min(1.0, sum(busy.values())))]
 
     def close(self) -> None:
-        """See GpuLibrary."""
-        with contextlib.suppress(self._nvml.NVMLError):
-            self._nvml.nvmlShutdown()
+        """See GpuLibrary. NVML is the whole process's, and counts who began it: each ends it once."""
+        if self._is_open:
+            self._is_open = False
+            with contextlib.suppress(self._nvml.NVMLError):
+                self._nvml.nvmlShutdown()
+
+    def _require_gpu(self) -> None:
+        """What NVML did not find when it began it never finds: it ends, to begin anew when asked again."""
+        try:
+            if not self._count():
+                raise MeterUnavailable("NVML shows no GPU: give the container the devices /dev/nvidia*")
+        except Exception:
+            self.close()
+            raise
 
     def _count(self) -> int:
         with self._said("counting GPUs"):

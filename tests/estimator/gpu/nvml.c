@@ -36,7 +36,7 @@ struct plant {
 };
 
 static struct handle handles[MOST][MOST_INSTANCES + 1];
-static int initialized;
+static _Atomic int initialized; /* how often: it ends with the last that ends it */
 
 static double clock_now(void)
 {
@@ -109,7 +109,13 @@ static int runs(const struct load *l, double now) { return l->from <= now && now
 static int is_of(const struct load *l, int gpu, int gi) { return l->gpu == gpu && (gi < 0 || l->gi == gi); }
 
 nvmlReturn_t nvmlInitWithFlags(unsigned flags) { (void)flags; BEGIN(p); initialized++; return OK; }
-nvmlReturn_t nvmlShutdown(void) { initialized = 0; return OK; }
+nvmlReturn_t nvmlShutdown(void)
+{
+	if (!initialized)
+		return UNINITIALIZED;
+	initialized--;
+	return OK;
+}
 
 const char *nvmlErrorString(nvmlReturn_t code)
 {

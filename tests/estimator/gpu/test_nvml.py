@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,12 +22,13 @@ DIVIDED = [(1, 1, 3, "MIG-a"), (1, 2, 2, "MIG-b")]
 
 
 @pytest.fixture
-def library(plant: Plant) -> NvmlLibrary:
+def library(plant: Plant) -> Iterator[NvmlLibrary]:
     """A GPU that is whole, and one in two instances."""
     plant.gpus = [PlantedGpu("GPU-a"), PlantedGpu("GPU-b", "NVIDIA A100", "00000001:C1:00.0", mig=1)]
     plant.instances = DIVIDED
     plant.at(0.0)
-    return NvmlLibrary(lambda: plant.unix_seconds)
+    with contextlib.closing(NvmlLibrary(lambda: plant.unix_seconds)) as library:
+        yield library
 
 
 def test_each_gpu_and_each_instance_is_told_by_its_uuid(library: NvmlLibrary) -> None:
@@ -147,12 +150,34 @@ def test_a_machine_without_gpus_says_so(plant: Plant) -> None:
         NvmlLibrary()
 
 
+def test_what_one_library_closes_another_still_has(plant: Plant, library: NvmlLibrary) -> None:
+    gpu = library.gpus()[0]
+    other = NvmlLibrary()
+    other.close()
+    other.close()
+    plant.at(1.0)
+    assert library.watts(gpu) == 60.0
+
+
 def test_without_the_package_the_mend_is_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     with pytest.raises(MeterUnavailable, match="install it, or podjoule's extra `gpu`"):
         NvmlLibrary()
 
 
+ASK_TWICE = """
+import pynvml
+from estimator.errors import MeterUnavailable
+from estimator.gpu.nvml import NvmlLibrary
+try:
+    NvmlLibrary()
+except MeterUnavailable as error:
+    print(error)
+try:
+    pynvml.nvmlDeviceGetCount()
+except pynvml.NVMLError_Uninitialized:
+    print("NVML begins anew")
+"""
 ASK = """
 from estimator.errors import MeterUnavailable
 from estimator.gpu.nvml import NvmlLibrary
@@ -164,8 +189,8 @@ except MeterUnavailable as error:
 """
 
 
-def ask(**environ: str) -> str:
-    asked = [sys.executable, "-c", ASK]
+def ask(program: str = ASK, **environ: str) -> str:
+    asked = [sys.executable, "-c", program]
     return subprocess.run(
         asked, cwd=ROOT, env={**os.environ, **environ}, capture_output=True, text=True, check=True
     ).stdout
@@ -173,6 +198,15 @@ def ask(**environ: str) -> str:
 
 def test_without_the_drivers_library_the_mend_is_to_mount_it() -> None:
     assert "the driver's libnvidia-ml.so.1 is not found: mount it" in ask(LD_LIBRARY_PATH="/nowhere")
+
+
+def test_a_machine_whose_gpus_come_later_has_them_when_asked_again(plant: Plant, tmp_path: Path) -> None:
+    """NVML lists GPUs when it begins: as long as somebody holds it, none is added."""
+    compile_library(tmp_path)
+    plant.at(0.0)
+    said = ask(ASK_TWICE, LD_LIBRARY_PATH=str(tmp_path)).splitlines()
+    assert "shows no GPU" in said[0]
+    assert said[1:] == ["NVML begins anew"]
 
 
 def test_a_driver_older_than_the_package_tells_what_it_can(plant: Plant, tmp_path: Path) -> None:
