@@ -56,10 +56,10 @@ def test_an_empty_array_comes_back_too(tmp_path: Path) -> None:
 
 
 def refusal(path: Path) -> str:
-    began = time.perf_counter()
+    began = time.thread_time()  # what else the machine does meanwhile is none of the file's
     with pytest.raises(StateInvalid) as refused:
         read_state(path)
-    assert time.perf_counter() - began < 0.1
+    assert time.thread_time() - began < 0.1
     assert str(path) in str(refused.value)
     return str(refused.value)
 

@@ -7,7 +7,9 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import pytest
 from hypothesis import given
@@ -201,9 +203,11 @@ def test_a_kubelet_that_hangs_is_asked_again_and_holds_nobody(plant: Plant, faul
     plant.server.devices["ml", "train"] = {"nvidia.com/gpu": [GPU]}
     plant.server.faults.append(fault)
     directory = plant.follow(deadline=0.3)
-    began = time.monotonic()
-    assert not directory.holders()
-    assert time.monotonic() - began < 0.01
+    asked = [time.monotonic()]
+    for _ in range(5):
+        assert not directory.holders()
+        asked.append(time.monotonic())
+    assert median(later - before for before, later in pairwise(asked)) < 0.01
     wait_until(directory.holders)
     assert errors(directory) == {"timeout": 1}
 
