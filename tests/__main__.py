@@ -14,26 +14,74 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conftest import TALLY, left_out
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One pytest: the tests that these marks select, all of them below `folders`; more of pytest's `options`.
+
+    Modules elsewhere are not imported, which takes as long as many a test.
+    """
+
+    marks: str
+    folders: tuple[str, ...] = (".",)
+    options: tuple[str, ...] = ()
+
+    def arguments(self, told: Sequence[str] = ()) -> list[str]:
+        """For pytest. Files and tests that are told take the place of the folders."""
+        folders = [] if any(_is_there(each) for each in told) else [f"tests/{each}" for each in self.folders]
+        return ["-m", self.marks, *self.options, *folders, *told]
+
+
+def _is_there(argument: str) -> bool:
+    return (ROOT / argument.partition("::")[0]).exists()
+
+
+_TWO = ("-n", "2", "--dist", "loadfile")
+_WEB = ("exporter/serving/http", "exporter/serving/security", "exporter/names/kube")
 # What measures time, CPU or the kernel's counts has the machine for itself. Machines that are emulated or set
 # up wait as much as they work, so they go side by side; so do servers and browsers of which is asked what
 # they answer, and not how soon. Each of a part's runs is a process of its own: what a test that failed leaves
 # running in it ends with it, and takes no time from those that come after.
 PARTS = {
-    "pure": [["-n", "auto", "--dist", "worksteal", "-m", "not (live or e2e or alone or kernels or fresh)"]],
-    "alone": [
-        ["-m", "alone and not (live or e2e or kernels or fresh)"],
-        ["-m", "live and not (e2e or kernels or fresh)"],
-        ["-m", "e2e and alone and not (kubernetes or kernels or fresh)"],
-        ["-n", "2", "--dist", "loadfile", "-m", "e2e and not (alone or kubernetes or kernels or fresh)"],
-        ["-m", "e2e and kubernetes and not (kernels or fresh)"],
+    "pure": [
+        Run(
+            "not (live or e2e or alone or kernels or fresh)",
+            options=("-n", "auto", "--dist", "worksteal"),
+        )
     ],
-    "machines": [["-n", "2", "--dist", "loadfile", "-m", "(kernels or fresh) and not compiles"]],
-    "compiled": [["-m", "compiles"]],
+    "alone": [
+        Run(
+            "alone and not (live or e2e or kernels or fresh)",
+            (*_WEB, "exporter/restarts", "exporter/tariffs", "exporter/tick"),
+        ),
+        Run(
+            "live and not (e2e or kernels or fresh)",
+            ("live", "exporter/doctor", "soak", "test_keeper.py"),
+        ),
+        Run(
+            "e2e and alone and not (kubernetes or kernels or fresh)",
+            ("e2e", "exporter/bmc", "exporter/reports", "exporter/tariffs"),
+        ),
+        Run(
+            "e2e and not (alone or kubernetes or kernels or fresh)",
+            ("e2e", "deploy", "exporter/bmc", "exporter/metrics", "exporter/reports", "soak"),
+            _TWO,
+        ),
+        Run(
+            "e2e and kubernetes and not (kernels or fresh)",
+            ("e2e/kubernetes", "deploy/test_admission.py"),
+        ),
+    ],
+    "machines": [Run("(kernels or fresh) and not compiles", ("vm", "fresh"), _TWO)],
+    "compiled": [Run("compiles", ("vm",))],
 }
 DEFAULT = ("pure", "alone")
 # What failed is asked once more, and that is told: the machine is shared with others. What is wrong fails
@@ -56,7 +104,7 @@ def main() -> int:
     unsteady: list[str] = []
     for part in parts:
         began = time.monotonic()
-        found, failed = _run_each([run + arguments.split() for run in PARTS[part]])
+        found, failed = _run_each([run.arguments(arguments.split()) for run in PARTS[part]])
         if len(failed) == found["failed"] and 0 < len(failed) <= MOST_ASKED_TWICE.get(part, 0):
             again, failed_again = _run(failed)
             found += again - Counter({"failed": again["failed"]})

@@ -33,6 +33,8 @@ ALONE = [
 HARDWARE = "hardware: "
 _LAST_LINES = 12
 RUN = pytest.StashKey["Run"]()
+COLLECTED = pytest.StashKey[dict[str, set[str]]]()
+"""By test, its marks; of all that were found, also those that are not asked for now."""
 COUNTED = pytest.StashKey[str | None]()
 LEFT = pytest.StashKey[list[str]]()
 TALLY = "PODJOULE_TEST_TALLY"
@@ -123,11 +125,12 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Rooms whose tests hold each other to the second; and the cluster last: while it runs, it is a load."""
     for item in items:
         if any(item.path.is_relative_to(room) for room in ALONE):
             item.add_marker("alone")
+    config.stash[COLLECTED] = {item.nodeid: {mark.name for mark in item.iter_markers()} for item in items}
     items.sort(key=lambda item: "cluster" in getattr(item, "fixturenames", ()))
 
 
