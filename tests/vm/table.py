@@ -52,7 +52,8 @@ _NOTES = """
   same cgroups. On amd64 no PMU is emulated: software events (CPU clock, page faults) go the same way instead.
 - **threads and sockets**: where the machine has two hardware threads a core: how far the share of a loop's
   time in which its sibling was busy is from a trace of every switch, in points, and how far the time that a
-  socket was awake is from it, in percent of the window; the worst of four loads.
+  socket was awake is from it, in percent of the window; the worst of four loads, on
+  amd64 of each the median of three windows.
 - **books**: what idle, every cgroup and `unattributed` leave of the node's joules, relative.
 """
 

@@ -225,7 +225,7 @@ def test_two_sockets_with_threads_are_told_apart_whether_threads_are_on_or_off(
     assert probe["siblings"] == {"0": 1, "1": 0, "2": 3, "3": 2}
     for found in probe["found"].values():
         assert_as_traced(found)
-    assert all(loop["shared_ns"] == 0 for loop in probe["found"]["off"]["loops"])
+    assert all(loop["most_shared_ns"] == 0 for loop in probe["found"]["off"]["loops"])
 
 
 def interrupts_of(machine: str, probe: str) -> tuple[Answer, int]:
