@@ -58,6 +58,11 @@ def program(name: str) -> str:
     return found
 
 
+def kept() -> Path:
+    """Where tests keep what they make once, for this and other checkouts."""
+    return Path.home() / ".cache/podjoule"
+
+
 def refuse_unlisted() -> None:
     """From now on, a program that code of ours starts has to be in the table, or to be made here."""
     sys.addaudithook(_audit)
@@ -78,11 +83,11 @@ def _started_by_us() -> bool:
 
 
 def _is_made_here(started: Path) -> bool:
-    """Our own scripts and environment, this Python, the cluster's programs, and what a test compiled."""
+    """Our own scripts and environment, this Python, the cluster's programs, what a test compiled or keeps."""
     built = Path(os.environ.get("CLUSTER_BIN") or ROOT / ".cluster/bin")
     if started.parent == Path():
         return (built / started).exists()
-    places = (ROOT, sys.prefix, sys.base_prefix, tempfile.gettempdir(), built)
+    places = (ROOT, sys.prefix, sys.base_prefix, tempfile.gettempdir(), built, kept())
     return any(started.is_relative_to(place) for place in places)
 
 

@@ -1,17 +1,23 @@
 """focus-validator of the FinOps Foundation, in an environment of its own: it wants other libraries.
 
-Installed once, into .cluster/. Its rules and currency codes are in the package; it asks nobody.
+Installed once, and kept for other checkouts. Its rules and currency codes are in the package; it asks nobody.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-PLACE = Path(__file__).parents[4] / ".cluster" / "focus-validator"
+from ebpf.directory_lock import lock_directory
+from tests.programs import kept
+
 PACKAGES = ("focus-validator==1.0.0", "multimethod<2")  # pandera 0.17, which it wants, knows no later one
+FOLDER = kept() / "focus-validator"
+PLACE = FOLDER / f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
+LONGEST_SECONDS = 280
 _WHOLE = PLACE / "installed"
 
 
@@ -20,7 +26,17 @@ class NotInstalled(OSError):
 
 
 def install() -> None:
-    """Make the environment where there is none. Raises NotInstalled."""
+    """Make the environment where there is none; others may be at it. Raises NotInstalled."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    held = lock_directory(FOLDER, LONGEST_SECONDS)
+    try:
+        _install()
+    finally:
+        if held is not None:
+            os.close(held)
+
+
+def _install() -> None:
     if _WHOLE.exists() and _WHOLE.read_text() == str(PACKAGES):
         return
     shutil.rmtree(PLACE, ignore_errors=True)
