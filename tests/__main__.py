@@ -45,6 +45,7 @@ def _is_there(argument: str) -> bool:
 
 
 _TWO = ("-n", "2", "--dist", "loadfile")
+_RELEASED = ("deploy/test_release.py", "deploy/test_compose.py")
 _WEB = ("exporter/serving/http", "exporter/serving/security", "exporter/names/kube")
 # What measures time, CPU or the kernel's counts has the machine for itself. Machines that are emulated or set
 # up wait as much as they work, so they go side by side; so do servers and browsers of which is asked what
@@ -68,11 +69,11 @@ PARTS = {
         ),
         Run(
             "e2e and alone and not (kubernetes or kernels or fresh)",
-            ("e2e", "exporter/bmc", "exporter/reports", "exporter/tariffs"),
+            ("e2e", "exporter/bmc", "exporter/reports/test_engine.py", "exporter/tariffs"),
         ),
         Run(
             "e2e and not (alone or kubernetes or kernels or fresh)",
-            ("e2e", "deploy", "exporter/bmc", "exporter/metrics", "exporter/reports", "soak"),
+            ("e2e", *_RELEASED, "exporter/bmc", "exporter/metrics", "exporter/reports/formats", "soak"),
             _TWO,
         ),
         Run(
