@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,9 +34,8 @@ class Lock:
     tools: dict[str, str]
 
     def python_version(self) -> str:
-        """Of the image's Python: "3.11"."""
-        found = next(each for each in self.debian[ARCHITECTURES[0]] if each.name == "python3")
-        return ".".join(found.version.split(".")[:2])
+        """Of the image's Python."""
+        return python_of(self.debian[ARCHITECTURES[0]])
 
     def changed_tools(self, now: dict[str, str]) -> list[str]:
         """What is said of tools that are not those which made the lock: bytes may differ."""
@@ -45,6 +44,12 @@ class Lock:
             for name, old in self.tools.items()
             if now.get(name) != old
         ]
+
+
+def python_of(packages: Iterable[Pinned]) -> str:
+    """The version of the Python among Debian's packages: "3.11"."""
+    found = next(each for each in packages if each.name == "python3")
+    return ".".join(found.version.split(".")[:2])
 
 
 def pin(path: Path, name: str, version: str) -> Pinned:

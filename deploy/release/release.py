@@ -66,7 +66,7 @@ def have_inputs(plan: Plan, sources: Sources) -> Lock:
     apts = {cpu: debian.Apt(plan.inputs, cpu, plan.mirror) for cpu in ARCHITECTURES}
     if plan.lock is None:
         system = {cpu: debian.resolve(apts[cpu], plan.inputs) for cpu in ARCHITECTURES}
-        python = Lock(debian.SUITE, system, {}, {}).python_version()
+        python = locks.python_of(system[ARCHITECTURES[0]])
         wanted = dependencies(sources.folder / "pyproject.toml", *pypi.EXTRAS)
         found = {cpu: pypi.resolve(wanted, cpu, python, plan.inputs) for cpu in ARCHITECTURES}
         return Lock(debian.SUITE, system, found, versions())

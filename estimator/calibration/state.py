@@ -14,7 +14,7 @@ from estimator.errors import ModelInvalid
 from estimator.features import LEARNED
 from estimator.model.document import Field, read_document
 from estimator.model.file import content_hash
-from estimator.model.whole_file import OF_ANOTHER, set_aside, write_whole
+from estimator.model.whole_file import OF_ANOTHER, refuse, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def load_state(path: Path, machine: str) -> dict[str, Fit]:
         log.error("calibration begins anew: %s cannot be read: %s", path, error.strerror)
     except ModelInvalid as error:
         log.error("calibration begins anew: %s", error)
-        _set_aside(path)
+        refuse(path, log)
     return {}
 
 
@@ -87,13 +87,6 @@ def _read(path: Path) -> str:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ModelInvalid(f"calibration {path}: wanted UTF-8, found {error}; remove it") from error
-
-
-def _set_aside(path: Path) -> None:
-    try:
-        log.error("%s is set aside as %s", path, set_aside(path).name)
-    except OSError as error:
-        log.error("%s cannot be set aside: %s", path, error.strerror)
 
 
 def _zone(fit: Fit) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,14 @@ def write_whole(
 def set_aside(path: Path, suffix: str = ".refused") -> Path:
     """Move a file out of the way of the next one; where it is now. Raises OSError."""
     return path.replace(path.with_name(path.name + suffix))
+
+
+def refuse(path: Path, log: logging.Logger) -> None:
+    """Set aside what must not be used, so that it can be looked at; where that fails it is said, too."""
+    try:
+        log.error("%s is set aside as %s", path, set_aside(path).name)
+    except OSError as error:
+        log.error("%s cannot be set aside: %s", path, error.strerror)
 
 
 def _sync(directory: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+
+from exporter.names.host_files import HostFiles
 
 # From the host's root; snap's docker has a root of its own.
 _DOCKER = ("var/lib/docker", "var/snap/docker/common/var-lib-docker")
@@ -23,19 +25,10 @@ _ROOTLESS_PODMAN, _ROOTLESS_STORAGE_CONF = (
 
 
 class ContainerStores:
-    """The directories that may hold records of containers, below the host's root; some may not be there.
+    """The directories that may hold records of containers, below the host's root; some may not be there."""
 
-    glob, text, load: how directories, texts and JSON are read; nothing is where there is no file.
-    """
-
-    def __init__(
-        self,
-        root: Path,
-        glob: Callable[[Path, str], list[Path]],
-        text: Callable[[Path], str],
-        load: Callable[[Path], object],
-    ) -> None:
-        self._root, self._glob, self._text, self._load = root, glob, text, load
+    def __init__(self, root: Path, files: HostFiles) -> None:
+        self._root, self._files = root, files
         self._homes = list(dict.fromkeys(self._find_homes()))
 
     def docker(self) -> Iterator[Path]:
@@ -46,15 +39,15 @@ class ContainerStores:
         places += [home / _ROOTLESS_DOCKER for home in self._homes]
         for conf in configured:
             # "graph" is what data-root was called before 17.05.
-            places += self._named(self._load(conf), ("data-root", "graph"))
+            places += self._named(self._files.load(conf), ("data-root", "graph"))
         for place in dict.fromkeys(places):
             yield place
-            yield from self._glob(place, _USERNS)
+            yield from self._files.glob(place, _USERNS)
 
     def podman(self) -> Iterator[Path]:
         """Podman's graph and run roots (containers-storage.conf(5))."""
         for pattern in _PODMAN:
-            yield from self._glob(self._root, pattern)
+            yield from self._files.glob(self._root, pattern)
         for home in self._homes:
             yield home / _ROOTLESS_PODMAN
             yield from self._named(
@@ -68,15 +61,15 @@ class ContainerStores:
 
     def _find_homes(self) -> Iterator[Path]:
         """Those of /etc/passwd, and what lies in /home: a directory service has its users elsewhere."""
-        for line in self._text(self._root / "etc/passwd").splitlines():
+        for line in self._files.text(self._root / "etc/passwd").splitlines():
             fields = line.split(":")
             if len(fields) == 7 and fields[5].strip("/"):
                 yield self._root / fields[5].lstrip("/")
         yield self._root / "root"
-        yield from self._glob(self._root, "home/*")
+        yield from self._files.glob(self._root, "home/*")
 
     def _storage(self, conf: Path) -> object:
-        text = self._text(conf)
+        text = self._files.text(conf)
         if not text:
             return None
         import tomllib  # most machines have no such file, and need not wait for it

@@ -50,6 +50,10 @@ class WorkloadResolver:
         """Files of container names that could not be read."""
         return self._names.errors
 
+    def look_again(self) -> None:
+        """To be called each tick, once it is known which cgroups are alive: names may have come since."""
+        self._names.look_again()
+
     def forget_ended(self) -> None:
         """Let go of the cgroups that are no longer alive."""
         ended = list(filterfalse(self._directory.is_alive, self._known))

@@ -167,6 +167,7 @@ class Measurement:
         self._follow_clock(now)
         with self.components.timed("counters"):
             snapshot = self.source.read()
+        self._resolver.look_again()
         self.available = snapshot.available
         n_online = self._follow_machine()
         usage = self.tracker.update(snapshot, n_online) or self._baseline(snapshot.available)

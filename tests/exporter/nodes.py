@@ -91,7 +91,9 @@ class Node:
         devices: DeviceDirectory | None = None,
         rest_policy: str = "none",
         boottime_ns: Callable[[], int] | None = None,
+        names: ContainerNames | None = None,
     ) -> None:
+        self._names = names or ContainerNames(NO_SUCH_ROOT)
         self.pods, self.gpus, self.devices = pods, gpus, devices
         self.epoch, self._boottime_ns = epoch, boottime_ns
         self.source = source or FakeCounterSource(n_cpu=2 * sockets)
@@ -121,7 +123,7 @@ class Node:
         self.ticker = Ticker(self.config, self.measurement, self.publisher, clock)
 
     def _measure(self, power: Power, topology: CpuTopology) -> Measurement:
-        resolver = WorkloadResolver(self.source.directory, ContainerNames(NO_SUCH_ROOT), self.pods)
+        resolver = WorkloadResolver(self.source.directory, self._names, self.pods)
         lifetimes = Lifetimes(
             self.config.monitor.terminated_ttl_seconds,
             clock=self.seconds,

@@ -32,7 +32,7 @@ _OF_THE_MACHINE = (
     "/var/lib/dpkg",
     "/root",
 )
-_NAMESPACES = ("--mount", "--pid", "--uts", "--ipc", "--net", "--root", "--wd=/")
+_NAMESPACES = ("--mount", "--pid", "--uts", "--ipc", "--net")
 _NO_UBUNTU = 3
 _CLONE_NEWNET = 0x40000000
 
@@ -46,9 +46,19 @@ class Booted:
     share: Path
     network: ThreadPoolExecutor
 
+    @property
+    def root(self) -> Path:
+        """Where its root lies for who is beside it."""
+        return CACHE / "root"
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """What enters all its namespaces, and sees this machine's files: its own programs lie elsewhere."""
+        return program("nsenter"), f"--target={self.pid}", *_NAMESPACES
+
     def run(self, script: str, *, ok: bool = True) -> str:
         """Run a shell script as its root; what it printed."""
-        enter = [program("nsenter"), f"--target={self.pid}", *_NAMESPACES]
+        enter = [*self.beside, "--root", "--wd=/"]
         plain = [
             "env",
             "-i",

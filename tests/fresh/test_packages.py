@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
@@ -18,17 +17,21 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.fresh.booted_machine import Booted, archive_of, booted, enter_network
-from tests.live.test_continuity import Watch, assert_gone, in_kernel, value_of
+from tests.fresh.booted_machine import booted
+from tests.fresh.dnf import Dnf, older_rpm, requirements, stand_in
+from tests.fresh.upgrading import remove_from_kernel, upgrade_under_load
 from tests.programs import program
 
 pytestmark = [pytest.mark.fresh, pytest.mark.timeout(900), pytest.mark.usefixtures("require_root_bpf")]
 
 ROOT = Path(__file__).resolve().parents[2]
+SPEC = ROOT / "deploy/packages/podjoule.spec"
 PROGRAMS = (
     "dpkg-deb",
     "rpm",
     "rpmbuild",
+    "rpm2archive",
+    "dnf",
     "clang",
     "llvm-strip",
     "make",
@@ -47,7 +50,8 @@ SYSTEM_LIBRARIES = {
     "libstdc++6": ("libstdc++.so",),
     "zlib1g": ("libz.so",),
 }
-LOADS = 3
+# What package managers write of their own.
+_OF_OTHERS = re.compile("/(passwd|group|g?shadow)-?$|^/etc/dnf")
 OLD_LINES = "monitor:\n  interval: 1s\n"
 
 
@@ -162,49 +166,6 @@ def older(package: Path, folder: Path) -> Path:
     return made
 
 
-class WatchInside(Watch):
-    """A watch on a machine's own network."""
-
-    def __init__(self, machine: Booted) -> None:
-        super().__init__()
-        self._pid = machine.pid
-        self.url = "http://127.0.0.1:28283"
-
-    def _run(self) -> None:
-        enter_network(self._pid)
-        super()._run()
-
-
-def start_loads(machine: Booted) -> None:
-    """Units that use a third of a CPU, some of it in processes that come and go."""
-    script = "while :; do i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; sleep 0.1; done"
-    for number in range(LOADS):
-        machine.run(f"systemd-run --quiet --unit=load-{number} sh -c '{script}'")
-
-
-def used_seconds(machine: Booted, number: int) -> float:
-    text = (machine.unit(f"load-{number}.service") / "cpu.stat").read_text()
-    return int(text.split()[1]) / 1e6
-
-
-def assert_all_is_counted(machine: Booted) -> None:
-    """Have the loads stand still; every second that the kernel says they used is theirs on the page."""
-    machine.run("systemctl kill --signal=STOP 'load-*'")
-    used = [used_seconds(machine, number) for number in range(LOADS)]
-    deadline = time.monotonic() + 30
-    while True:
-        page = machine.get("/metrics")
-        counted = [
-            value_of(page, rf'podjoule_cgroup_cpu_seconds_total{{cgroup="[^"]*load-{number}.service"')
-            for number in range(LOADS)
-        ]
-        if counted == pytest.approx(used, rel=0.01, abs=0.02) or time.monotonic() > deadline:
-            break
-        time.sleep(1)
-    assert counted == pytest.approx(used, rel=0.01, abs=0.02)
-    assert min(used) > 0.1
-
-
 @pytest.mark.parametrize(("suite", "suffix"), [("bookworm", "deb12"), ("noble", "ubuntu24.04")])
 def test_installed_upgraded_under_load_and_purged(
     packages: Path, tmp_path: Path, suite: str, suffix: str
@@ -221,32 +182,14 @@ def test_installed_upgraded_under_load_and_purged(
         assert "podjoule_build_info" in machine.get("/metrics"), "it was said to be up before it was"
         if changes:
             machine.run("echo 'log: {level: warn}' >> /etc/podjoule/podjoule.yaml; systemctl reload podjoule")
-        with WatchInside(machine) as watch:
-            start_loads(machine)
-            time.sleep(3)
-            first = machine.pid_of("podjoule.service")
-            machine.run("dpkg --force-confold -i /share/newer.deb")
-            second = machine.pid_of("podjoule.service")
-            assert second != first
-            time.sleep(3)
-            assert_all_is_counted(machine)
-        assert watch.fallen == []
-        assert watch.pages > 10
-        page = machine.get("/metrics")
-        assert value_of(page, 'podjoule_downtime_seconds_total{.*counted="true"') > 0
-        assert value_of(page, 'podjoule_downtime_seconds_total{.*counted="false"') == 0
+        upgrade_under_load(machine, lambda: machine.run("dpkg --force-confold -i /share/newer.deb"))
         configuration = machine.run("cat /etc/podjoule/podjoule.yaml")
         assert (OLD_LINES in configuration) == changes
         assert ("level: warn" in configuration) == changes
         assert machine.run("find /usr/lib/podjoule -path '*exporter/gone*'") == ""
-        held = in_kernel(second)
-        machine.run("systemctl kill --signal=KILL 'load-*'; dpkg --purge podjoule")
-        assert_gone(held)
-        assert machine.run("ls /sys/fs/bpf").split() == ["maps.debug", "progs.debug"]
+        remove_from_kernel(machine, lambda: machine.run("dpkg --purge podjoule"))
         assert machine.run("getent passwd podjoule", ok=False) == ""
-        assert {
-            path for path in machine.files() - before if not re.search("/(passwd|group|g?shadow)-?$", path)
-        } == set()
+        assert {path for path in machine.files() - before if not _OF_OTHERS.search(path)} == set()
 
 
 def test_the_rpm_says_what_it_wants_and_keeps_a_changed_configuration(packages: Path) -> None:
@@ -266,32 +209,50 @@ def test_the_rpm_says_what_it_wants_and_keeps_a_changed_configuration(packages: 
     assert set(ask("--queryformat", r"[%{FILEUSERNAME} %{FILEGROUPNAME}\n]").splitlines()) == {"root root"}
 
 
-def test_the_rpm_is_installed_and_leaves_its_user_alone(packages: Path, tmp_path: Path) -> None:
-    """Into an Ubuntu, which has the Python that it wants: there is no machine with dnf here."""
-    root = tmp_path / "root"
-    root.mkdir()
-    archive = archive_of("noble")
-    subprocess.run([program("tar"), "-x", "-C", root, "-f", archive], check=True)
-    before = files_below(root)
-    rpm = [program("rpm"), f"--root={root}"]
-    inside = [program("unshare"), f"--root={root}", "env", "-i", "PATH=/usr/sbin:/usr/bin"]
-    subprocess.run([*rpm, "--install", "--nodeps", among(packages, "*.el9.x86_64.rpm")], check=True)
-    said = subprocess.run(
-        [*inside, "podjoule", "config", "check", "--config.file=/etc/podjoule/podjoule.yaml"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "pin: /sys/fs/bpf/podjoule" in said.stdout
-    assert "podjoule:" in (root / "etc/passwd").read_text()
-    subprocess.run([*rpm, "--erase", "podjoule"], check=True)
-    left = files_below(root) - before
-    assert {
-        path
-        for path in left
-        if not path.startswith(("root/.rpmdb", "var/lib/rpm", "etc/passwd", "etc/group"))
-    } == set()
+def test_dnf_installs_upgrades_under_load_and_removes(packages: Path, tmp_path: Path) -> None:
+    """On an Ubuntu, which has the Python that it wants, with presets as RHEL has them."""
+    newer = among(packages, "*.el9.x86_64.rpm")
+    older = older_rpm(newer, SPEC, "0.0.1", OLD_LINES, tmp_path, without="*/site-packages/kubernetes/*")
+    distribution = stand_in(newer, tmp_path)
+    with booted("noble", tmp_path) as machine:
+        dnf = Dnf(machine.root, tmp_path / "dnf", machine.beside)
+        refused = dnf.try_to("install", newer).stderr
+        assert set(re.findall("nothing provides (.*) needed by podjoule", refused)) == requirements(newer)
+        machine.run(
+            "mkdir -p /etc/systemd/system-preset; echo 'disable *' > /etc/systemd/system-preset/90-all.preset"
+        )
+        before = machine.files()
+        dnf("install", older, distribution)
+        assert machine.run("systemctl is-enabled podjoule || systemctl is-active podjoule || :") == (
+            "disabled\ninactive\n"
+        )
+        machine.run(
+            "echo 'log: {level: warn}' >> /etc/podjoule/podjoule.yaml; systemctl enable --now podjoule"
+        )
+        upgrade_under_load(machine, lambda: dnf("upgrade", newer))
+        assert machine.run("systemctl is-enabled podjoule") == "enabled\n"
+        assert "level: warn" in machine.run("cat /etc/podjoule/podjoule.yaml")
+        assert OLD_LINES not in machine.run("cat /etc/podjoule/podjoule.yaml.rpmnew")
+        assert machine.run("find /usr/lib/podjoule -path '*exporter/gone*'") == ""
+        remove_from_kernel(machine, lambda: dnf("remove", "podjoule"))
+        assert machine.run("getent passwd podjoule").startswith("podjoule:")
+        left = {path for path in machine.files() - before if not _OF_OTHERS.search(path)}
+        kept = "/etc/podjoule/podjoule.yaml"
+        assert left == {"/etc/podjoule", f"{kept}.rpmsave", f"{kept}.rpmnew"}
 
 
-def files_below(root: Path) -> set[str]:
-    return {str(path.relative_to(root)) for path in root.rglob("*")}
+def test_an_rpm_s_configuration_that_nobody_changed_is_replaced(packages: Path, tmp_path: Path) -> None:
+    newer = among(packages, "*.el9.x86_64.rpm")
+    bare = [
+        older_rpm(newer, SPEC, version, lines, tmp_path, without="*/site-packages/*")
+        for version, lines in (("0.0.1", OLD_LINES), ("0.0.2", ""))
+    ]
+    dnf = Dnf(tmp_path / "root", tmp_path / "dnf")
+    dnf("install", "--setopt=tsflags=noscripts", bare[0], stand_in(newer, tmp_path))
+    configuration = tmp_path / "root/etc/podjoule/podjoule.yaml"
+    assert configuration.read_text().endswith(OLD_LINES)
+    dnf("upgrade", "--setopt=tsflags=noscripts", bare[1])
+    assert OLD_LINES not in configuration.read_text()
+    assert [path.name for path in configuration.parent.iterdir()] == ["podjoule.yaml"]
+    dnf("remove", "--setopt=tsflags=noscripts", "podjoule")
+    assert not configuration.parent.exists()

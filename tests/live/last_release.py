@@ -27,7 +27,9 @@ _OBJECTS = ("ebpf/kernel/sched_switch.bpf.o", "ebpf/kernel/pids.bpf.o")
 _WRITE = """
 import json, sys
 from pathlib import Path
+from ebpf.program import layout_of
 from estimator.calibration.state import save_state
+from tests.ebpf.test_layout import LAYOUT_OPTIONS
 from tests.estimator.calibration.test_state import FITS, MACHINE
 from tests.exporter.restarts.test_continuity import FILE, OPTIONS, Life, begun, counters
 folder = Path(sys.argv[1])
@@ -37,24 +39,42 @@ life.end(node)
 (life.state / FILE).rename(folder / "last_release.state")
 rows = [[name, dict(labels), value] for (name, labels), value in counters(samples).items()]
 (folder / "last_release.json").write_text("[\\n" + ",\\n".join(map(json.dumps, rows)) + "\\n]\\n")
+(folder / "last_release.layout").write_text(layout_of(LAYOUT_OPTIONS, 4, 7) + "\\n")
 save_state(folder / "last_release.calibration.json", FITS, MACHINE)
 """
 
 
 def release_code(folder: Path, *more: str) -> Path:
-    """The release's packages, and what more is asked for, in a folder. Skips where history does not reach."""
-    known = subprocess.run(
-        ["git", "-C", ROOT, "cat-file", "-e", f"{RELEASE}^{{commit}}"], capture_output=True
-    )
-    if known.returncode:
-        pytest.skip(f"the last release, {RELEASE[:7]}, is not in this clone: git fetch --unshallow")
+    """The release's packages, and what more is asked for, in a folder. Skips where nobody has its commit."""
+    repository = repository_with(RELEASE, ROOT, folder / "release.git")
+    if repository is None:
+        pytest.skip(f"the last release, {RELEASE[:7]}, is neither in this clone nor where it came from")
     build = folder / "release"
     build.mkdir()
-    archive = subprocess.run(
-        ["git", "-C", ROOT, "archive", RELEASE, *_PARTS, *more], capture_output=True, check=True
-    )
+    archive = git(repository, "archive", RELEASE, *_PARTS, *more)
+    archive.check_returncode()
     subprocess.run(["tar", "-x", "-C", build], input=archive.stdout, check=True)
     return build
+
+
+def repository_with(commit: str, clone: Path, place: Path) -> Path | None:
+    """A repository that has a commit: the clone, or where that is shallow one in `place`, of it alone.
+
+    That one is fetched from where the clone came from; the clone stays as it is.
+    """
+    if git(clone, "cat-file", "-e", f"{commit}^{{commit}}").returncode == 0:
+        return clone
+    origin = git(clone, "remote", "get-url", "origin").stdout.decode().strip()
+    place.mkdir()
+    git(place, "init", "--quiet", "--bare").check_returncode()
+    fetched = git(place, "fetch", "--quiet", "--depth=1", origin, commit) if origin else None
+    return place if fetched and fetched.returncode == 0 else None
+
+
+def git(repository: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """git in a repository; whoever would have to be asked for a password is not."""
+    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+    return subprocess.run(["git", "-C", repository, *arguments], capture_output=True, env=environment)
 
 
 def release_build(folder: Path) -> Path:

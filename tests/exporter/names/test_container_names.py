@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from exporter.names.container_names import ContainerNames, host_root
+from tests.exporter.names.counted_files import CountedFiles
 
 ID = "26f7d4a96911f1abb549d0c8690ce8d20ff52bb64b8ed92c7cf51a233f76923b"
 OTHER = "c54c19fd9ebbc8293b350043a5bfe9b0c787b5161dba800d078947db8a35272f"
@@ -91,7 +92,56 @@ def test_a_container_that_starts_later_is_found(tmp_path: Path) -> None:
     names = ContainerNames(tmp_path, Clock())
     assert names.lookup(ID) == ""
     podman(tmp_path, {OTHER: "db", ID: "web"})
+    names.look_again()
     assert names.lookup(ID) == "web"
+
+
+def test_a_container_is_found_that_came_since_the_last_look(tmp_path: Path) -> None:
+    docker(tmp_path, OTHER, "/db")
+    names = ContainerNames(tmp_path, Clock())
+    assert names.lookup(ID) == ""
+    docker(tmp_path, ID, "/web")
+    names.look_again()
+    assert names.lookup(ID) == "web"
+
+
+def test_a_config_that_comes_after_its_folder_is_found(tmp_path: Path) -> None:
+    folder = tmp_path / f"var/lib/docker/containers/{ID}"
+    folder.mkdir(parents=True)
+    names = ContainerNames(tmp_path, Clock())
+    assert names.lookup(ID) == ""
+    docker(tmp_path, ID, "/web")
+    assert names.lookup(ID) == "web"
+
+
+def test_a_thousand_without_a_file_cost_no_more_than_one(tmp_path: Path) -> None:
+    for home in ("anna", "eva"):
+        docker(tmp_path, OTHER, "/db", store=f"home/{home}/.local/share/docker")
+    podman(tmp_path, {OTHER: "db"})
+    looks = []
+    for count in (1, 1_000):
+        files = CountedFiles()
+        names = ContainerNames(tmp_path, Clock(), files)
+        assert {names.lookup(f"{number:064x}") for number in range(count)} == {""}
+        looks.append(files.looks)
+    assert looks[0] == looks[1]
+    assert tmp_path / "home/eva/.local/share/docker/containers" in looks[0]
+
+
+def test_a_look_again_asks_each_store_once_and_none_for_a_container(tmp_path: Path) -> None:
+    docker(tmp_path, OTHER, "/db")
+    record = podman(tmp_path, {OTHER: "db"})
+    files = CountedFiles()
+    names = ContainerNames(tmp_path, Clock(), files)
+    names.lookup(ID)
+    files.looks.clear()
+    names.look_again()
+    assert files.looks == [], "nobody is asked for yet"
+    for number in range(1_000):
+        names.lookup(f"{number:064x}")
+    assert sorted(files.looks) == sorted(dict.fromkeys(files.looks))
+    assert {record, tmp_path / "var/lib/docker/containers"} < set(files.looks)
+    assert not [path for path in files.looks if path.name == "config.v2.json"]
 
 
 def test_stores_are_looked_for_at_most_once_a_second(tmp_path: Path) -> None:
@@ -100,8 +150,10 @@ def test_stores_are_looked_for_at_most_once_a_second(tmp_path: Path) -> None:
     assert names.lookup(ID) == ""
     podman(tmp_path, {ID: "web"})
     clock.now = 0.9
+    names.look_again()
     assert names.lookup(ID) == ""
     clock.now = 1.0
+    names.look_again()
     assert names.lookup(ID) == "web"
 
 
@@ -114,6 +166,7 @@ def test_a_record_that_has_not_changed_is_not_read_again(
     names.lookup(ID)
     monkeypatch.setattr(json, "loads", lambda _: pytest.fail("read again"))
     for clock.now in range(1, 10):
+        names.look_again()
         assert names.lookup(ID) == ""
 
 
@@ -122,6 +175,7 @@ def test_a_name_outlives_the_container_until_it_is_forgotten(tmp_path: Path) -> 
     names = ContainerNames(tmp_path)
     assert names.lookup(ID) == "web"
     podman(tmp_path, {})
+    names.look_again()
     assert names.lookup(ID) == "web"
     names.forget(ID)
     names.forget(ID)
@@ -234,4 +288,5 @@ def test_a_container_that_is_renamed_keeps_its_name_for_life(tmp_path: Path) -> 
     names = ContainerNames(tmp_path)
     assert names.lookup(ID) == "web"
     docker(tmp_path, ID, "/other")
+    names.look_again()
     assert names.lookup(ID) == "web"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from exporter.configuration.option_tree import Kube
+from exporter.names.container_names import ContainerNames
 from exporter.names.pods import ContainerInfo, DirectoryStatus, PodInfo
+from tests.exporter.names.counted_files import CountedFiles
 from tests.exporter.nodes import UID, Node, in_pod, labels_of, of, series
 
 POD_UID = f"{0:08x}{UID[8:]}"
@@ -241,6 +244,34 @@ def test_a_container_that_kubernetes_does_not_know_is_the_engines_own(node: Node
     samples = work(node, 9, path=BARE)
     assert labels_of(series(samples, JOULES), "pod_id") == {""}
     assert of(samples, "podjoule_nameless_containers") == 1
+
+
+def test_a_thousand_of_the_engine_s_own_cost_a_tick_no_look_each(pods: FakePods, tmp_path: Path) -> None:
+    store = tmp_path / "var/lib/docker/containers"
+    store.mkdir(parents=True)
+    files = CountedFiles()
+    node = Node(pods=pods, names=ContainerNames(tmp_path, lambda: 0.0, files))
+    for number in range(1_000):
+        node.source.add(f"/system.slice:cri-containerd:{number:064x}")
+    looks = []
+    for _ in range(3):
+        files.looks.clear()
+        node.tick()
+        looks.append(list(files.looks))
+    assert looks[1] == looks[2]
+    assert looks[2].count(store) == 1
+    assert len(looks[2]) < 10
+
+
+def test_the_engine_s_own_is_named_in_the_tick_after_its_file_came(pods: FakePods, tmp_path: Path) -> None:
+    pods.is_current = True
+    node = Node(pods=pods, names=ContainerNames(tmp_path, lambda: 0.0))
+    node.source.add(BARE)
+    work(node, 3, path=BARE)
+    config = tmp_path / f"var/lib/docker/containers/{CONTAINER_ID}/config.v2.json"
+    config.parent.mkdir(parents=True)
+    config.write_text('{"Name": "/web"}')
+    assert labels_of(series(work(node, 6, path=BARE), JOULES), "container_name") == {"web"}
 
 
 def test_a_container_with_a_name_or_a_sandbox_is_not_nameless(node: Node, pods: FakePods) -> None:

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
+from ebpf.program import layout_of
 from estimator.calibration.state import load_state
 from exporter.configuration.config import load_config, to_plain
 from exporter.restarts.continuity import FILE
+from tests.ebpf.test_layout import LAYOUT_OPTIONS
 from tests.estimator.calibration.test_state import FITS, MACHINE
 from tests.exporter.nodes import FIXTURES, Samples, of
 from tests.exporter.restarts.test_continuity import OPTIONS, Life, assert_never_down, begun, work
@@ -70,6 +72,10 @@ def test_what_ran_between_the_two_is_counted(tmp_path: Path) -> None:
     assert of(after, name) == of(before, name) + 2 * 1.0, "two containers, a second each"
     drawn = of(after, "kepler_node_cpu_joules_total") - of(before, "kepler_node_cpu_joules_total")
     assert drawn == pytest.approx(35.0)
+
+
+def test_what_it_pinned_goes_on_counting() -> None:
+    assert layout_of(LAYOUT_OPTIONS, 4, 7) == (FILES / "last_release.layout").read_text().strip()
 
 
 def test_what_it_learned_is_in_force(tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ def test_after_a_fault_devices_stay_and_what_is_new_is_found(
         wait_until(lambda: errors(directory))
         assert directory.holders() == {GPU: ("uid-train",)}
         plant.server.devices["ml", "serve"] = {"nvidia.com/mig-1g.5gb": [MIG]}
-        wait_until(lambda: MIG in directory.holders())
+        wait_until(lambda: MIG in directory.holders() and "answers again" in caplog.text)
     assert errors(directory) == {reason: 1}
     told = [record.getMessage() for record in caplog.records]
     assert told[0].startswith(f"the kubelet: {reason}: ")
