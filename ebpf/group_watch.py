@@ -24,6 +24,8 @@ class GroupWatch:
 
     def look(self, leaders: npt.NDArray[np.void]) -> list[int]:
         """Those that starve by now. leaders: EVENT_READING, shape (n_cpu,), of each CPU's first event."""
+        if not self.cpus:
+            return []
         enabled_ns, running_ns = leaders["enabled_ns"], leaders["running_ns"]
         if len(self._since_ns) != len(leaders):
             self._running_ns, self._since_ns = running_ns.copy(), enabled_ns.copy()

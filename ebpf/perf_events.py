@@ -93,10 +93,13 @@ def open_event(
 
 
 def start(leader: int) -> bool:
-    """Let a group count that was opened at rest; whether it is on the PMU at once. Raises OSError."""
+    """Let a group count that was opened at rest; False where time passed and it was not on the PMU.
+
+    Raises OSError.
+    """
     fcntl.ioctl(leader, _IOC_ENABLE, 0)
-    _, _, running_ns = struct.unpack("QQQ", os.read(leader, 24))
-    return bool(running_ns)
+    _, enabled_ns, running_ns = struct.unpack("QQQ", os.read(leader, 24))
+    return bool(running_ns) or not enabled_ns
 
 
 def hybrid_types(sysfs: Path) -> dict[int, int]:

@@ -36,7 +36,7 @@
 
 /*
  * An event's count and times. Events of one group are on the PMU together or not at all: the first of them is read
- * with its times, which value keeps for the others.
+ * with its times, which value keeps for the others; it begins with none.
  */
 INLINE int read_event(int event, int follows, struct bpf_perf_event_value *value)
 {
@@ -44,10 +44,7 @@ INLINE int read_event(int event, int follows, struct bpf_perf_event_value *value
 		value->counter = read_count(event);
 		return value->enabled && (__s64)value->counter >= 0;
 	}
-	if (!read_value(event, value))
-		return 1;
-	value->enabled = 0;
-	return 0;
+	return !read_value(event, value);
 }
 
 /* What one event counted since the last boundary; the share of the last keep_ns of it stays for the next. */
