@@ -12,7 +12,7 @@
  *	struct counters *counters_of(cpu)			the owner's, or cpu->dropped
  *	long read_value(event, bpf_perf_event_value *)		on this CPU; 0 when it worked
  *	__u64 read_count(event)				its count alone, cheaper; negative when it did not
- *	int is_group()			whether this CPU's events are one perf group
+ *	__u32 *group_here()		not 0: this CPU's events are one perf group
  *	__u64 clock_of(task)			the scheduler's, of the CPU that is the task's, or one of all CPUs
  *	__u64 clock_by_copy(task)
  *	struct cpu_place *place_here()		as user space has it now
@@ -36,25 +36,25 @@
 
 /*
  * An event's count and times. Events of one group are on the PMU together or not at all: the first of them is read
- * with its times, which value keeps for the others; it begins with none.
+ * with its times, which value keeps for the others; it begins with none. Whether they are is looked up each time: what
+ * the verifier knows from before, it goes by in a way of its own through all that follows.
  */
-INLINE int read_event(int event, int follows, struct bpf_perf_event_value *value)
+INLINE int read_event(int event, volatile __u32 *group, struct bpf_perf_event_value *value)
 {
-	if (follows) {
-		value->counter = read_count(event);
-		return value->enabled && (__s64)value->counter >= 0;
-	}
-	return !read_value(event, value);
+	if (!(event_mask & ((1 << event) - 1)) || !*group)
+		return !read_value(event, value);
+	value->counter = read_count(event);
+	return value->enabled && (__s64)value->counter >= 0;
 }
 
 /* What one event counted since the last boundary; the share of the last keep_ns of it stays for the next. */
-INLINE void settle_event(int event, int in_group, struct bpf_perf_event_value *value, struct cpu_state *cpu,
+INLINE void settle_event(int event, __u32 *group, struct bpf_perf_event_value *value, struct cpu_state *cpu,
 			 struct counters *to, __u64 keep_ns)
 {
 	__u64 span_ns, keep = 0;
 	struct event_reading *start = &cpu->events[event], now;
 
-	if (!(event_mask & (1 << event)) || !read_event(event, in_group && event_mask & ((1 << event) - 1), value))
+	if (!(event_mask & (1 << event)) || !read_event(event, group, value))
 		return;
 	if (value->enabled < start->enabled_ns) /* opened anew: its CPU went and came back */
 		*start = (struct event_reading){};
@@ -72,11 +72,13 @@ INLINE void settle_event(int event, int in_group, struct bpf_perf_event_value *v
 INLINE void settle_events(struct cpu_state *cpu, struct counters *to, __u64 keep_ns)
 {
 	struct bpf_perf_event_value value = {};
-	int in_group = event_mask && is_group();
+	__u32 *group = event_mask ? group_here() : 0;
 
-	settle_event(0, in_group, &value, cpu, to, keep_ns);
-	settle_event(1, in_group, &value, cpu, to, keep_ns);
-	settle_event(2, in_group, &value, cpu, to, keep_ns);
+	if (!group)
+		return;
+	settle_event(0, group, &value, cpu, to, keep_ns);
+	settle_event(1, group, &value, cpu, to, keep_ns);
+	settle_event(2, group, &value, cpu, to, keep_ns);
 }
 
 /* Of what is pending but keep_ns, how much the sibling was busy in. */

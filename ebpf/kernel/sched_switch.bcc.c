@@ -106,11 +106,11 @@ static inline __attribute__((always_inline)) u64 read_count(int event)
 	return cache_misses.perf_read(CUR_CPU_IDENTIFIER);
 }
 
-static inline __attribute__((always_inline)) int is_group(void)
+static inline __attribute__((always_inline)) u32 *group_here(void)
 {
-	u32 index = bpf_get_smp_processor_id(), *found = groups.lookup(&index);
+	u32 index = bpf_get_smp_processor_id();
 
-	return found && *found;
+	return groups.lookup(&index);
 }
 
 static inline __attribute__((always_inline)) struct counters *counters_of(struct cpu_state *cpu)

@@ -221,11 +221,11 @@ static __always_inline __u64 read_count(int event)
 			  : bpf_perf_event_read(&cache_misses, BPF_F_CURRENT_CPU);
 }
 
-static __always_inline int is_group(void)
+static __always_inline __u32 *group_here(void)
 {
-	__u32 index = bpf_get_smp_processor_id(), *found = bpf_map_lookup_elem(&groups, &index);
+	__u32 index = bpf_get_smp_processor_id();
 
-	return found && *found;
+	return bpf_map_lookup_elem(&groups, &index);
 }
 
 static __always_inline struct counters *counters_of(struct cpu_state *cpu)

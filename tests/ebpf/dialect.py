@@ -18,7 +18,7 @@ DIALECT = f"""
 struct task_struct {{ __u64 runtime_ns, slice_start_ns, cgroup_id; __u32 pid, tgid, flags; }};
 struct bpf_perf_event_value {{ __u64 counter, enabled, running; }};
 static __u64 now_ns, opened_ns, counts[N_EVENTS], off_ns[N_EVENTS];
-static int one_group, refused;
+static __u32 one_group, refused;
 static inline __u64 bpf_ktime_get_ns(void) {{ return now_ns; }}
 static struct counters counted[{N_CGROUPS + 1}];
 static inline __u64 cgroup_id_of(struct task_struct *task)
@@ -42,7 +42,7 @@ static inline long read_value(int event, struct bpf_perf_event_value *value)
 	return 0;
 }}
 static inline __u64 read_count(int event) {{ return refused & 1 << event ? (__u64)-2 : counts[event]; }}
-static inline int is_group(void) {{ return one_group; }}
+static inline __u32 *group_here(void) {{ return &one_group; }}
 static inline __u64 clock_of(struct task_struct *task) {{ return now_ns; }}
 #define clock_by_copy clock_of
 static struct cpu_state cpus[2];
