@@ -205,7 +205,7 @@ class BpfCounterSource:
                 libbpf.run_with(self._program.put_to_rest, int(cpu))
 
     def _watch_events(self, uncharged: npt.NDArray[np.void], charged: list[int]) -> CounterArray:
-        """Open those anew that stand still; what the map could not hold up to now.
+        """Open those anew that stand still or get no time; what the map could not hold up to now.
 
         On a CPU that was not charged now they are compared with the last time: that it went and came back
         meanwhile may show no sooner than at the next reading.
@@ -213,12 +213,19 @@ class BpfCounterSource:
         before, self._seen = self._seen, self._states()
         before[charged] = uncharged[charged]
         settled = _settled(before, self._seen, charged)
-        self._renew_events(self._program.events.standing_still(before, self._seen, settled))
+        still = self._program.events.standing_still(before, self._seen, settled)
+        self._renew_events({*still, *self._program.events.starved(self._seen)})
         return self._dropped(self._seen)
 
-    def _renew_events(self, cpus: Iterable[int]) -> None:
-        """Charged at once: accounting.h knows new events by their being younger than the old ones were."""
+    def _renew_events(self, cpus: Collection[int]) -> None:
+        """Charged at once: accounting.h knows new events by their being younger than the old ones were.
+
+        And before: once that is done, a program that still took the old ones for a group has come to its end.
+        """
         events = self._program.events
+        for cpu in cpus:
+            events.read_apart(cpu)
+        self._charge_cpus(cpus)
         self._charge_cpus([cpu for cpu in cpus if events.renew(cpu)])
 
     def _dropped(self, states: npt.NDArray[np.void]) -> CounterArray:

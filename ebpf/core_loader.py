@@ -64,7 +64,7 @@ def _prepare(options: ProgramOptions, kernel: _Kernel, mask: int, pins: Pins) ->
     settings = settings_of(options, kernel.n_cpu, mask, by_copy=kernel.by_copy)
     program.set_initial(".rodata.settings", settings)
     program.set_max_entries("counts", options.map_entries)
-    for name in ("cpus", "places", "interrupts", *EVENT_FIELDS):
+    for name in ("cpus", "places", "interrupts", "groups", *EVENT_FIELDS):
         program.set_max_entries(name, kernel.n_cpu)
     program.set_max_entries("sockets", socket_entries(kernel.n_cpu))
     # Allocating in the scheduler's path is safe since 6.1 and keeps memory with the cgroups there are.

@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import ctypes as ct
 import errno
-import logging
+import fcntl
 import os
 import platform
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ebpf.capabilities import names_in, read_sets
 from ebpf.cpus import online_cpus, parse_cpu_list
-from ebpf.descriptors import raise_descriptor_limit
-
-log = logging.getLogger("ebpf")
 
 TYPE_HARDWARE, TYPE_SOFTWARE = 0, 1
 _SYSCALL = {"x86_64": 298, "aarch64": 241}
 _FLAG_CLOEXEC = 8
+_DISABLED = 1  # the first bit of the flags
+_IOC_ENABLE = 0x2400  # PERF_EVENT_IOC_ENABLE
 _FORMAT_TIMES = 3  # PERF_FORMAT_TOTAL_TIME_ENABLED | _RUNNING
 _PARANOID = "sys/kernel/perf_event_paranoid"
 _MAINLINE = 2  # the strictest level there
@@ -64,24 +64,42 @@ class _Attributes(ct.Structure):
     ]
 
 
-def open_event(event: Event, cpu: int, cgroup_fd: int | None = None) -> int:
+def open_event(
+    event: Event, cpu: int, cgroup_fd: int | None = None, *, leader: int = -1, at_rest: bool = False
+) -> int:
     """Open one event on one CPU, for every task or for those of one cgroup; returns a descriptor.
 
-    Raises OSError: ENOENT or EOPNOTSUPP where there is no such counter, EACCES without CAP_PERFMON.
+    leader: the event whose group it joins. at_rest: it counts nothing until it is started.
+    Raises OSError: ENOENT or EOPNOTSUPP where there is no such counter, EACCES without CAP_PERFMON, EINVAL
+    where the PMU has no room for the group.
     """
     attributes = _Attributes(
-        type=event.type, size=ct.sizeof(_Attributes), config=event.config, read_format=_FORMAT_TIMES
+        type=event.type,
+        size=ct.sizeof(_Attributes),
+        config=event.config,
+        read_format=_FORMAT_TIMES,
+        flags=_DISABLED if at_rest else 0,
     )
     libc = ct.CDLL(None, use_errno=True)
     pid, flags = (-1, _FLAG_CLOEXEC) if cgroup_fd is None else (cgroup_fd, _FLAG_CLOEXEC | 4)
     number = _SYSCALL.get(platform.machine(), _SYSCALL["aarch64"])
-    fd = libc.syscall(ct.c_long(number), ct.byref(attributes), pid, cpu, -1, ct.c_ulong(flags))
+    fd = libc.syscall(ct.c_long(number), ct.byref(attributes), pid, cpu, leader, ct.c_ulong(flags))
     if fd < 0:
         failed = ct.get_errno()
         raise OSError(
             failed, f"perf_event_open type {event.type} config {event.config}: {os.strerror(failed)}"
         )
     return int(fd)
+
+
+def start(leader: int) -> bool:
+    """Let a group count that was opened at rest; False where time passed and it was not on the PMU.
+
+    Raises OSError.
+    """
+    fcntl.ioctl(leader, _IOC_ENABLE, 0)
+    _, enabled_ns, running_ns = struct.unpack("QQQ", os.read(leader, 24))
+    return bool(running_ns) or not enabled_ns
 
 
 def hybrid_types(sysfs: Path) -> dict[int, int]:
@@ -102,19 +120,6 @@ def event_for(event: Event, cpu: int, hybrid: Mapping[int, int]) -> Event:
     if event.type != TYPE_HARDWARE or cpu not in hybrid:
         return event
     return Event(event.type, event.config | hybrid[cpu] << _EXTENDED_TYPE_SHIFT)
-
-
-def open_on_cpus(event: Event, cpus: Sequence[int], hybrid: Mapping[int, int]) -> dict[int, int]:
-    """Open an event on every CPU: cpu -> descriptor. Raises OSError, with none left open, if one fails."""
-    opened: dict[int, int] = {}
-    try:
-        for cpu in cpus:
-            opened[cpu] = open_event(event_for(event, cpu, hybrid), cpu)
-    except OSError:
-        for fd in opened.values():
-            os.close(fd)
-        raise
-    return opened
 
 
 def restricted(procfs: Path) -> str:
@@ -144,24 +149,6 @@ def explained(error: OSError, procfs: Path) -> str:
     return (
         f"{reason}: {restricted(procfs) or 'needs CAP_PERFMON, or kernel.perf_event_paranoid at 0 or less'}"
     )
-
-
-def open_all(
-    events: Mapping[str, Event], cpus: Sequence[int], sysfs: Path, procfs: Path
-) -> dict[str, dict[int, int]]:
-    """Open what can be had: field -> cpu -> descriptor. A field that one CPU lacks is left out."""
-    hybrid = hybrid_types(sysfs)
-    opened: dict[str, dict[int, int]] = {}
-    raise_descriptor_limit()
-    lacking: dict[str, str] = {}
-    for field, event in events.items():
-        try:
-            opened[field] = open_on_cpus(event, cpus, hybrid)
-        except OSError as error:
-            lacking[field.replace("_", " ")] = explained(error, procfs)
-    if lacking:
-        log.info("not counted: %s (%s)", ", ".join(lacking), "; ".join(sorted(set(lacking.values()))))
-    return opened
 
 
 def try_events(sysfs: Path) -> dict[str, int]:

@@ -148,7 +148,7 @@ def _prepared(directory: Path, layout: str, parts: Parts) -> Path:
 
 def _is_whole(folder: Path, parts: Parts) -> bool:
     """Whether all maps and the links of all programs are there; a part of them is of no use."""
-    names = (*parts.pinned_maps, *(f"link_{hook}" for hook in parts.hooks))
+    names = (*parts.first_pinned_maps, *(f"link_{hook}" for hook in parts.hooks))
     return all((folder / name).exists() for name in names)
 
 

@@ -25,7 +25,9 @@ HOOKS = {
 }
 _TELLING = frozenset({"on_mkdir", "on_rmdir", "on_rename"})  # through the ring buffer
 # What outlives the process where it is pinned: all of the programs' maps but settings and scratch room.
-PINNED_MAPS = ("counts", "cpus", "places", "sockets", *EVENT_FIELDS, "cgroup_events", "lost_events")
+_FIRST_PINNED = ("counts", "cpus", "places", "sockets", *EVENT_FIELDS, "cgroup_events", "lost_events")
+# "groups": the release that began this layout has none; where it counts none of the events are a group.
+PINNED_MAPS = (*_FIRST_PINNED, "groups")
 MAPS = ("counts", "cpus", "cgroup_events", "lost_events", "interrupts")
 
 LAYOUT_VERSION = 4
@@ -111,6 +113,11 @@ class Parts:
         """Those of PINNED_MAPS that are pinned."""
         return self._present(PINNED_MAPS)
 
+    @property
+    def first_pinned_maps(self) -> tuple[str, ...]:
+        """Those that every release with this layout pins."""
+        return self._present(_FIRST_PINNED)
+
     def _present(self, maps: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(name for name in maps if self.has_ring or name != "cgroup_events")
 
@@ -164,5 +171,5 @@ def layout_of(options: ProgramOptions, n_cpu: int, event_mask: int, parts: Parts
     events = sorted((name, event.type, event.config) for name, event in options.events.items())
     dtypes = [dtype.descr for dtype in (KEY, COUNTERS, CPU_STATE, SOCKET_STATE)]
     settings = settings_of(options, n_cpu, event_mask)
-    common = (dtypes, settings, options.map_entries, events, parts.pinned_maps)
+    common = (dtypes, settings, options.map_entries, events, parts.first_pinned_maps)
     return f"podjoule_{LAYOUT_VERSION}_{hashlib.sha256(repr(common).encode()).hexdigest()[:12]}"

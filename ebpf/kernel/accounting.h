@@ -11,6 +11,8 @@
  *	__u64 slice_start_by_copy(task)			its clock when the scheduler picked it; 0: not known
  *	struct counters *counters_of(cpu)			the owner's, or cpu->dropped
  *	long read_value(event, bpf_perf_event_value *)		on this CPU; 0 when it worked
+ *	__u64 read_count(event)				its count alone, cheaper; negative when it did not
+ *	__u32 *group_here()		not 0: this CPU's events are one perf group
  *	__u64 clock_of(task)			the scheduler's, of the CPU that is the task's, or one of all CPUs
  *	__u64 clock_by_copy(task)
  *	struct cpu_place *place_here()		as user space has it now
@@ -32,26 +34,51 @@
  */
 #define UNKNOWN_CSS_SET 1 /* equal to no task's */
 
+/*
+ * An event's count and times. Events of one group are on the PMU together or not at all: the first of them is read
+ * with its times, which value keeps for the others; it begins with none. Whether they are is looked up each time: what
+ * the verifier knows from before, it goes by in a way of its own through all that follows.
+ */
+INLINE int read_event(int event, volatile __u32 *group, struct bpf_perf_event_value *value)
+{
+	if (!(event_mask & ((1 << event) - 1)) || !*group)
+		return !read_value(event, value);
+	value->counter = read_count(event);
+	return value->enabled && (__s64)value->counter >= 0;
+}
+
 /* What one event counted since the last boundary; the share of the last keep_ns of it stays for the next. */
-INLINE void settle_event(int event, struct cpu_state *cpu, struct counters *to, __u64 keep_ns)
+INLINE void settle_event(int event, __u32 *group, struct bpf_perf_event_value *value, struct cpu_state *cpu,
+			 struct counters *to, __u64 keep_ns)
 {
 	__u64 span_ns, keep = 0;
 	struct event_reading *start = &cpu->events[event], now;
-	struct bpf_perf_event_value value = {};
 
-	if (!(event_mask & (1 << event)) || read_value(event, &value))
+	if (!(event_mask & (1 << event)) || !read_event(event, group, value))
 		return;
-	if (value.enabled < start->enabled_ns) /* opened anew: its CPU went and came back */
+	if (value->enabled < start->enabled_ns) /* opened anew: its CPU went and came back */
 		*start = (struct event_reading){};
-	span_ns = value.enabled - start->enabled_ns;
+	span_ns = value->enabled - start->enabled_ns;
 	if (keep_ns)
 		keep = keep_ns < span_ns ? keep_ns * 1024 / span_ns : 1024;
-	now.count = value.counter - per_1024(value.counter - start->count, keep);
-	now.enabled_ns = value.enabled - per_1024(value.enabled - start->enabled_ns, keep);
-	now.running_ns = value.running - per_1024(value.running - start->running_ns, keep);
+	now.count = value->counter - per_1024(value->counter - start->count, keep);
+	now.enabled_ns = value->enabled - per_1024(value->enabled - start->enabled_ns, keep);
+	now.running_ns = value->running - per_1024(value->running - start->running_ns, keep);
 	add_event(to, event, now.count - start->count, now.enabled_ns - start->enabled_ns,
 		  now.running_ns - start->running_ns);
 	*start = now;
+}
+
+INLINE void settle_events(struct cpu_state *cpu, struct counters *to, __u64 keep_ns)
+{
+	struct bpf_perf_event_value value = {};
+	__u32 *group = event_mask ? group_here() : 0;
+
+	if (!group)
+		return;
+	settle_event(0, group, &value, cpu, to, keep_ns);
+	settle_event(1, group, &value, cpu, to, keep_ns);
+	settle_event(2, group, &value, cpu, to, keep_ns);
 }
 
 /* Of what is pending but keep_ns, how much the sibling was busy in. */
@@ -72,9 +99,7 @@ INLINE void settle(struct cpu_state *cpu, __u64 keep_ns, __u64 now_ns)
 	struct counters *to = cpu->owner.cgroup_id ? counters_of(cpu) : &cpu->idle;
 	__u64 cycles = to->events[0], shared_ns = settle_shared(cpu, keep_ns, now_ns);
 
-	settle_event(0, cpu, to, keep_ns);
-	settle_event(1, cpu, to, keep_ns);
-	settle_event(2, cpu, to, keep_ns);
+	settle_events(cpu, to, keep_ns);
 	to->cpu_ns += cpu->pending_ns - keep_ns;
 	to->switches += cpu->pending_switches;
 	if (shared_ns) {

@@ -42,6 +42,7 @@ BPF_PERF_ARRAY(instructions, N_CPU);
 BPF_PERF_ARRAY(cache_misses, N_CPU);
 BPF_ARRAY(places, struct cpu_place, N_CPU);
 BPF_ARRAY(sockets, struct socket_state, SOCKET_ENTRIES);
+BPF_ARRAY(groups, u32, N_CPU);
 BPF_PERCPU_ARRAY(scratch, struct cgroup_event, 1);
 BPF_PERCPU_ARRAY(lost_events, u64, 1);
 #if RING
@@ -96,6 +97,20 @@ static inline __attribute__((always_inline)) long read_value(int event, struct b
 	if (event == 1)
 		return instructions.perf_counter_value(CUR_CPU_IDENTIFIER, value, sizeof(*value));
 	return cache_misses.perf_counter_value(CUR_CPU_IDENTIFIER, value, sizeof(*value));
+}
+
+static inline __attribute__((always_inline)) u64 read_count(int event)
+{
+	if (event == 1)
+		return instructions.perf_read(CUR_CPU_IDENTIFIER);
+	return cache_misses.perf_read(CUR_CPU_IDENTIFIER);
+}
+
+static inline __attribute__((always_inline)) u32 *group_here(void)
+{
+	u32 index = bpf_get_smp_processor_id();
+
+	return groups.lookup(&index);
 }
 
 static inline __attribute__((always_inline)) struct counters *counters_of(struct cpu_state *cpu)

@@ -112,6 +112,13 @@ struct {
 	__type(value, struct socket_state);
 } sockets SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} groups SEC(".maps");
+
 static const struct counters nothing;
 
 static __always_inline struct cpu_state *this_cpu(void)
@@ -206,6 +213,19 @@ static __always_inline long read_value(int event, struct bpf_perf_event_value *v
 	default:
 		return bpf_perf_event_read_value(&cache_misses, BPF_F_CURRENT_CPU, value, sizeof(*value));
 	}
+}
+
+static __always_inline __u64 read_count(int event)
+{
+	return event == 1 ? bpf_perf_event_read(&instructions, BPF_F_CURRENT_CPU)
+			  : bpf_perf_event_read(&cache_misses, BPF_F_CURRENT_CPU);
+}
+
+static __always_inline __u32 *group_here(void)
+{
+	__u32 index = bpf_get_smp_processor_id();
+
+	return bpf_map_lookup_elem(&groups, &index);
 }
 
 static __always_inline struct counters *counters_of(struct cpu_state *cpu)

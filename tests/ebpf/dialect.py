@@ -12,12 +12,13 @@ from tests.ebpf import native
 N_CGROUPS, N_TASKS = 4, 5
 DIALECT = f"""
 #include "counters.h"
-#define event_mask 1
+#define event_mask 7
 #define by_process 0
 #define SELDOM static
 struct task_struct {{ __u64 runtime_ns, slice_start_ns, cgroup_id; __u32 pid, tgid, flags; }};
 struct bpf_perf_event_value {{ __u64 counter, enabled, running; }};
-static __u64 now_ns, cycles, opened_ns;
+static __u64 now_ns, opened_ns, counts[N_EVENTS], off_ns[N_EVENTS];
+static __u32 one_group, refused;
 static inline __u64 bpf_ktime_get_ns(void) {{ return now_ns; }}
 static struct counters counted[{N_CGROUPS + 1}];
 static inline __u64 cgroup_id_of(struct task_struct *task)
@@ -32,9 +33,16 @@ static inline struct counters *counters_of(struct cpu_state *cpu)
 }}
 static inline long read_value(int event, struct bpf_perf_event_value *value)
 {{
-	*value = (struct bpf_perf_event_value){{ cycles, now_ns - opened_ns, now_ns - opened_ns }};
+	__u64 enabled_ns = now_ns - opened_ns;
+
+	*value = (struct bpf_perf_event_value){{}};
+	if (refused & 1 << event)
+		return -2;
+	*value = (struct bpf_perf_event_value){{ counts[event], enabled_ns, enabled_ns - off_ns[event] }};
 	return 0;
 }}
+static inline __u64 read_count(int event) {{ return refused & 1 << event ? (__u64)-2 : counts[event]; }}
+static inline __u32 *group_here(void) {{ return &one_group; }}
 static inline __u64 clock_of(struct task_struct *task) {{ return now_ns; }}
 #define clock_by_copy clock_of
 static struct cpu_state cpus[2];
@@ -52,10 +60,24 @@ void c_reset(void)
 	memset(cpus, 0, sizeof(cpus));
 	memset(sockets, 0, sizeof(sockets));
 	memset(told, 0, sizeof(told));
-	opened_ns = here = 0;
+	memset(counts, 0, sizeof(counts));
+	memset(off_ns, 0, sizeof(off_ns));
+	opened_ns = here = one_group = refused = 0;
 }}
-void c_open(void) {{ cycles = 0; opened_ns = now_ns; }}
-void c_clock(__u64 ns, __u64 count) {{ now_ns = ns; cycles = count; }}
+void c_open(void)
+{{
+	memset(counts, 0, sizeof(counts));
+	memset(off_ns, 0, sizeof(off_ns));
+	opened_ns = now_ns;
+}}
+void c_clock(__u64 ns, __u64 count) {{ now_ns = ns; counts[0] = count; }}
+void c_group(int is, int without) {{ one_group = is; refused = without; }}
+void c_events(__u64 ns, const __u64 *count, const __u64 *off)
+{{
+	now_ns = ns;
+	memcpy(counts, count, sizeof(counts));
+	memcpy(off_ns, off, sizeof(off_ns));
+}}
 void c_counted(struct counters *to) {{ memcpy(to, counted, sizeof(counted)); }}
 void c_switch(struct cpu_state *cpu, struct task_struct *prev, struct task_struct *next)
 {{

@@ -16,9 +16,11 @@ from ebpf import bcc_loader, bpf_maps, cpu_events, libbpf
 from ebpf.bcc_loader import import_bcc, kernel_headers, load
 from ebpf.btf import STRUCT_MEMBERS
 from ebpf.errors import SourceUnavailable
+from ebpf.event_groups import Opened
 from ebpf.hierarchy import Hierarchy
+from ebpf.perf_events import HARDWARE
 from ebpf.program import Parts, ProgramOptions
-from tests.ebpf.test_perf_events import is_open
+from tests.ebpf.test_event_groups import is_open
 
 RELEASE = "6.18.44-fc-v595"
 OPTIONS = ProgramOptions(Hierarchy(1, Path("/sys/fs/cgroup/cpu"), 3, "cpuacct"), map_entries=99)
@@ -258,7 +260,8 @@ def test_a_failed_load_leaves_no_event_open(machine: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(bcc_loader, "import_bcc", lambda: fake_bcc(lambda **_: None))
     monkeypatch.setattr(bcc_loader, "offsets", no_btf)
-    monkeypatch.setattr(cpu_events, "open_all", lambda *_: {"cycles": dict(enumerate(descriptors))})
+    opened = {cpu: Opened({"cycles": fd}) for cpu, fd in enumerate(descriptors)}
+    monkeypatch.setattr(cpu_events, "open_all", lambda *_: ({"cycles": HARDWARE["cycles"]}, opened))
     monkeypatch.setattr(libbpf, "possible_cpus", lambda: 2)
     monkeypatch.setattr(bpf_maps, "has_ring_buffers", lambda: True)
     with pytest.raises(SourceUnavailable, match=r"no headers of kernel .* and no BTF"):

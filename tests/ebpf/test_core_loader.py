@@ -12,9 +12,11 @@ from ebpf import bpf_maps, core_loader, cpu_events, libbpf
 from ebpf.capabilities import kernel_version
 from ebpf.core_loader import load
 from ebpf.errors import SourceUnavailable
+from ebpf.event_groups import Opened
 from ebpf.hierarchy import Hierarchy
+from ebpf.perf_events import HARDWARE
 from ebpf.program import ProgramOptions
-from tests.ebpf.test_perf_events import is_open
+from tests.ebpf.test_event_groups import is_open
 
 OPTIONS = ProgramOptions(Hierarchy(2, Path("/sys/fs/cgroup")))
 
@@ -23,8 +25,11 @@ OPTIONS = ProgramOptions(Hierarchy(2, Path("/sys/fs/cgroup")))
 def descriptors(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Two events, opened on two CPUs; no kernel is asked for anything."""
     made = [os.open("/dev/null", os.O_RDONLY) for _ in range(4)]
-    opened = {"cycles": dict(enumerate(made[:2])), "instructions": dict(enumerate(made[2:]))}
-    monkeypatch.setattr(cpu_events, "open_all", lambda *_: opened)
+    fields = ("cycles", "instructions")
+    opened = {cpu: Opened(dict(zip(fields, made[2 * cpu :], strict=False))) for cpu in (0, 1)}
+    monkeypatch.setattr(
+        cpu_events, "open_all", lambda *_: ({name: HARDWARE[name] for name in fields}, opened)
+    )
     monkeypatch.setattr(libbpf, "possible_cpus", lambda: 2)
     monkeypatch.setattr(bpf_maps, "has_ring_buffers", lambda: True)
     return made

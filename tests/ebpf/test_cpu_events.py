@@ -4,35 +4,53 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ebpf import bpf_maps, cpu_events, perf_events
+from ebpf import bpf_maps
 from ebpf.cpu_events import CpuEvents
-from ebpf.perf_events import HARDWARE, Event
+from ebpf.group_watch import NO_TIME
+from ebpf.perf_events import HARDWARE
 from ebpf.program import CPU_STATE
-from tests.ebpf.test_perf_events import FakeKernel, add_pmu, is_open
+from tests.ebpf.test_event_groups import FakeKernel, is_open
+from tests.ebpf.test_perf_events import add_pmu
 
 MAP_FDS = {"cycles": 100, "instructions": 101, "cache_misses": 102}
+GROUPS = 103
+ALL_MAP_FDS = {**MAP_FDS, "groups": GROUPS}
 
 
 class Maps:
-    """The kernel's perf event arrays: map -> CPU -> descriptor."""
+    """The kernel's perf event arrays: map -> CPU -> descriptor; and which CPUs programs read as a group."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.entries: dict[int, dict[int, int]] = {fd: {} for fd in MAP_FDS.values()}
+        self.groups: dict[int, int] = {}
         monkeypatch.setattr(bpf_maps, "update", self._update)
         monkeypatch.setattr(bpf_maps, "delete", self._delete)
+        monkeypatch.setattr(bpf_maps, "lookup", self._lookup)
 
     def _update(self, map_fd: int, key: int, value: int) -> None:
+        if map_fd == GROUPS:
+            assert not value or len({*map(len, self.entries.values())}) == 1, "a group before its events"
+            self.groups[key] = value
+            return
+        assert not self.groups.get(key), "an event is exchanged while programs read the CPU's as a group"
         self.entries[map_fd][key] = value
 
+    def _lookup(self, map_fd: int, index: int, into: np.ndarray) -> None:
+        assert map_fd == GROUPS
+        into[0] = self.groups.get(index, 0)
+
     def _delete(self, map_fd: int, key: bytes) -> bool:
+        assert not self.groups.get(int.from_bytes(key, "little"))
         return self.entries[map_fd].pop(int.from_bytes(key, "little"), None) is not None
+
+    def group_cpus(self) -> list[int]:
+        return sorted(cpu for cpu, is_group in self.groups.items() if is_group)
 
     def cpus(self) -> dict[str, list[int]]:
         return {field: sorted(self.entries[fd]) for field, fd in MAP_FDS.items()}
@@ -49,18 +67,16 @@ def maps(monkeypatch: pytest.MonkeyPatch) -> Maps:
 
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeKernel]:
-    made = FakeKernel()
-    monkeypatch.setattr(perf_events, "open_event", made)
-    monkeypatch.setattr(cpu_events, "open_event", made)
+    made = FakeKernel(monkeypatch)
     yield made
-    assert not any(map(is_open, made.opened)), "a descriptor is left open"
+    assert not made.open_now(), "a descriptor is left open"
 
 
 @pytest.fixture
 def events(kernel: FakeKernel, maps: Maps, tmp_path: Path) -> Iterator[CpuEvents]:
     """Those of CPUs 0 and 1, in the maps."""
     made = CpuEvents(HARDWARE, [0, 1], tmp_path, tmp_path)
-    made.put(MAP_FDS.__getitem__)
+    made.put(ALL_MAP_FDS.__getitem__)
     yield made
     made.close()
 
@@ -102,12 +118,65 @@ def test_maps_that_were_taken_over_get_the_events_of_a_cpu_that_comes(
     kernel: FakeKernel, maps: Maps, tmp_path: Path
 ) -> None:
     taken_over = CpuEvents(HARDWARE, [0, 1], tmp_path, tmp_path)
-    taken_over.leave(MAP_FDS.__getitem__)
+    taken_over.leave(ALL_MAP_FDS.__getitem__)
     assert not any(map(is_open, kernel.opened)), "those in the maps are another process's"
     assert taken_over.fields == set(HARDWARE)
+    assert taken_over.groups == set(), "the release before this one knew none"
     assert taken_over.renew(1)
     assert maps.cpus() == on_each_map([1])
     taken_over.close()
+
+
+def test_maps_that_were_taken_over_hold_the_groups_that_they_held(
+    kernel: FakeKernel, maps: Maps, tmp_path: Path
+) -> None:
+    maps.groups = {0: 1, 1: 0}
+    taken_over = CpuEvents(HARDWARE, [0, 1], tmp_path, tmp_path)
+    taken_over.leave(ALL_MAP_FDS.__getitem__)
+    assert taken_over.groups == {0}
+    assert maps.group_cpus() == [0]
+
+
+def test_every_cpus_events_are_read_as_a_group_where_they_are_one(
+    kernel: FakeKernel, maps: Maps, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kernel.no_group = {1}
+    events = CpuEvents(HARDWARE, [0, 1], tmp_path, tmp_path)
+    with caplog.at_level(logging.INFO, "ebpf"):
+        events.put(ALL_MAP_FDS.__getitem__)
+    assert events.groups == {0}
+    assert maps.group_cpus() == [0]
+    assert [record.getMessage() for record in caplog.records] == [
+        "CPU 1: each event is opened and read by itself: Invalid argument"
+    ]
+    kernel.no_group = set()
+    events.read_apart(1)
+    assert events.renew(1)
+    assert maps.group_cpus() == [0, 1]
+    events.remove(0)
+    assert maps.group_cpus() == [1]
+    events.close()
+
+
+def test_a_group_that_gets_no_time_on_the_pmu_is_opened_apart_and_that_is_said(
+    events: CpuEvents, maps: Maps, kernel: FakeKernel, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert events.starved(states((0, 0, 0), (0, 0, 0))) == []
+    assert events.starved(states((3_000_000_000,) * 3, (0, 0, 0))) == [0]
+    events.read_apart(0)
+    with caplog.at_level(logging.INFO, "ebpf"):
+        assert events.renew(0)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"CPU 0: each event is opened and read by itself: {NO_TIME}"
+    ]
+    assert maps.group_cpus() == [1]
+    assert maps.cpus() == on_each_map([0, 1])
+    alone = {entries[0] for entries in maps.entries.values()}
+    assert not kernel.leaders.keys() & alone
+    assert events.starved(states((9_000_000_000,) * 3, (0, 0, 0))) == [], "alone they are left alone"
+    events.remove(0)
+    assert events.renew(0), "its CPU came back"
+    assert maps.group_cpus() == [0, 1]
 
 
 def test_a_cpu_of_another_kind_has_the_events_of_its_own_pmu(
@@ -119,23 +188,17 @@ def test_a_cpu_of_another_kind_has_the_events_of_its_own_pmu(
     assert [event.config >> 32 for event, cpu in kernel.asked if cpu == 5] == [10, 10, 10]
 
 
-def refuse(monkeypatch: pytest.MonkeyPatch, kernel: FakeKernel, number: int, field: str) -> None:
-    def open_event(event: Event, cpu: int) -> int:
-        if event == HARDWARE[field]:
-            raise OSError(number, f"perf_event_open type 0 config 0: {os.strerror(number)}")
-        return kernel(event, cpu)
-
-    monkeypatch.setattr(cpu_events, "open_event", open_event)
+def refuse(kernel: FakeKernel, number: int, field: str) -> None:
+    kernel.without, kernel.error = HARDWARE[field], number
 
 
 def test_without_the_right_a_cpu_goes_without_events_and_that_is_said_once(
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     events: CpuEvents,
     kernel: FakeKernel,
     maps: Maps,
 ) -> None:
-    refuse(monkeypatch, kernel, errno.EACCES, "instructions")
+    refuse(kernel, errno.EACCES, "instructions")
     assert not events.renew(5)
     assert not events.renew(6)
     assert events.blind == {5, 6}
@@ -151,12 +214,11 @@ def test_without_the_right_a_cpu_goes_without_events_and_that_is_said_once(
 
 
 def test_a_cpu_that_is_gone_again_is_no_fault(
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     events: CpuEvents,
     kernel: FakeKernel,
 ) -> None:
-    refuse(monkeypatch, kernel, errno.ENODEV, "cycles")
+    refuse(kernel, errno.ENODEV, "cycles")
     assert not events.renew(5)
     assert events.blind == set()
     assert caplog.records == []
@@ -190,9 +252,7 @@ def test_what_is_not_counted_at_all_does_not_stand_still(
     events.close()
 
 
-def test_a_blind_cpu_is_not_tried_at_every_reading(
-    monkeypatch: pytest.MonkeyPatch, events: CpuEvents, kernel: FakeKernel
-) -> None:
-    refuse(monkeypatch, kernel, errno.EACCES, "cycles")
+def test_a_blind_cpu_is_not_tried_at_every_reading(events: CpuEvents, kernel: FakeKernel) -> None:
+    refuse(kernel, errno.EACCES, "cycles")
     events.renew(0)
     assert events.standing_still(states((5, 5, 5)), states((5, 5, 5)), np.array([0])) == []

@@ -146,6 +146,15 @@ def test_event_number_i_is_read_from_the_map_of_field_i(dialect: str, reading: s
     assert tuple(re.findall(reading, source)) == program.EVENT_FIELDS
 
 
+@pytest.mark.parametrize(
+    ("dialect", "reading"),
+    [("bpf", r"bpf_perf_event_read\(&(\w+)"), ("bcc", r"return (\w+)\.perf_read")],
+)
+def test_the_counts_of_all_but_the_first_are_read_from_the_same_maps(dialect: str, reading: str) -> None:
+    source = (native.EBPF / f"sched_switch.{dialect}.c").read_text()
+    assert tuple(re.findall(reading, source)) == program.EVENT_FIELDS[1:]
+
+
 def test_the_kinds_of_cgroup_events_have_the_numbers_of_the_header(tmp_path: Path) -> None:
     names = declared_enumerators()
     prints = "".join(f'printf("{name} %d\\n", {name});' for name in names)
@@ -268,6 +277,7 @@ def test_without_ring_buffers_the_programs_that_tell_of_cgroups_are_left_out() -
     assert set(parts.hooks) == {"on_switch", "on_attach"}
     assert set(program.PINNED_MAPS) - set(parts.pinned_maps) == {"cgroup_events"}
     assert set(Parts().hooks) == set(program.HOOKS)
+    assert parts.first_pinned_maps == tuple(name for name in parts.pinned_maps if name != "groups")
 
 
 def test_a_layout_is_a_name_that_a_bpffs_takes() -> None:

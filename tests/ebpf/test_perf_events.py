@@ -1,9 +1,9 @@
-"""Perf events: which PMU is asked, and that nothing is left open or claimed where one CPU fails."""
+"""Perf events: which PMU is asked, what an event counts, and what is said where it cannot be had."""
 
 from __future__ import annotations
 
 import errno
-import logging
+import fcntl
 import os
 import struct
 import time
@@ -22,9 +22,8 @@ from ebpf.perf_events import (
     event_for,
     explained,
     hybrid_types,
-    open_all,
     open_event,
-    open_on_cpus,
+    start,
 )
 
 CPU_CLOCK = Event(TYPE_SOFTWARE, 0)
@@ -110,96 +109,20 @@ def test_an_event_the_kernel_does_not_have_is_named() -> None:
     assert raised.value.errno in (errno.ENOENT, errno.EOPNOTSUPP, errno.EINVAL)
 
 
-class FakeKernel:
-    """perf_event_open that gives real descriptors, and fails for one CPU or event."""
-
-    def __init__(self, without_cpu: int | None = None, without: Event | None = None) -> None:
-        self.without_cpu, self.without = without_cpu, without
-        self.asked: list[tuple[Event, int]] = []
-        self.opened: list[int] = []
-
-    def __call__(self, event: Event, cpu: int) -> int:
-        self.asked.append((event, cpu))
-        if cpu == self.without_cpu or event == self.without:
-            raise OSError(errno.ENOENT, f"no event on CPU {cpu}")
-        self.opened.append(os.open("/dev/null", os.O_RDONLY))
-        return self.opened[-1]
-
-
-def is_open(fd: int) -> bool:
-    try:
-        os.fstat(fd)
-    except OSError:
-        return False
-    return True
-
-
-def use(kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch) -> FakeKernel:
-    monkeypatch.setattr(perf_events, "open_event", kernel)
-    return kernel
-
-
-def test_an_event_is_opened_on_every_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernel = use(FakeKernel(), monkeypatch)
-    opened = open_on_cpus(HARDWARE["cycles"], [0, 2, 5], {5: 10})
-    assert opened == dict(zip([0, 2, 5], kernel.opened, strict=True))
-    assert [event.config for event, _ in kernel.asked] == [0, 0, 10 << 32]
-    for fd in kernel.opened:
-        os.close(fd)
-
-
-def test_where_one_cpu_fails_none_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernel = use(FakeKernel(without_cpu=5), monkeypatch)
-    with pytest.raises(OSError, match="no event on CPU 5"):
-        open_on_cpus(HARDWARE["cycles"], [0, 2, 5, 6], {})
-    assert len(kernel.opened) == 2
-    assert not any(map(is_open, kernel.opened))
-    assert (HARDWARE["cycles"], 6) not in kernel.asked
-
-
-def test_an_event_that_cannot_be_had_is_left_out_and_said(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    kernel = use(FakeKernel(without=HARDWARE["cache_misses"]), monkeypatch)
-    with caplog.at_level(logging.INFO, "ebpf"):
-        opened = open_all(HARDWARE, [0, 1], tmp_path, tmp_path)
-    assert opened.keys() == {"cycles", "instructions"}
-    assert [record.getMessage() for record in caplog.records] == [
-        "not counted: cache misses (no event on CPU 0)"
-    ]
-    for fd in kernel.opened:
-        assert is_open(fd)
-        os.close(fd)
-
-
-def test_generic_events_are_opened_on_the_pmu_that_sysfs_names(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    add_pmu(tmp_path, "cpu_core", "4", "0")
-    add_pmu(tmp_path, "cpu_atom", "10", "1")
-    kernel = use(FakeKernel(), monkeypatch)
-    open_all({"cycles": HARDWARE["cycles"]}, [0, 1], tmp_path, tmp_path)
-    assert kernel.asked == [(Event(0, 4 << 32), 0), (Event(0, 10 << 32), 1)]
-    for fd in kernel.opened:
-        os.close(fd)
-
-
-def test_on_a_hybrid_machine_every_kind_of_core_has_its_own_pmus_event(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    add_pmu(tmp_path, "cpu_core", "4", "0-3")
-    add_pmu(tmp_path, "cpu_atom", "10", "4-5")
-    kernel = use(FakeKernel(), monkeypatch)
-    opened = open_all(HARDWARE, range(6), tmp_path, tmp_path)
-    assert opened.keys() == HARDWARE.keys()
-    assert all(sorted(by_cpu) == list(range(6)) for by_cpu in opened.values())
-    for field, generic in HARDWARE.items():
-        pmus = {
-            cpu: event.config >> 32 for event, cpu in kernel.asked if event.config & 0xFF == generic.config
-        }
-        assert pmus == {0: 4, 1: 4, 2: 4, 3: 4, 4: 10, 5: 10}, field
-    for fd in kernel.opened:
-        os.close(fd)
+def test_a_group_counts_from_when_it_is_started_and_its_times_are_one(clock: int) -> None:
+    cpu = min(os.sched_getaffinity(0))
+    leader = open_event(CPU_CLOCK, cpu, at_rest=True)
+    other = open_event(CPU_CLOCK, cpu, leader=leader)
+    time.sleep(0.01)
+    assert [struct.unpack("QQQ", os.read(fd, 24))[0] for fd in (leader, other)] == [0, 0]
+    assert start(leader)
+    time.sleep(0.01)
+    fcntl.ioctl(leader, 0x2401, 0)  # PERF_EVENT_IOC_DISABLE: both stand still
+    first, second = (struct.unpack("QQQ", os.read(fd, 24)) for fd in (leader, other))
+    os.close(other)
+    os.close(leader)
+    assert first[1:] == second[1:]
+    assert first[1] == first[2] >= 5e6
 
 
 def set_paranoid(procfs: Path, level: str) -> Path:

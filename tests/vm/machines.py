@@ -45,7 +45,7 @@ PROBES = {
     "5.10": [*_FIRST, "core", "sharing", "hotplug"],
     "6.1": [*_FIRST, "core-and-bcc", "powercap", "unreadable", "meters", "hotplug"],
     "6.12": [*_FIRST, "core", "meters", "board", "hotplug"],
-    "arm64": [*_FIRST, "image", "core", "known", "sharing", "hotplug"],
+    "arm64": [*_FIRST, "image", "core", "known", "starving", "sharing", "hotplug"],
     "threads": ["machine", "threads"],
     GUEST: ["machine", "guest"],
     IRQTIME: ["machine", "interrupts"],

@@ -72,6 +72,7 @@ PROBES: dict[str, Callable[[], Finding]] = {
     "lesser": probe_counters.lesser,
     "events": probe_counters.events,
     "known": probe_counters.known,
+    "starving": probe_counters.starving,
     "hotplug": probe_counters.hotplug,
     "sharing": probe_sharing.sharing,
     "threads": probe_sharing.threads,

@@ -247,6 +247,39 @@ def known() -> dict[str, object]:
         }
 
 
+def starving() -> dict[str, object]:
+    """Somebody pins all counters of CPU 1 but the one for cycles: the group of both events gets no time there."""
+    wanted = {name: HARDWARE[name] for name in ("cycles", "instructions")}
+    with contextlib.closing(_open("core", wanted)) as source, cgroup("starved") as group:
+        events = source._program.events  # type: ignore[attr-defined]
+        process = group.python(BUSY, cpu=1)
+        time.sleep(2)
+        before, groups = _cycles_a_second(source, group), sorted(events.groups)
+        pinned = [part for _ in range(8) for part in ("-e", "instructions:D")]
+        rival = subprocess.Popen(["perf", "stat", "-C", "1", *pinned, "/bin/busybox", "sleep", "300"])
+        for _ in range(4):
+            time.sleep(2)
+            source.read()
+        apart = sorted(events.groups)
+        after = _cycles_a_second(source, group)
+        stop(rival, process)
+        return {
+            "groups": groups,
+            "groups_after": apart,
+            "cycles_a_second": before,
+            "cycles_a_second_after": after,
+        }
+
+
+def _cycles_a_second(source: CounterSource, group: Cgroup) -> float:
+    """Of its CPU time."""
+    found = [counters_of(source.read(), group.cgroup_id("v2"))]
+    time.sleep(3)
+    found.append(counters_of(source.read(), group.cgroup_id("v2")))
+    first, last = (counts for counts in found if counts is not None)
+    return 1e9 * float(last[CYCLES] - first[CYCLES]) / float(last[CPU_NS] - first[CPU_NS])
+
+
 def _read_close(
     source: CounterSource, cpu_wide: Mapping[str, int]
 ) -> tuple[dict[str, int], CounterSnapshot, dict[str, int]]:
