@@ -101,7 +101,7 @@ class _Lines:
         self.head = (family.help, family.type, family.label_names)
         self.values: Floats = np.empty(0)
         self._headers = _headers(family)
-        self._start = f"\n{family.name}".encode()
+        self._name = f"\n{family.name}".encode()
         self._label_texts = _LabelTexts(family.name, family.label_names)
         self.labels: tuple[Labels, ...] = ()
         self._pieces = [b"\n"]
@@ -136,7 +136,7 @@ class _Lines:
         if texts is None:
             known = dict(zip(self.labels, self.label_texts, strict=True))
             texts = [known.get(key) or self._label_texts.of(key) for key in labels]
-        self._pieces = [self._start, b"", b""] * len(labels) + [b"\n"]
+        self._pieces = [self._name, b"", b""] * len(labels) + [b"\n"]
         self._pieces[1::3] = texts
         self.labels = labels
         sharing.offer(self)
@@ -161,7 +161,7 @@ class _Lines:
         starts = self._created_lines.of(self.labels, texts, created)
         if starts is not self._starts:
             self._starts = starts
-            self._openmetrics = [self._start, b"", b"", b""] * len(starts) + [b"\n"]
+            self._openmetrics = [self._name, b"", b"", b""] * len(starts) + [b"\n"]
             self._openmetrics[1::4] = texts
             self._openmetrics[3::4] = starts
         self._openmetrics[2::4] = self._pieces[2::3]
