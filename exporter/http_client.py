@@ -20,6 +20,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from ebpf.errors import PodjouleError
 from ebpf.version import VERSION
+from exporter.late_modules import late
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
@@ -75,8 +76,9 @@ def open_manager(url: str, tls: Tls | None = None, proxy: str = "", **options: A
 
     options: of a urllib3 pool. Raises RequestFailed where certificates cannot be read.
     """
-    from urllib3 import PoolManager, ProxyManager
-    from urllib3.util import make_headers, parse_url
+    with late("importlib.metadata", "version"):  # a megabyte, for an HTTP/2 that nobody asks for
+        from urllib3 import PoolManager, ProxyManager
+        from urllib3.util import make_headers, parse_url
 
     if tls is not None or urlsplit(url).scheme == "https":
         tls = tls or Tls()

@@ -16,15 +16,14 @@ class CreatedLines:
 
     def __init__(self, name: str) -> None:
         self._stem = f"\n{name.removesuffix('_total')}_created".encode()
-        self._skip = len(name) + 1
         self._labels: tuple[Labels, ...] = ()
         self._created: Floats = np.empty(0)
         self._lines: tuple[bytes, ...] = ()
 
-    def of(self, labels: tuple[Labels, ...], prefixes: Sequence[bytes], created: Floats) -> tuple[bytes, ...]:
+    def of(self, labels: tuple[Labels, ...], texts: Sequence[bytes], created: Floats) -> tuple[bytes, ...]:
         """The lines of these series, each behind a newline.
 
-        prefixes: newline, name, labels and space of each series. created: shape (n,), kept.
+        texts: of each series' labels, with a space. created: shape (n,), kept.
         """
         # By their bits, so that NaN equals itself and 0 does not equal -0.
         bits = created.view(np.int64)
@@ -34,7 +33,7 @@ class CreatedLines:
         known = dict(zip(before, self._lines, strict=True))
         lines = [known.get(key, b"") for key in zip(labels, bits.tolist(), strict=True)]
         fresh = [index for index, line in enumerate(lines) if not line]
-        for index, text in zip(fresh, format_floats(created[fresh]), strict=True):
-            lines[index] = self._stem + prefixes[index][self._skip :] + text
+        for index, start in zip(fresh, format_floats(created[fresh]), strict=True):
+            lines[index] = self._stem + texts[index] + start
         self._labels, self._created, self._lines = labels, created, tuple(lines)
         return self._lines

@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -38,22 +38,52 @@ class RenderedPage:
     """
 
     def __init__(self, render: Callable[[bool], bytes]) -> None:
-        # Locals, not self, in the lambdas: a page in a reference cycle would outlive its tick by many.
-        text, openmetrics = Once(lambda: render(False)), Once(lambda: render(True))
-        self._forms = {
-            (False, False): text,
-            (False, True): Once(lambda: _compress(text.get())),
-            (True, False): openmetrics,
-            (True, True): Once(lambda: _compress(openmetrics.get())),
-        }
+        self._formats = tuple(_Format(partial(render, openmetrics)) for openmetrics in (False, True))
 
     def has(self, form: Form) -> bool:
         """Whether the page is there in that form, so that it costs nothing."""
-        return self._forms[form.openmetrics, form.gzip].is_there
+        return self._formats[form.openmetrics].found(form.gzip) is not None
 
     def body(self, openmetrics: bool = False, gzip: bool = False) -> bytes:
         """The page in one of its four forms."""
-        return self._forms[openmetrics, gzip].get()
+        return self._formats[openmetrics].body(gzip)
+
+
+class _Format:
+    """A page in one format. What is asked for compressed is kept as that alone, a tenth of its size."""
+
+    def __init__(self, render: Callable[[], bytes]) -> None:
+        self._render = render
+        self._lock = threading.Lock()
+        self._plain: bytes | None = None
+        self._packed: bytes | None = None
+
+    def found(self, is_packed: bool) -> bytes | None:
+        """What is there; None until it has been asked for."""
+        return self._packed if is_packed else self._plain
+
+    def body(self, is_packed: bool) -> bytes:
+        """Made by whoever asks first, while the others wait."""
+        if (body := self.found(is_packed)) is None:
+            with self._lock:
+                if (body := self.found(is_packed)) is None:
+                    body = self._made(is_packed)
+        return body
+
+    def _made(self, is_packed: bool) -> bytes:
+        if is_packed:
+            body = self._packed = _compress(self._text())
+        else:
+            body = self._plain = self._text()
+        self._render = bytes  # what it was made from is held no longer
+        return body
+
+    def _text(self) -> bytes:
+        if self._plain is not None:
+            return self._plain
+        if self._packed is not None:
+            return gzip.decompress(self._packed)
+        return self._render()
 
 
 class Once(Generic[T]):
@@ -65,11 +95,6 @@ class Once(Generic[T]):
         self._compute: Callable[[], T] | None = compute
         self._lock = threading.Lock()
         self._value: T
-
-    @property
-    def is_there(self) -> bool:
-        """Whether it has been computed."""
-        return self._compute is None
 
     def get(self) -> T:
         """The value; raises what computing it raises, each time anew."""

@@ -33,7 +33,7 @@ class Limits:
     header_bytes: int = 16_384
     body_bytes: int = 16_384
     send_bytes: int = 98_304
-    unsent_bytes: int = 8_388_608
+    unsent_bytes: int = 6_291_456
 
 
 def connections_within(most: int) -> int:

@@ -108,13 +108,31 @@ def test_a_family_that_changes_its_help_and_labels_is_written_anew() -> None:
 
 def test_the_lines_of_rows_that_stay_are_not_made_again() -> None:
     lines, labels = CreatedLines("joules_total"), tuple((str(row),) for row in range(4))
-    prefixes = [b'\njoules_total{row="%s"} ' % row.encode() for (row,) in labels]
-    before = lines.of(labels, prefixes, np.arange(4.0))
+    texts = [b'{row="%s"} ' % row.encode() for (row,) in labels]
+    before = lines.of(labels, texts, np.arange(4.0))
     assert before[1] == b'\njoules_created{row="1"} 1.0'
-    assert lines.of(labels, prefixes, np.arange(4.0)) is before
-    fewer = lines.of(labels[1:], prefixes[1:], np.array([1.0, 2.0, 9.0]))
+    assert lines.of(labels, texts, np.arange(4.0)) is before
+    fewer = lines.of(labels[1:], texts[1:], np.array([1.0, 2.0, 9.0]))
     assert (fewer[0] is before[1], fewer[1] is before[2]) == (True, True)
     assert fewer[2] == b'\njoules_created{row="3"} 9.0'
+
+
+def test_families_with_one_tuple_of_labels_keep_their_text_once() -> None:
+    joules = _family(3, np.ones(3))
+    labels = tuple(joules.labels)
+    page = [
+        replace(joules, labels=labels),
+        replace(joules, name="watts", type="gauge", labels=labels, created=None),
+        replace(joules, name="others_total", label_names=("b", "a"), labels=labels),
+    ]
+    renderer = Renderer()
+    assert renderer.render(page) == reference(page)
+    first, second, others = (renderer._lines[family.name].label_texts for family in page)
+    assert list(map(id, first)) == list(map(id, second))
+    assert not set(first) & set(others)
+    rest = labels[1:]
+    fewer = [replace(family, labels=rest, values=np.ones(2), created=None) for family in page[:2]]
+    assert renderer.render(fewer) == reference(fewer)
 
 
 def test_an_error_leaves_nothing_behind_that_counts_as_rendered() -> None:
@@ -132,8 +150,8 @@ def test_100_000_short_lived_series_leave_no_memory_behind() -> None:
         renderer.render([_family(1000, np.ones(1000), first)], openmetrics=True)
     renderer.render([_family(1, np.ones(1))], openmetrics=True)
     (lines,) = renderer._lines.values()
-    assert len(lines._labels) == 1
-    assert len(lines._pieces) == 3
+    assert len(lines.labels) == 1
+    assert len(lines._pieces) == 4
     assert len(lines._created_lines._lines) == 1
     renderer.render([])
     assert not renderer._lines

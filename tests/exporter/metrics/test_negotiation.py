@@ -154,6 +154,36 @@ def test_a_page_is_rendered_when_it_is_asked_for_and_once() -> None:
     assert rendered == [False, True]
 
 
+class _Watched(bytes):
+    """A body that says when it is gone."""
+
+    gone = 0
+
+    def __del__(self) -> None:
+        type(self).gone += 1
+
+
+@pytest.mark.parametrize("openmetrics", [False, True])
+def test_a_page_that_is_asked_for_compressed_is_kept_as_that_alone_and_is_the_same_as_text(
+    openmetrics: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_Watched, "gone", 0)
+    rendered: list[bool] = []
+
+    def render(openmetrics: bool) -> bytes:
+        rendered.append(openmetrics)
+        return _Watched(Renderer().render(FAMILIES, openmetrics))
+
+    page = RenderedPage(render)
+    compressed = page.body(openmetrics, gzip=True)
+    assert _Watched.gone == 1
+    text = page.body(openmetrics)
+    assert text == gzip.decompress(compressed) == reference(FAMILIES, openmetrics)
+    assert page.body(openmetrics) is text
+    assert page.body(openmetrics, gzip=True) is compressed
+    assert rendered == [openmetrics]
+
+
 def test_pages_may_be_rendered_in_another_order_than_they_came() -> None:
     renderer = Renderer()
     changed = [replace(family, values=[value + 1 for value in family.values]) for family in FAMILIES]

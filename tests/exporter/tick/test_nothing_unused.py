@@ -38,6 +38,7 @@ EXTRAS = {
 }
 # Half a megabyte to two each, of the standard library and others, for what `run` does otherwise.
 HEAVY = {
+    "html.entities",
     *("prometheus_client", "http.server", "socketserver", "wsgiref", "urllib.request", "curses", "zipfile"),
     *("tempfile", "shutil", "bz2", "lzma", "importlib.resources", "importlib.metadata", "numpy.random"),
     *(
@@ -58,13 +59,26 @@ OWN = {
 }
 
 
+# What does ask over HTTP, as Kubernetes is asked.
+_ASK = """
+import sys
+from exporter.http_client import open_manager
+open_manager("https://127.0.0.1:1")
+print(*sys.modules)
+"""
+
+
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
     tree = RaplTree.two_sockets(tmp_path_factory.mktemp("machine") / "sys")
     online = tree.root / "devices/system/cpu/online"
     online.parent.mkdir(parents=True)
     online.write_text("0-3\n")
-    command = [sys.executable, "-c", _MEASURE, str(tree.root)]
+    return _told(_MEASURE, str(tree.root))
+
+
+def _told(program: str, *arguments: str) -> list[list[str]]:
+    command = [sys.executable, "-c", program, *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return [line.split(" ") for line in done.stdout.splitlines()]
@@ -76,6 +90,13 @@ def test_no_extra_is_imported(told: list[list[str]]) -> None:
 
 def test_nothing_heavy_is_that_run_can_do_without(told: list[list[str]]) -> None:
     assert sorted(HEAVY & set(told[0])) == []
+
+
+def test_nothing_heavy_is_that_asking_over_http_can_do_without() -> None:
+    needed = {"http.client", "urllib3"}
+    loaded = set(_told(_ASK)[0])
+    assert needed <= loaded
+    assert sorted(HEAVY & loaded) == []
 
 
 def test_no_room_of_another_machines_is(told: list[list[str]]) -> None:
