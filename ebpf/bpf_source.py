@@ -211,9 +211,10 @@ class BpfCounterSource:
         meanwhile may show no sooner than at the next reading.
         """
         before, self._seen = self._seen, self._states()
-        before[charged] = uncharged[charged]
-        settled = _settled(before, self._seen, charged)
-        self._renew_events(self._program.events.standing_still(before, self._seen, settled))
+        if self._program.events.fields:
+            before[charged] = uncharged[charged]
+            settled = _settled(before, self._seen, charged)
+            self._renew_events(self._program.events.standing_still(before, self._seen, settled))
         return self._dropped(self._seen)
 
     def _renew_events(self, cpus: Iterable[int]) -> None:

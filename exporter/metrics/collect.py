@@ -303,7 +303,7 @@ class Collector:
         ]
 
     def _kernel(self) -> list[Family]:
-        statistics = self._measurement.source.statistics()
+        statistics = self._measurement.statistics
         programs = [self._row(name) for name in statistics.run_count]
         return [
             f.BPF_RUNS.family(programs, [float(runs) for runs in statistics.run_count.values()]),

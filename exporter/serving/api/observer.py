@@ -41,7 +41,7 @@ class Observer:
     def observe(self, tick: Tick, when: Round) -> View:
         """The view of a tick that has been booked."""
         measurement = self._measurement
-        statistics = measurement.source.statistics()
+        statistics = measurement.statistics
         counted, grid = measurement.tariffs.zones, grid_now(measurement.tariffs)
         rows, joules = self._rows.make(measurement.ledger.balances(*SHOWN_KINDS), counted, grid, tick)
         self._remember(tick, when, counted, rows, joules)
