@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -58,7 +57,7 @@ class Observer:
             ),
             cpu_ratio=tick.usage.cpu_ratio if tick.interval_seconds > 0 else math.nan,
             n_cpu=tick.usage.n_cpu,
-            components={name: copy.copy(part) for name, part in measurement.components.by_name.items()},
+            components={name: part.now() for name, part in measurement.components.by_name.items()},
             kubernetes=measurement.pods.status(),
             grid=grid,
             rows=joined(rows, self._by_process(counted, grid, tick)),
