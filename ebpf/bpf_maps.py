@@ -12,7 +12,7 @@ import mmap
 import os
 import struct
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ Entries = tuple[npt.NDArray[np.void], npt.NDArray[np.uint64]]
 
 _RINGBUF = 27  # enum bpf_map_type
 _ENOTSUPP = 524  # the kernel's own, for a type of map that has no such operation
+_MORE_ROWS = 64
 _NO_BATCHES = (errno.EINVAL, errno.EOPNOTSUPP, _ENOTSUPP)
 
 _POSITION = struct.Struct("@L")
@@ -98,47 +99,51 @@ class MapReader(Protocol):
 
 
 class BatchReader:
-    """Reads a whole map in few system calls (kernel 5.6), into arrays that are kept between readings."""
+    """Reads a whole map in few system calls (kernel 5.6), into arrays made for each reading.
 
-    def __init__(
-        self, map_fd: int, key: np.dtype[np.void], value_shape: tuple[int, ...], max_entries: int
-    ) -> None:
+    They are somewhat larger than the last reading was: on many CPUs a copy would cost what the kernel's does.
+    """
+
+    def __init__(self, map_fd: int, key: np.dtype[np.void], value_shape: tuple[int, ...]) -> None:
         self._fd = map_fd
-        self._max_entries = max_entries
-        self._keys = np.zeros(min(1024, max_entries), key)
-        self._values = np.zeros((len(self._keys), *value_shape), np.uint64)
+        self._key, self._value_shape = key, value_shape
+        self._last = 0
 
     def read(self) -> Entries:
         """See MapReader."""
+        rows = self._last + self._last // 8 + _MORE_ROWS
+        keys = np.empty(rows, self._key)
+        values = np.empty((rows, *self._value_shape), np.uint64)
         cursor = ct.create_string_buffer(8)
         n, started = 0, False
         while True:
-            if n == len(self._keys):
-                self._grow()
-            count = ct.c_uint32(len(self._keys) - n)
+            if n == len(keys):
+                keys, values = _twice(keys), _twice(values)
+            count = ct.c_uint32(len(keys) - n)
             result = library().bpf_map_lookup_batch(
                 self._fd,
                 cursor if started else None,
                 cursor,
-                ct.c_void_p(self._keys[n:].ctypes.data),
-                ct.c_void_p(self._values[n:].ctypes.data),
+                ct.c_void_p(keys[n:].ctypes.data),
+                ct.c_void_p(values[n:].ctypes.data),
                 ct.byref(count),
                 None,
             )
             failed = ct.get_errno() if result < 0 else 0
             if failed == errno.ENOSPC:  # one hash bucket alone is larger than the room left
-                self._grow()
+                keys, values = _twice(keys), _twice(values)
                 continue
             if failed not in (0, errno.ENOENT):
                 raise OSError(failed, f"reading a map in one go: {os.strerror(failed)}")
             n, started = n + count.value, True
             if failed == errno.ENOENT:
-                return self._keys[:n].copy(), self._values[:n].copy()
+                self._last = n
+                return keys[:n], values[:n]
 
-    def _grow(self) -> None:
-        rows = len(self._keys)
-        self._keys = np.concatenate([self._keys, np.zeros(rows, self._keys.dtype)])
-        self._values = np.concatenate([self._values, np.zeros_like(self._values)])
+
+def _twice(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """With as much room again behind what is there."""
+    return np.concatenate([array, np.empty_like(array)])
 
 
 class KeyReader:
@@ -185,7 +190,7 @@ def map_reader(
     map_fd: int, key: np.dtype[np.void], value_shape: tuple[int, ...], max_entries: int
 ) -> MapReader:
     """The quickest way to read this map that the kernel has."""
-    reader = BatchReader(map_fd, key, value_shape, max_entries)
+    reader = BatchReader(map_fd, key, value_shape)
     try:
         reader.read()
     except OSError as error:

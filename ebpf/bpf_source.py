@@ -211,10 +211,11 @@ class BpfCounterSource:
         meanwhile may show no sooner than at the next reading.
         """
         before, self._seen = self._seen, self._states()
-        before[charged] = uncharged[charged]
-        settled = _settled(before, self._seen, charged)
-        still = self._program.events.standing_still(before, self._seen, settled)
-        self._renew_events({*still, *self._program.events.starved(self._seen)})
+        if self._program.events.fields:
+            before[charged] = uncharged[charged]
+            settled = _settled(before, self._seen, charged)
+            still = self._program.events.standing_still(before, self._seen, settled)
+            self._renew_events({*still, *self._program.events.starved(self._seen)})
         return self._dropped(self._seen)
 
     def _renew_events(self, cpus: Collection[int]) -> None:

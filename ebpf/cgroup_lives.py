@@ -29,6 +29,7 @@ class CgroupLives:
         self._dying = np.zeros(0, KEY)
         self._doomed: set[bytes] = set()
         self._forgettable: set[int] = set()
+        self._followed: tuple[int, bytes] | None = None
 
     def take_doomed(self) -> set[bytes]:
         """The keys that had ended at the last reading, whose last counts are to be taken out at this one."""
@@ -37,6 +38,11 @@ class CgroupLives:
 
     def follow(self, keys: npt.NDArray[np.void], processes: Collection[int] | None = None) -> None:
         """Take over a reading. keys: KEY, shape (n,). processes: that may run, where keys are by process."""
+        is_settled = processes is None and not self._forgettable and not len(self._dying)
+        found = self._tree.revision, keys.tobytes()
+        if is_settled and found == self._followed:
+            return  # as at most readings: nobody came, ran for the first time, or went
+        self._followed = found
         for cgroup_id in self._forgettable & self._tree.ended:
             self._tree.forget(cgroup_id)
         ids = set(keys["cgroup_id"].tolist())

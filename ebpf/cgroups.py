@@ -78,6 +78,7 @@ class CgroupTree:
         self._paths = dict(paths or {})
         self._ended: set[int] = set()
         self._cut: set[int] = set()
+        self._revision = 0
         # Each tick asks for every cgroup, several times over: a set's own method is the quickest answer.
         self._alive = {*self._paths, KERNEL_THREADS}
         self.is_alive: Callable[[int], bool] = self._alive.__contains__
@@ -87,6 +88,11 @@ class CgroupTree:
         if cgroup_id == KERNEL_THREADS:
             return KERNEL_PATH
         return None if cgroup_id in self._cut else self._paths.get(cgroup_id)
+
+    @property
+    def revision(self) -> int:
+        """See CgroupDirectory."""
+        return self._revision
 
     @property
     def is_cut(self) -> bool:
@@ -116,6 +122,9 @@ class CgroupTree:
 
     def made(self, cgroup_id: int, path: str) -> None:
         """A cgroup came to be; an id that the kernel uses again is a new cgroup."""
+        if self._paths.get(cgroup_id) == path and cgroup_id not in self._ended and cgroup_id not in self._cut:
+            return  # a walk meets what is known
+        self._revision += 1
         self._paths[cgroup_id] = path
         self._alive.add(cgroup_id)
         self._ended.discard(cgroup_id)
@@ -124,11 +133,13 @@ class CgroupTree:
     def removed(self, cgroup_id: int) -> None:
         """A cgroup ended; its last counts are still to be read."""
         if cgroup_id in self._paths:
+            self._revision += 1
             self._ended.add(cgroup_id)
             self._alive.discard(cgroup_id)
 
     def renamed(self, cgroup_id: int, path: str) -> None:
         """A v1 cgroup has another path now, and everything below it too."""
+        self._revision += 1
         old = self._paths.get(cgroup_id)
         self._paths[cgroup_id] = path
         if cgroup_id not in self._ended:
@@ -141,6 +152,7 @@ class CgroupTree:
 
     def forget(self, cgroup_id: int) -> None:
         """Drop an ended cgroup's path."""
+        self._revision += 1
         self._paths.pop(cgroup_id, None)
         self._alive.discard(cgroup_id)
         self._cut.discard(cgroup_id)
@@ -169,4 +181,5 @@ class CgroupTree:
         elif kind == RENAMED:
             self.renamed(cgroup_id, path)
         if len(name) == _CUT_BYTES and cgroup_id in self._paths:
+            self._revision += 1
             self._cut.add(cgroup_id)

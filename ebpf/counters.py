@@ -54,6 +54,10 @@ class CgroupDirectory(Protocol):
     def __iter__(self) -> Iterator[int]:
         """The ids of the cgroups that are alive."""
 
+    @property
+    def revision(self) -> int:
+        """Another number whenever a cgroup has come, gone, been renamed or been forgotten."""
+
 
 @dataclass(frozen=True, slots=True)
 class KernelStatistics:

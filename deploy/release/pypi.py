@@ -15,7 +15,7 @@ from deploy.release.lock import Pinned, missing, pin
 from deploy.release.programs import run
 from deploy.release.trees import Tree, file
 
-EXTRAS = ("otlp", "gpu")
+EXTRAS = ("otlp", "gpu", "fast")
 """Of pyproject.toml, which the image has beside what `run` always needs."""
 
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}

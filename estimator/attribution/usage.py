@@ -51,6 +51,7 @@ class UsageTracker:
         self._next: CpuTopology | None = None
         self._previous: CounterTotals | None = None
         self._n_cpu = 0
+        self._runs: tuple[CpuTopology | None, int, list[list[slice]]] = None, 0, []
         self.impossible_seconds = 0.0
         self._has_unplaced = self._is_resumed = False
 
@@ -195,12 +196,12 @@ class UsageTracker:
         return bool(snapshot.values[:, unplaced].any() or snapshot.dropped[unplaced].any())
 
     def _totals(self, snapshot: CounterSnapshot) -> CounterTotals:
-        groups = self._socket_cpus(snapshot.values.shape[1])
+        groups = self._socket_runs(snapshot.values.shape[1])
         return CounterTotals(
             snapshot.cgroup_id,
             snapshot.tgid,
-            np.stack([_over_cpus(snapshot.values, cpus) for cpus in groups], axis=1),
-            np.stack([snapshot.dropped[cpus].sum(axis=0) for cpus in groups]),
+            np.stack([_over_cpus(snapshot.values, runs) for runs in groups], axis=1),
+            np.stack([_over_cpus(snapshot.dropped[np.newaxis], runs)[0] for runs in groups]),
             snapshot.monotonic_ns,
             snapshot.awake_ns if AWAKE_NS in snapshot.available else {},
             self._cpu_ns(snapshot),
@@ -212,6 +213,14 @@ class UsageTracker:
         if AWAKE_NS in snapshot.available or not is_told_apart:
             return None
         return snapshot.values[:, :, CPU_NS : CPU_NS + 1].copy()
+
+    def _socket_runs(self, n_cpu: int) -> list[list[slice]]:
+        """The CPUs of each socket, run by run of neighbours."""
+        topology, known, groups = self._runs
+        if topology is not self._topology or known != n_cpu:
+            groups = [_neighbours(cpus) for cpus in self._socket_cpus(n_cpu)]
+            self._runs = self._topology, n_cpu, groups
+        return groups
 
     def _socket_cpus(self, n_cpu: int) -> list[IndexArray]:
         """The CPUs of each socket; a single group where the source cannot tell CPUs apart."""
@@ -253,13 +262,20 @@ def _spread(counters: CounterArray, at: Sequence[int], n_sockets: int) -> Counte
     return wider
 
 
-def _over_cpus(values: CounterArray, cpus: IndexArray) -> CounterArray:
-    """The sum over some CPUs, shape (n, n_fields); run by run of neighbours, so that nothing is copied."""
+def _neighbours(cpus: IndexArray) -> list[slice]:
+    """Ascending CPUs as runs without a gap."""
     runs = np.split(cpus, np.flatnonzero(np.diff(cpus) != 1) + 1)
+    return [slice(int(run[0]), int(run[-1]) + 1) for run in runs if len(run)]
+
+
+def _over_cpus(values: CounterArray, runs: Sequence[slice]) -> CounterArray:
+    """The sum over runs of CPUs, shape (n, n_fields); nothing is copied for it."""
+    sums: list[CounterArray] = [np.einsum("ncf->nf", values[:, run]) for run in runs]
+    if len(sums) == 1:
+        return sums[0]
     total = np.zeros((len(values), values.shape[2]), values.dtype)
-    for run in runs:
-        if len(run):
-            total += np.einsum("ncf->nf", values[:, run[0] : run[-1] + 1])
+    for each in sums:
+        total += each
     return total
 
 
@@ -296,6 +312,10 @@ def _matching(previous: CounterTotals, current: CounterTotals) -> tuple[IndexArr
 
 def _growth(current: CounterArray, previous: CounterArray, measured: npt.NDArray[np.bool_]) -> FloatArray:
     """current - previous, or current alone in rows where a measured field went down; 0 where not measured."""
-    went_down = ((current < previous) & measured).any(axis=(1, 2), keepdims=True)
-    growth = current - np.where(went_down, np.uint64(0), previous)
-    return np.where(measured, growth, np.uint64(0)).astype(np.float64)
+    less = current < previous
+    if less.any():  # hardly ever, and all that follows is for every row
+        went_down = (less & measured).any(axis=(1, 2), keepdims=True)
+        previous = np.where(went_down, np.uint64(0), previous)
+    growth: FloatArray = (current - previous).astype(np.float64)
+    growth[..., ~measured] = 0.0
+    return growth

@@ -15,6 +15,8 @@ from estimator.meters.difference import DEFAULT_PLAUSIBLE_WATTS, IMPOSSIBLE_FACT
 # The features of a fit, after the constant 1, are those of LEARNED in units of SCALE.
 SCALE = np.array([feature.usual for feature in LEARNED.values()])
 
+_COLUMN = {name: at for at, name in enumerate(LEARNED)}
+
 # Counters are read a moment apart from the clock that the rates go by.
 _SLACK = 1.1
 _MOST_PER_CPU = _SLACK * np.array([feature.most for feature in LEARNED.values()]) / SCALE
@@ -124,10 +126,12 @@ def _judge_rates(rates: FloatArray, n_cpu: int) -> str:
 
 def _totals(usage: Usage) -> FloatArray:
     """Totals over the interval in units of SCALE; shape (n_sockets, n_features)."""
-    counted = {feature.name for feature in measured(usage.available, LEARNED)}
-    used = np.concatenate([usage.used, usage.dropped[np.newaxis]])
-    with np.errstate(invalid="ignore", over="ignore"):  # what is no number is found out below
-        totals = amounts(used, list(LEARNED.values()), usage.awake_seconds).sum(axis=0)
-    is_counted = [name in counted for name in LEARNED]
-    scaled: FloatArray = np.where(is_counted, totals, 0.0) / SCALE
+    counted = list(measured(usage.available, LEARNED))
+    totals = np.zeros((usage.used.shape[1], len(LEARNED)))
+    if counted:
+        used = np.concatenate([usage.used, usage.dropped[np.newaxis]])
+        columns = [_COLUMN[feature.name] for feature in counted]
+        with np.errstate(invalid="ignore", over="ignore"):  # what is no number is found out below
+            totals[:, columns] = amounts(used, counted, usage.awake_seconds).sum(axis=0)
+    scaled: FloatArray = totals / SCALE
     return scaled

@@ -71,7 +71,7 @@ class Ledger:
 
     A pod's row takes in its containers' energy itself, so it does not drop when one of them goes.
     is_alive: whether the cgroup of an id is there. An id must be seen to end before it is another cgroup's;
-    the kernel never gives one twice (kernfs, 64 bits). How long rows live: see Register.
+    the kernel never gives one twice (kernfs, 64 bits). How long rows live, and `revision`: see Register.
     """
 
     def __init__(
@@ -80,12 +80,15 @@ class Ledger:
         is_alive: Callable[[int], bool],
         lifetimes: Lifetimes | None = None,
         rename: Rename = unchanged,
+        revision: Callable[[], int] | None = None,
     ) -> None:
         self.node = NodeTotals()
         self._table = RowTable(_FIRST_ZONE)
-        self._register = Register(self._table, resolve, is_alive, lifetimes or Lifetimes(), rename)
+        limits = lifetimes or Lifetimes()
+        self._register = Register(self._table, resolve, is_alive, limits, rename, revision)
         self._zones: dict[str, int] = {}
         self._postings: dict[str, _Posting] = {}
+        self._nobody: Balances | None = None  # most nodes have no virtual machines, many no pods
 
     @property
     def evicted(self) -> int:
@@ -140,6 +143,13 @@ class Ledger:
     def balances(self, *kinds: Kind) -> Balances:
         """The rows of these kinds, in the order they were opened."""
         accounts, rows = self._register.select(kinds)
+        if accounts:
+            return self._balances(accounts, rows)
+        if self._nobody is None or len(self._nobody.zones) != len(self._zones):
+            self._nobody = self._balances(accounts, rows)
+        return self._nobody
+
+    def _balances(self, accounts: tuple[Account, ...], rows: IndexArray) -> Balances:
         block = self._table.values[rows]
         block.flags.writeable = False
         joules, idle, watts = (block[:, _every(column)] for column in (_JOULES, _IDLE_JOULES, _WATTS))

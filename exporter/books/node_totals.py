@@ -55,6 +55,7 @@ class NodeTotals:
     def __init__(self) -> None:
         self._joules: dict[tuple[str, str], FloatArray] = {}
         self._watts: dict[tuple[str, str], FloatArray] = {}
+        self._zones: tuple[NodeZone, ...] | None = None
         self._unattributed: dict[tuple[str, str], float] = {}
         self._charged, self._idle_charged = np.zeros(2), np.zeros(2)
         self._unattributed_charged: dict[str, FloatArray] = {}
@@ -64,7 +65,7 @@ class NodeTotals:
         for share in shares:
             if share.energy.zone in tariff.zones:
                 self._charge(share, tariff.rates)
-        self._watts = {}
+        self._watts, self._zones = {}, None
         for share in shares:
             self._add_zone(share)
             for reason, joules in share.unattributed_joules.items():
@@ -88,10 +89,12 @@ class NodeTotals:
 
     def zones(self) -> tuple[NodeZone, ...]:
         """Every zone that was ever measured, in the order it was first seen."""
-        return tuple(
-            NodeZone(*key, *map(float, joules), *map(float, self._watts.get(key, _NOT_MEASURED)))
-            for key, joules in self._joules.items()
-        )
+        if self._zones is None:
+            self._zones = tuple(
+                NodeZone(*key, *map(float, joules), *map(float, self._watts.get(key, _NOT_MEASURED)))
+                for key, joules in self._joules.items()
+            )
+        return self._zones
 
     @property
     def charges(self) -> NodeCharges:
@@ -105,6 +108,7 @@ class NodeTotals:
     def restore(self, kept: KeptTotals) -> None:
         """Go on from what a process before this one summed up."""
         self._joules, self._unattributed = dict(kept.joules), dict(kept.unattributed)
+        self._zones = None
         self._charged, self._idle_charged = kept.charges.total, kept.charges.idle
         self._unattributed_charged = dict(kept.charges.unattributed)
 

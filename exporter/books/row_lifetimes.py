@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import filterfalse
+from itertools import count, filterfalse
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +42,8 @@ class Register:
     their time, the oldest first, and are counted in `evicted`: no churn makes the register grow.
     The row of an account that is not settled is booked and not selected until it is; its time after the end
     of its workload begins then.
-    since_seconds: Unix time at which rows that are opened from now on were 0.
+    since_seconds: Unix time at which rows that are opened from now on were 0. revision: another number
+    whenever what is alive may be others; without it that is asked each time.
     """
 
     def __init__(
@@ -52,11 +53,16 @@ class Register:
         is_alive: Callable[[int], bool],
         lifetimes: Lifetimes,
         rename: Rename = unchanged,
+        revision: Callable[[], int] | None = None,
     ) -> None:
         self.evicted = 0
         self.lifetimes = lifetimes
         self.since_seconds = 0.0
         self._table, self._resolve, self._is_alive, self._rename = table, resolve, is_alive, rename
+        self._revision = revision or count().__next__
+        self._changes = 0
+        self._ensured: tuple[int, int, Sequence[Kind]] | None = None
+        self._closed: tuple[int, int] | None = None
         self._bound: dict[int, tuple[int, ...]] = {}
         self._row_of: dict[tuple[Kind, str], int] = {}
         self._account_of: dict[int, Account] = {}
@@ -76,10 +82,14 @@ class Register:
 
     def ensure(self, cgroup_ids: Iterable[int], kinds: Sequence[Kind]) -> None:
         """Bind those of the cgroups that are of these kinds, and those that have a row already."""
+        revision = self._revision()
+        if self._ensured == (revision, self._changes, kinds):
+            return
         for cgroup_id in list(filterfalse(self._bound.__contains__, cgroup_ids)):
             accounts = self._resolve(cgroup_id)
             if accounts[0].workload.kind in kinds or accounts[0].key in self._row_of:
                 self._bind(cgroup_id, accounts)
+        self._ensured = revision, self._changes, kinds
 
     def everything(self) -> tuple[tuple[Account, ...], IndexArray, FloatArray]:
         """All rows, shown or not: accounts, rows, and the seconds since the end, -1 for what has not ended.
@@ -164,6 +174,9 @@ class Register:
 
     def close_ended(self) -> bool:
         """Let go of the cgroups that are no longer alive; whether there were any."""
+        looked_at, self._closed = self._closed, (self._revision(), self._changes)
+        if looked_at == self._closed:
+            return False
         closed = list(filterfalse(self._is_alive, self._bound))
         now = self.lifetimes.clock()
         for cgroup_id in closed:
@@ -187,6 +200,7 @@ class Register:
             self._shrink()
 
     def _bind(self, cgroup_id: int, accounts: tuple[Account, ...]) -> tuple[int, ...]:
+        self._changes += 1
         row = self._row_of.get(accounts[0].key)
         if row is not None and not self._account_of[row].workload.pod_uid:
             accounts = accounts[:1]  # opened, or restored, before its pod was known: `settle` charges the pod
@@ -199,6 +213,7 @@ class Register:
     def _open(self, account: Account) -> int:
         row = self._row_of.get(account.key)
         if row is None:
+            self._changes += 1
             row = self._row_of[account.key] = self._table.take()
             self._account_of[row] = account
             self._live[row] = 0

@@ -303,7 +303,7 @@ class Collector:
         ]
 
     def _kernel(self) -> list[Family]:
-        statistics = self._measurement.source.statistics()
+        statistics = self._measurement.statistics
         programs = [self._row(name) for name in statistics.run_count]
         return [
             f.BPF_RUNS.family(programs, [float(runs) for runs in statistics.run_count.values()]),
@@ -352,10 +352,14 @@ class _Nameless:
 
 def _known(spec: Spec, labels: Sequence[Labels], values: Sequence[float] | Floats) -> Family:
     """Without the series that the last tick has no value for: a NaN would spoil every sum over it."""
+    if not isinstance(values, np.ndarray):  # a few: numpy's calls would cost more
+        if not any(map(math.isnan, values)):
+            return spec.family(labels, values)
+        values = np.array(values)
     known = ~np.isnan(values)
     if known.all():
         return spec.family(labels, values)
-    return spec.family(list(compress(labels, known)), np.asarray(values)[known])
+    return spec.family(list(compress(labels, known)), values[known])
 
 
 def _zoned_starts(balances: Balances) -> Floats:

@@ -37,6 +37,7 @@ class WorkloadResolver:
         self._podless: set[str] = set()
         self._by_path: Counter[tuple[Kind, str]] = Counter()
         self._is_told = False
+        self._looked_at: tuple[int, int] | None = None
 
     def __call__(self, cgroup_id: int) -> tuple[Account, ...]:
         """The cgroup's own account, and for a container in a pod the pod's after it."""
@@ -56,6 +57,9 @@ class WorkloadResolver:
 
     def forget_ended(self) -> None:
         """Let go of the cgroups that are no longer alive."""
+        looked_at = self._directory.revision, len(self._known)
+        if looked_at == self._looked_at:
+            return
         ended = list(filterfalse(self._directory.is_alive, self._known))
         for cgroup_id in ended:
             workload = self._known.pop(cgroup_id)[0].workload
@@ -66,6 +70,7 @@ class WorkloadResolver:
                 self._by_path[workload.key] -= 1
                 if not self._by_path[workload.key]:
                     del self._by_path[workload.key]
+        self._looked_at = looked_at[0], len(self._known)
 
     def again(self, account: Account) -> tuple[Account, ...]:
         """What is known by now of an account that was not settled; a Rename."""

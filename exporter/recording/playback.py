@@ -62,9 +62,11 @@ class RecordedDirectory:
         self._ids: dict[tuple[int, str | None], int] = {}
         self._paths: dict[int, str | None] = {}
         self._alive: set[int] = set()
+        self.revision = 0
 
     def step(self, keys: Sequence[tuple[int, str | None]], is_alive: Sequence[bool]) -> Keys:
         """Take over a tick's cgroups, by the kernel's id and the path; the ids that they have here."""
+        self.revision += 1
         ids = [self._ids.setdefault(key, len(self._ids) + 1) for key in keys]
         self._paths = {made: path for made, (_, path) in zip(ids, keys, strict=True)}
         self._alive = {made for made, alive in zip(ids, is_alive, strict=True) if alive}

@@ -95,7 +95,9 @@ def assemble(
         power=power,
         topology=read_topology(host.sysfs),
         resolver=resolver,
-        ledger=Ledger(resolver, source.directory.is_alive, lifetimes, resolver.again),
+        ledger=Ledger(
+            resolver, source.directory.is_alive, lifetimes, resolver.again, lambda: source.directory.revision
+        ),
         processes=processes,
         tariffs=tariffs,
         keeper=keeper,

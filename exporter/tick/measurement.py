@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ebpf.counters import FIELDS, NOTHING_KEPT, CounterSource, Kept
+from ebpf.counters import FIELDS, NOTHING_KEPT, CounterSource, Kept, KernelStatistics
 from ebpf.cpus import OnlineList
 from estimator.attribution.backlog import UsageBacklog
 from estimator.attribution.idle import idle_shares
@@ -144,6 +144,7 @@ class Measurement:
         self.available: frozenset[str] = frozenset()
         self.used: dict[str, float] = {}
         self.starts: dict[tuple[str, tuple[str, ...]], float] = {}
+        self._statistics: KernelStatistics | None = None
         self._newest_start = math.inf  # what is restored is looked at in the first tick
         self._wall, self._boottime_ns = wall, boottime_ns
         self._platform = PlatformShares(config.platform.rest_policy)
@@ -165,6 +166,7 @@ class Measurement:
         """
         now = self._wall()
         self._follow_clock(now)
+        self._statistics = None
         with self.components.timed("counters"):
             snapshot = self.source.read()
         self._resolver.look_again()
@@ -204,6 +206,13 @@ class Measurement:
         if self.processes is not None:
             self.processes.ledger.add(tick.usage, tick.shares)
         return tick
+
+    @property
+    def statistics(self) -> KernelStatistics:
+        """What our kernel programs cost, asked once a tick."""
+        if self._statistics is None:
+            self._statistics = self.source.statistics()
+        return self._statistics
 
     @property
     def longest_seconds(self) -> float:

@@ -135,5 +135,5 @@ def _measurement(config: Config, source: CounterSource) -> _Watched:
         power=Power(MeteredEnergy(meter), {}, meter.close),
         topology=read_topology(config.host.sysfs),
         resolver=resolver,
-        ledger=Ledger(resolver, source.directory.is_alive),
+        ledger=Ledger(resolver, source.directory.is_alive, revision=lambda: source.directory.revision),
     )

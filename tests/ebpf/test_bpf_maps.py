@@ -22,18 +22,26 @@ class FakeLibrary:
 
     def __init__(self, entries: Entries, batch_fails: int = 0, lookup_fails: int = 0) -> None:
         self.entries, self.batch_fails, self.lookup_fails = entries, batch_fails, lookup_fails
-        self.batches = 0
+        self.batches, self.bucket = 0, 1
         self.gone: set[bytes] = set()
 
-    def bpf_map_lookup_batch(self, _fd, _from, _to, keys, values, count, _options) -> int:  # type: ignore[no-untyped-def]
+    def bpf_map_lookup_batch(self, _fd, begins, ends, keys, values, count, _options) -> int:  # type: ignore[no-untyped-def]
         self.batches += 1
         if self.batch_fails:
             return self._fail(self.batch_fails)
-        ct.memmove(keys, b"".join(self.entries), sum(map(len, self.entries)))
-        packed = b"".join(self.entries.values())
-        ct.memmove(values, packed, len(packed))
-        count._obj.value = len(self.entries)
-        return self._fail(errno.ENOENT)
+        first, room = int(begins.value) if begins else 0, count._obj.value
+        found = list(self.entries.items())[first : first + room]
+        count._obj.value = len(found)
+        if found and room < self.bucket:  # the kernel gives whole buckets
+            count._obj.value = 0
+            return self._fail(errno.ENOSPC)
+        for into, packed in (
+            (keys, b"".join(key for key, _ in found)),
+            (values, b"".join(v for _, v in found)),
+        ):
+            ct.memmove(into, packed, len(packed))
+        ends.value = str(first + len(found)).encode()
+        return 0 if first + len(found) < len(self.entries) else self._fail(errno.ENOENT)
 
     def bpf_map_get_next_key(self, _fd: int, last: bytes | None, following: ct.Array[ct.c_char]) -> int:
         keys = list(self.entries)
@@ -84,6 +92,23 @@ def test_both_ways_read_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     for left, right in zip(at_once, one_by_one, strict=True):
         assert left.tobytes() == right.tobytes()
         assert (left.dtype, left.shape) == (right.dtype, right.shape)
+
+
+@pytest.mark.parametrize("bucket", [1, 100])
+def test_a_map_that_grew_is_read_whole_and_what_was_read_before_stays(
+    monkeypatch: pytest.MonkeyPatch, bucket: int
+) -> None:
+    library = use(monkeypatch, FakeLibrary(entries_of(5)))
+    reader = BatchReader(7, KEY, (2, 3))
+    _, before = reader.read()
+    library.entries, library.bucket = entries_of(1_000), bucket
+    keys, values = reader.read()
+    assert keys["id"].tolist() == list(range(1, 1_001))
+    assert values.ravel().tolist() == list(range(6_000))
+    library.batches = 0
+    assert reader.read()[1].tobytes() == values.tobytes()
+    assert library.batches == 1, "there is room for as many as there were"
+    assert before.ravel().tolist() == list(range(30))
 
 
 def test_a_right_that_is_lacking_is_no_want_of_batches(monkeypatch: pytest.MonkeyPatch) -> None:

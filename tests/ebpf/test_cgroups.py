@@ -316,3 +316,29 @@ class Events(RuleBasedStateMachine):
 
 Events.TestCase.settings = settings(deadline=None, max_examples=60, stateful_step_count=30)
 TestEvents = Events.TestCase
+
+
+def test_the_revision_is_another_after_every_change() -> None:
+    tree = CgroupTree({1: "/", 2: "/a"})
+    seen = {tree.revision}
+    for change in (
+        lambda: tree.apply(record(3, MADE, b"/a/b")),
+        lambda: tree.apply(record(2, RENAMED, b"/c")),
+        lambda: tree.apply(record(3, REMOVED)),
+        lambda: tree.forget(3),
+        lambda: tree.apply(record(4, MADE, b"/" + b"x" * 1022)),  # cut
+        lambda: tree.replace({1: "/", 2: "/c", 4: "/whole"}),
+        lambda: tree.replace({1: "/", 4: "/whole"}),
+        lambda: tree.replace({1: "/", 2: "/c", 4: "/whole"}),  # the id is used again
+    ):
+        change()
+        assert tree.revision not in seen
+        seen.add(tree.revision)
+
+
+def test_a_walk_that_meets_what_is_known_changes_nothing() -> None:
+    tree = CgroupTree({1: "/", 2: "/a"})
+    before = tree.revision
+    tree.replace({1: "/", 2: "/a"})
+    tree.removed(99)
+    assert tree.revision == before

@@ -42,7 +42,7 @@ PROGRAMS = (
 )
 # The asyncio twin of the kubernetes client, which nothing of ours imports, and what it alone asks for.
 LEFT_OUT = {"aiohttp", "aiohttp-retry"}
-EXTRAS = ("gpu", "otlp", "top")
+EXTRAS = ("fast", "gpu", "otlp", "top")
 # The system's libraries, and the Debian packages that have them.
 SYSTEM_LIBRARIES = {
     "libc6": ("libc.so", "libm.so", "libdl.so", "libpthread.so", "librt.so", "ld-linux"),

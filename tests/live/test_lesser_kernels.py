@@ -59,7 +59,7 @@ def test_without_batch_lookups_maps_are_read_key_by_key(
         slow = source._counts
         assert isinstance(slow, bpf_maps.KeyReader)
         program = source._program
-        quick = bpf_maps.BatchReader(program.maps["counts"], KEY, (program.n_cpu, 8), 16384)
+        quick = bpf_maps.BatchReader(program.maps["counts"], KEY, (program.n_cpu, 8))
         ids = [sorted(reader.read()[0]["cgroup_id"].tolist()) for reader in (slow, quick)]
         assert ids[0] == ids[1] != []
 

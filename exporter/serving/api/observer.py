@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -41,7 +40,7 @@ class Observer:
     def observe(self, tick: Tick, when: Round) -> View:
         """The view of a tick that has been booked."""
         measurement = self._measurement
-        statistics = measurement.source.statistics()
+        statistics = measurement.statistics
         counted, grid = measurement.tariffs.zones, grid_now(measurement.tariffs)
         rows, joules = self._rows.make(measurement.ledger.balances(*SHOWN_KINDS), counted, grid, tick)
         self._remember(tick, when, counted, rows, joules)
@@ -58,7 +57,7 @@ class Observer:
             ),
             cpu_ratio=tick.usage.cpu_ratio if tick.interval_seconds > 0 else math.nan,
             n_cpu=tick.usage.n_cpu,
-            components={name: copy.copy(part) for name, part in measurement.components.by_name.items()},
+            components={name: part.now() for name, part in measurement.components.by_name.items()},
             kubernetes=measurement.pods.status(),
             grid=grid,
             rows=joined(rows, self._by_process(counted, grid, tick)),

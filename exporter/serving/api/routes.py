@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import threading
@@ -11,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from exporter.metrics.compression import compress
 from exporter.metrics.negotiation import negotiate
 from exporter.serving.api.history_answer import write_history
 from exporter.serving.api.query import (
@@ -42,7 +42,6 @@ _NOT_YET = problem(UNAVAILABLE, "The first tick is not done yet.", (("Retry-Afte
 _NO_SUCH = problem(NOT_FOUND, "There is status, workloads, history and openapi.json.")
 # Answers kept of one tick: what pages and terminals ask, not what a client makes up.
 _MOST_ANSWERS = 16
-_GZIP_LEVEL = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +113,7 @@ class Api:
             self._view, self._answers = view, {}
         answer = self._answers.get((key, compressed))
         if answer is None:
-            if compressed:
-                body = gzip.compress(self._answer(key, False, write, view).body, _GZIP_LEVEL, mtime=0)
-            else:
-                body = write(view)
+            body = compress(self._answer(key, False, write, view).body) if compressed else write(view)
             answer = _Answer(body, f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"')
             if len(self._answers) < _MOST_ANSWERS:
                 self._answers[key, compressed] = answer

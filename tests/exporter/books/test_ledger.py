@@ -38,8 +38,9 @@ class Node:
         self.paths: dict[int, str] = {}
         self.alive: set[int] = set()
         self.now = 0.0
+        self.revision = 0
         lifetimes = Lifetimes(ttl, max_terminated, clock=lambda: self.now)
-        self.ledger = Ledger(self.resolve, self.alive.__contains__, lifetimes)
+        self.ledger = Ledger(self.resolve, self.alive.__contains__, lifetimes, revision=lambda: self.revision)
 
     def resolve(self, cgroup_id: int) -> tuple[Account, ...]:
         workload = identify(self.paths.get(cgroup_id))
@@ -49,9 +50,11 @@ class Node:
     def start(self, cgroup_id: int, path: str) -> None:
         self.paths[cgroup_id] = path
         self.alive.add(cgroup_id)
+        self.revision += 1
 
     def end(self, cgroup_id: int) -> None:
         self.alive.discard(cgroup_id)
+        self.revision += 1
 
     def tick(
         self,

@@ -1,15 +1,30 @@
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from prometheus_client.utils import floatToGoString
 
+from exporter.metrics import floats
 from exporter.metrics.floats import format_floats
 from tests.exporter.reference import newer
 
 MANY = 400  # enough for the values to be done together
+
+
+@pytest.fixture(scope="module", autouse=True, params=["orjson", "numpy"])
+def _writer(request: pytest.FixtureRequest) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "numpy":
+            patch.setitem(sys.modules, "orjson", None)
+        patch.setattr(floats, "write_json", floats.json_writer())
+        assert (floats.write_json is None) == (request.param == "numpy")
+        yield
 
 
 def expected(values: np.ndarray) -> list[bytes]:

@@ -158,7 +158,13 @@ class Exporter:
             power=self._power(),
             topology=read_topology(machine.sysfs),
             resolver=resolver,
-            ledger=Ledger(resolver, machine.counts.directory.is_alive, lifetimes, resolver.again),
+            ledger=Ledger(
+                resolver,
+                machine.counts.directory.is_alive,
+                lifetimes,
+                resolver.again,
+                lambda: machine.counts.directory.revision,
+            ),
             tariffs=known_tariffs(config.carbon, config.cost, clock.wall),
             keeper=Continuity(
                 machine.state / FILE,
