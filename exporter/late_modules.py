@@ -20,9 +20,10 @@ def late(name: str, *functions: str) -> Iterator[None]:
     if name in sys.modules:
         yield
         return
-    stand_in = sys.modules[name] = _StandIn(name)
+    stand_in = _StandIn(name)
     for function in functions:
         setattr(stand_in, function, partial(_call, stand_in, function))
+    stand_in.step_in()
     try:
         yield
     finally:
@@ -42,8 +43,18 @@ class _StandIn(ModuleType):
         self.step_aside()
         return import_module(self.__name__)
 
+    def step_in(self) -> None:
+        """From now on whoever imports the module has this."""
+        package, _, child = self.__name__.rpartition(".")
+        if package:  # where `import a.b` leaves it for `a.b.c`
+            setattr(import_module(package), child, self)
+        sys.modules[self.__name__] = self
+
     def step_aside(self) -> None:
         """From now on the module can be imported."""
+        package, _, child = self.__name__.rpartition(".")
+        if package and vars(sys.modules[package]).get(child) is self:
+            delattr(sys.modules[package], child)
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
 

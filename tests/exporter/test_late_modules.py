@@ -48,3 +48,28 @@ def test_what_is_loaded_stays() -> None:
     with late(NAME, "double"):
         assert import_module(NAME) is loaded
     assert import_module(NAME) is loaded
+
+
+def test_one_of_a_package_is_had_through_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package/__init__.py").touch()
+    (tmp_path / "package/large.py").write_text("WEIGHT = 7\n")
+    for name in ("package", "package.large"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with late("package.large", "double"):
+        package = import_module("package")
+        assert "WEIGHT" not in vars(package.large), "it is loaded before anybody wants it"
+        assert package.large.WEIGHT == 7
+    assert package.large is sys.modules["package.large"]
+    assert package.large.WEIGHT == 7
+    with late("package.large", "double"):
+        assert package.large is sys.modules["package.large"]
+
+
+def test_nothing_stays_of_it_in_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package/__init__.py").touch()
+    monkeypatch.delitem(sys.modules, "package", raising=False)
+    with late("package.large", "double"):
+        pass
+    assert "large" not in vars(import_module("package"))
