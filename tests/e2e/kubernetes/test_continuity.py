@@ -22,7 +22,8 @@ from tests.e2e.kubernetes.truth import SeenPod, Truth, used_seconds
 from tests.e2e.kubernetes.workloads import running_pods
 from tests.e2e.servers import Plant
 from tests.estimator.meters.rapl_tree import RaplTree
-from tests.live.test_continuity import in_kernel, still_there, value_of
+from tests.live.in_kernel import in_kernel, still_there
+from tests.live.pages import value_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(600)]
 
