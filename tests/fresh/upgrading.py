@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.fresh.booted_machine import Booted, enter_network
-from tests.live.test_continuity import Watch, assert_gone, in_kernel, value_of
+from tests.live.in_kernel import assert_gone, in_kernel
+from tests.live.pages import Watch, value_of
 
 UNIT = "podjoule.service"
 LOADS = 3

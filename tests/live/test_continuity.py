@@ -2,151 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
-from http.client import HTTPException
 from pathlib import Path
 
 import pytest
 
-from ebpf import libbpf
 from ebpf.counters import CPU_NS, INSTRUCTIONS, SWITCHES, CounterSource
 from ebpf.pins import layouts, remove_pins
 from ebpf.program import HOOKS, PINNED_MAPS, ProgramOptions
 from ebpf.source import open_source
-from tests.e2e.servers import ROOT, Plant, Podjoule, get
-from tests.estimator.meters.rapl_tree import RaplTree
+from tests.e2e.servers import ROOT, Podjoule
 from tests.live import loads
+from tests.live.in_kernel import assert_gone, in_kernel, still_there
+from tests.live.pages import Watch, seconds_of, value_of
+from tests.live.restarts import DOWN_SECONDS, Restarted, UnderLoad, container, end, ping_pong, rapl
 from tests.live.sandbox import BUSY, Cgroup, cgroup, hierarchies, stop
 from tests.live.test_events import STAND_INS, perf_counts, perf_of
 from tests.programs import program
 
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("require_root_bpf")]
-
-WATTS = 60.0
-UP_SECONDS, DOWN_SECONDS = 5.0, 1.5
-_COUNTER = re.compile(r"# TYPE (\S+) counter")
-
-
-def container(group: Cgroup, number: int) -> Cgroup:
-    # not another test's: wherever their cgroups lie, containers with one id are one
-    return group.child(f"{os.getpid():032x}{number:032x}").make()
-
-
-def seconds_of(page: str, group: Cgroup) -> float:
-    found = re.search(rf'kepler_container_cpu_seconds_total{{.*"{Path(group.path).name}".*}} (\S+)', page)
-    return float(found[1]) if found else 0.0
-
-
-def joules_of(page: str, group: Cgroup) -> float:
-    found = re.search(rf'kepler_container_cpu_joules_total{{.*"{Path(group.path).name}".*}} (\S+)', page)
-    return float(found[1]) if found else 0.0
-
-
-def ping_pong(ping: Cgroup, pong: Cgroup) -> subprocess.Popen[bytes]:
-    """Two processes on one CPU that wake each other, each in its own cgroup."""
-    files = [str(pong.folder(version) / "cgroup.procs") for version in pong.mounts]
-    return ping.python(loads.PING_PONG, *files, cpu=1)
-
-
-def value_of(page: str, series: str) -> float:
-    found = re.search(rf"^{series}.*}} (\S+)$", page, re.MULTILINE)
-    assert found, f"no {series} on the page"
-    return float(found[1])
-
-
-def counters_on(page: str) -> dict[str, float]:
-    """Every series of every counter but the process's own."""
-    names = {name for name in _COUNTER.findall(page) if not name.startswith(("process_", "python_"))}
-    rows = (line.rpartition(" ") for line in page.splitlines() if not line.startswith("#"))
-    return {series: float(value) for series, _, value in rows if series.partition("{")[0] in names}
-
-
-class Watch:
-    """Scrapes whatever process is there, and notes every counter that goes down."""
-
-    def __init__(self) -> None:
-        self.url = "http://127.0.0.1:1"
-        self.pages = 0
-        self.fallen: list[str] = []
-        self._last: dict[str, float] = {}
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Watch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopping.set()
-        self._thread.join()
-
-    def look(self, page: str) -> None:
-        found = counters_on(page)
-        self.fallen += [
-            f"{name}: {self._last[name]} -> {n}" for name, n in found.items() if n < self._last.get(name, 0)
-        ]
-        self._last |= found
-        self.pages += bool(found)
-
-    def _run(self) -> None:
-        while not self._stopping.wait(0.1):
-            with contextlib.suppress(OSError, HTTPException):  # nobody is there, or no longer
-                self.look(get(f"{self.url}/metrics", timeout=2)[1])
-
-
-class Restarted:
-    """One exporter after another, over the same directories."""
-
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        self._folder = folder
-        self._arguments = (
-            "--monitor.interval=500ms",
-            "--kube.enabled=false",
-            "--model.calibration=off",
-            f"--host.sysfs={folder}/sys",
-            f"--state.dir={folder}/state",
-            *arguments,
-        )
-        self._n = 0
-
-    def start(self, build: Path | None = None) -> Podjoule:
-        self._n += 1
-        environment = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(build or ROOT)}
-        log = self._folder / f"log-{self._n}"
-        return Podjoule(*self._arguments, log=log, environment=environment).__enter__()
-
-    @property
-    def logs(self) -> str:
-        return "".join(path.read_text() for path in sorted(self._folder.glob("log-*")))
-
-
-def rapl(folder: Path) -> RaplTree:
-    tree = RaplTree(folder / "sys")
-    tree.add_zone("intel-rapl:0", "package-0", 5_000_000)
-    topology(tree.root)
-    return tree
-
-
-def topology(sysfs: Path) -> None:
-    """This machine's CPUs, in a sysfs of a test's."""
-    shutil.copytree(
-        "/sys/devices/system/cpu", sysfs / "devices/system/cpu", ignore=_all_but_topology, symlinks=True
-    )
-
-
-def _all_but_topology(folder: str, names: list[str]) -> list[str]:
-    keep = re.compile(r"cpu\d+|topology|physical_package_id|core_id|online|possible|present")
-    return [name for name in names if not keep.fullmatch(name)]
 
 
 def another_build(folder: Path) -> Path:
@@ -177,73 +58,16 @@ def another_build(folder: Path) -> Path:
     return build
 
 
-def in_kernel(pid: int) -> set[tuple[str, int]]:
-    """What a process has of BPF, by the kernel's numbers: ("prog", 7), ("link", 3), ("map", 12)."""
-    found = set()
-    for descriptor in Path(f"/proc/{pid}/fdinfo").iterdir():
-        with contextlib.suppress(OSError):
-            text = descriptor.read_text()
-            found |= {
-                (kind, int(n)) for kind, n in re.findall(r"^(prog|link|map)_id:\s*(\d+)", text, re.MULTILINE)
-            }
-    return found
-
-
-def still_there(objects: set[tuple[str, int]]) -> set[tuple[str, int]]:
-    """Those that the kernel still has; what nobody holds goes a little later."""
-    opened = set()
-    for kind, number in objects:
-        descriptor = getattr(libbpf.library(), f"bpf_{kind}_get_fd_by_id")(number)
-        if descriptor >= 0:
-            os.close(descriptor)
-            opened.add((kind, number))
-    return opened
-
-
-def assert_gone(objects: set[tuple[str, int]]) -> None:
-    assert {"prog", "link", "map"} <= {kind for kind, _ in objects}, "the test sees nothing of ours"
-    deadline = time.monotonic() + 5
-    while left := still_there(objects):
-        assert time.monotonic() < deadline, f"left in the kernel: {sorted(left)}"
-        time.sleep(0.05)
-
-
-def end(process: Podjoule, number: int) -> None:
-    process.process.send_signal(number)
-    process.process.wait(timeout=20)
-
-
 def test_five_restarts_under_load_lose_nothing(tmp_path: Path, bpffs: Path) -> None:
     tree, build = rapl(tmp_path), another_build(tmp_path)
     restarted = Restarted(tmp_path, f"--ebpf.pin={bpffs}/podjoule", "--host.procfs=/proc")
     ends = [signal.SIGTERM, signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGTERM]
-    builds = [None, build, None, build, None]  # of the one that comes after
+    builds = [None, None, build, None, build, None]
+    tags = set()
     with cgroup("continuity") as parent, Watch() as watch:
-        groups = [container(parent, number) for number in (1, 2, 3, 4)]
-        first, second, ping, pong = groups
-        process = restarted.start()
-        watch.url = process.url
-        started_uj, began = tree.energy_uj("intel-rapl:0"), time.monotonic()
-        tags = set()
-        with Plant(tree, {"intel-rapl:0": WATTS}):
-            running = [first.python(BUSY, cpu=0), second.python(loads.STEADY, "0.2", cpu=1)]
-            running.append(ping_pong(ping, pong))
-            for number, other in zip(ends, builds, strict=True):
-                time.sleep(UP_SECONDS)
-                tags.add(switch_program(process.process.pid))
-                end(process, number)
-                time.sleep(DOWN_SECONDS)
-                process = restarted.start(other)
-                watch.url = process.url
-            time.sleep(UP_SECONDS)
-            stop(*running)
-        seconds = time.monotonic() - began
-        drawn = (tree.energy_uj("intel-rapl:0") - started_uj) / 1e6
-        time.sleep(2)
-        page = process.metrics()
-        watch.look(page)
+        loaded = UnderLoad(parent, watch, tree, lambda number: restarted.start(builds[number]))
+        process, outcome = loaded.restart(ends, 5.0, lambda it: tags.add(switch_program(it.process.pid)))
         try:
-            used = {group.path: group.used_ns("v2") / 1e9 for group in groups}
             left = remove_while_running(process, bpffs / "podjoule")
         finally:
             process.stop()
@@ -251,19 +75,9 @@ def test_five_restarts_under_load_lose_nothing(tmp_path: Path, bpffs: Path) -> N
     assert len(tags) == 2, "both builds counted"
     assert watch.fallen == []
     assert watch.pages > 50
-    per_second = drawn / seconds / (os.cpu_count() or 1)
-    for group in groups:
-        true_seconds, true_joules = used[group.path], per_second * used[group.path]
-        told, joules = seconds_of(page, group), joules_of(page, group)
-        print(f"{group.path[-2:]}: {told:.4f} of {true_seconds:.4f} s, {joules:.3f} of {true_joules:.3f} J")
-    node = value_of(page, "kepler_node_cpu_joules_total")
-    print(f"node {node:.3f} J, drawn {drawn:.3f}; {watch.pages} pages")
-    assert node == pytest.approx(drawn, rel=0.005)
-    for group in groups:
-        assert seconds_of(page, group) == pytest.approx(used[group.path], rel=0.005)
-        assert joules_of(page, group) == pytest.approx(per_second * used[group.path], rel=0.005)
-    assert value_of(page, r'podjoule_downtime_seconds_total{.*counted="true"') > 5 * DOWN_SECONDS
-    assert value_of(page, r'podjoule_downtime_seconds_total{.*counted="false"') == 0
+    outcome.assert_told(joules_within=0.005)
+    counted = value_of(outcome.page, r'podjoule_downtime_seconds_total{.*counted="true"')
+    assert counted > len(ends) * DOWN_SECONDS
 
 
 def switch_program(pid: int) -> str:

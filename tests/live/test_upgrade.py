@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ebpf.pins import layouts, remove_pins
-from tests.e2e.servers import ROOT, Plant, Podjoule
-from tests.live import loads
+from tests.e2e.servers import ROOT, Podjoule
 from tests.live.last_release import release_build, run_release
-from tests.live.sandbox import BUSY, cgroup, stop
-from tests.live.test_continuity import (
-    WATTS,
-    Watch,
-    container,
-    counters_on,
-    end,
-    joules_of,
-    ping_pong,
-    rapl,
-    seconds_of,
-    value_of,
-)
+from tests.live.pages import Watch, counters_on, joules_of
+from tests.live.restarts import UnderLoad, rapl
+from tests.live.sandbox import cgroup
 
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("require_root_bpf")]
-
-UP_SECONDS, DOWN_SECONDS = 3.0, 1.5
 
 
 class Versions:
@@ -65,45 +50,24 @@ def pin(bpffs: Path) -> Iterator[Path]:
 
 def test_an_upgrade_under_load_loses_nothing(tmp_path: Path, pin: Path) -> None:
     tree, versions = rapl(tmp_path), Versions(tmp_path, pin)
+    before = []
     with cgroup("upgrade") as parent, Watch() as watch:
-        groups = [container(parent, number) for number in (1, 2, 3, 4)]
-        first, second, ping, pong = groups
-        process = versions.start(versions.release)
-        watch.url = process.url
-        started_uj, began = tree.energy_uj("intel-rapl:0"), time.monotonic()
-        with Plant(tree, {"intel-rapl:0": WATTS}):
-            running = [first.python(BUSY, cpu=0), second.python(loads.STEADY, "0.2", cpu=1)]
-            running.append(ping_pong(ping, pong))
-            time.sleep(UP_SECONDS)
-            before, pinned = process.metrics(), layouts(pin)
-            end(process, signal.SIGKILL)
-            time.sleep(DOWN_SECONDS)
-            process = versions.start(ROOT)
-            watch.url = process.url
-            time.sleep(UP_SECONDS)
-            stop(*running)
-        seconds = time.monotonic() - began
-        drawn = (tree.energy_uj("intel-rapl:0") - started_uj) / 1e6
-        time.sleep(1.5)
-        page = process.metrics()
-        watch.look(page)
-        used = [group.used_ns("v2") / 1e9 for group in groups]
+        loaded = UnderLoad(
+            parent, watch, tree, lambda number: versions.start((versions.release, ROOT)[number])
+        )
+        process, outcome = loaded.restart(
+            [signal.SIGKILL], 3.0, lambda it: before.append((it.metrics(), layouts(pin)))
+        )
         process.stop()
+    ((page, pinned),) = before
     assert layouts(pin) == pinned, "it goes on counting in the release's maps"
     assert watch.fallen == []
-    gone = counters_on(before).keys() - counters_on(page).keys()
+    gone = counters_on(page).keys() - counters_on(outcome.page).keys()
     assert not [series for series in gone if 'state="terminated"' not in series]
-    per_second = drawn / seconds / (os.cpu_count() or 1)
-    assert value_of(page, "kepler_node_cpu_joules_total") == pytest.approx(drawn, rel=0.005)
-    for group, true_seconds in zip(groups, used, strict=True):
-        told, joules = seconds_of(page, group), joules_of(page, group)
-        print(f"{group.path[-2:]}: {told:.4f} of {true_seconds:.4f} s, {joules:.3f} J")
-        assert 0 < joules_of(before, group) < joules
-        assert told == pytest.approx(true_seconds, rel=0.005, abs=5e-3)
-        # Of a few seconds those count in which the loads began and both CPUs were not busy yet.
-        assert joules == pytest.approx(per_second * true_seconds, rel=0.03)
-    assert value_of(page, r'podjoule_downtime_seconds_total{.*counted="true"') > DOWN_SECONDS
-    assert value_of(page, r'podjoule_downtime_seconds_total{.*counted="false"') == 0
+    # Of a few seconds those count in which the loads began and both CPUs were not busy yet.
+    outcome.assert_told(joules_within=0.03)
+    for group in loaded.groups:
+        assert 0 < joules_of(page, group) < joules_of(outcome.page, group)
     log = (tmp_path / f"{ROOT.name}.log").read_text()
     assert "without podjoule: nothing is lost" in log
     assert " error " not in log

@@ -28,8 +28,10 @@ from tests.bench import machine
 from tests.bench.rows import Row, at_most, print_table
 from tests.e2e.servers import Plant
 from tests.live import loads
+from tests.live.in_kernel import assert_gone
+from tests.live.restarts import container
 from tests.live.sandbox import Cgroup, stop
-from tests.live.test_continuity import assert_gone, container, remove_while_running
+from tests.live.test_continuity import remove_while_running
 from tests.soak import verdict
 from tests.soak.cgroups import Cgroups
 from tests.soak.churn import Churn

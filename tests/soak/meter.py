@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 
 from tests.estimator.meters.rapl_tree import DRAM_RANGE_UJ, XEON_RANGE_UJ, RaplTree
-from tests.live.test_continuity import topology
+from tests.live.restarts import topology
 
 PACKAGE, DRAM = "intel-rapl:0", "intel-rapl:0:0"
 WATTS = {PACKAGE: 60.0, DRAM: 12.0}

@@ -12,7 +12,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from tests.e2e.servers import get
-from tests.live.test_continuity import Watch, counters_on
+from tests.live.pages import Watch, counters_on
 from tests.soak.exporter import Exporter
 
 PAUSE_SECONDS = 0.25

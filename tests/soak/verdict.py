@@ -10,8 +10,8 @@ from statistics import median
 
 from tests.bench.rows import Row, at_most, note
 from tests.e2e.servers import get
+from tests.live.pages import seconds_of
 from tests.live.sandbox import Cgroup
-from tests.live.test_continuity import seconds_of
 from tests.soak.log import entries
 from tests.soak.meter import DRAM, PACKAGE, WATTS
 from tests.soak.pages import Pages, Size

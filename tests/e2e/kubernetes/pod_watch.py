@@ -9,7 +9,7 @@ from tests.e2e.cluster.cluster import Cluster
 from tests.e2e.cluster.place import ClusterError
 from tests.e2e.kubernetes.releases import NAMESPACE
 from tests.e2e.servers import get
-from tests.live.test_continuity import Watch
+from tests.live.pages import Watch
 
 
 class PodWatch(Watch):

@@ -22,7 +22,8 @@ from tests.e2e.kubernetes.truth import SeenPod, Truth, used_seconds
 from tests.e2e.kubernetes.workloads import running_pods
 from tests.e2e.servers import Plant
 from tests.estimator.meters.rapl_tree import RaplTree
-from tests.live.test_continuity import in_kernel, still_there, value_of
+from tests.live.in_kernel import in_kernel, still_there
+from tests.live.pages import value_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(600)]
 
@@ -30,6 +31,8 @@ NAMESPACE = "e2e-continuity"
 PODS = ("double", "single")
 PACKAGE, WATTS = "intel-rapl:0", 60.0
 UP_SECONDS, REST_SECONDS = 13.0, 3.0
+# What the double one is to have used at the least, and how long it may take where others use the machine.
+USED_SECONDS, LONGEST_SECONDS = 15.0, 150.0
 SMALL = {"resources": {"requests": {"cpu": "50m"}}}
 VALUES = {**SMALL, "config": {"monitor": {"interval": "500ms"}, "calibration": "off"}}
 
@@ -123,6 +126,7 @@ def replaced(release: Release, pods: list[SeenPod], tree: RaplTree, truth: Truth
                 held.append(in_kernel(exporter_pid(release, truth)))
                 disturb()
             time.sleep(UP_SECONDS)
+            _await_used(pods, used)
             _signal(pods, signal.SIGSTOP)
             time.sleep(REST_SECONDS)
         after = rest()
@@ -131,6 +135,14 @@ def replaced(release: Release, pods: list[SeenPod], tree: RaplTree, truth: Truth
     gained = {each: seconds - used[each] for each, seconds in used_seconds(pods).items()}
     yield Replaced(before, after, gained, drawn, watch, held)
     _signal(pods, signal.SIGCONT)
+
+
+def _await_used(pods: list[SeenPod], before: dict[str, float]) -> None:
+    deadline = time.monotonic() + LONGEST_SECONDS
+    while time.monotonic() < deadline:
+        if max(seconds - before[each] for each, seconds in used_seconds(pods).items()) >= USED_SECONDS:
+            return
+        time.sleep(0.5)
 
 
 def _signal(pods: list[SeenPod], number: int) -> None:

@@ -19,7 +19,7 @@ from tests.e2e.kubernetes.exporters import doctor, exporter_pid
 from tests.e2e.kubernetes.releases import NAMESPACE as RELEASES
 from tests.e2e.kubernetes.releases import REPOSITORY, TAG, Release
 from tests.e2e.kubernetes.truth import Truth
-from tests.live.test_continuity import assert_gone, in_kernel, still_there
+from tests.live.in_kernel import assert_gone, in_kernel, still_there
 from tests.programs import program
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(600)]

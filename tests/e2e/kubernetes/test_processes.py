@@ -17,8 +17,8 @@ from tests.e2e.kubernetes.manifests import container, pod_spec
 from tests.e2e.kubernetes.releases import Release
 from tests.e2e.kubernetes.truth import SeenPod, Truth, used_seconds
 from tests.e2e.kubernetes.workloads import running_pods
+from tests.live.pages import value_of
 from tests.live.sandbox import hierarchies
-from tests.live.test_continuity import value_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(600)]
 

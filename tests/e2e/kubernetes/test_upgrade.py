@@ -20,7 +20,7 @@ from tests.e2e.kubernetes.releases import Release
 from tests.e2e.kubernetes.service_names import ServiceNames
 from tests.e2e.kubernetes.truth import SeenPod, Truth, used_seconds
 from tests.e2e.kubernetes.workloads import running_pods
-from tests.live.test_continuity import value_of
+from tests.live.pages import value_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(300)]
 
