@@ -182,7 +182,7 @@ def test_arm64_cgroups_add_up_to_the_cpus_own_counter(needs_the_kit: None) -> No
 
 
 def test_arm64_goes_on_counting_cycles_where_others_pin_what_the_group_needs(needs_the_kit: None) -> None:
-    """With the group as it was nothing would be counted: there is a counter for cycles alone, and no other."""
+    """With the group as it was nothing would be counted: what is left is a counter for cycles alone."""
     found = ask("arm64")["starving"]
     assert found["groups"] == [0, 1], "cycles and instructions are a group at first"
     assert found["groups_after"] == [0]
