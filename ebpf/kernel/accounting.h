@@ -110,20 +110,22 @@ INLINE void settle(struct cpu_state *cpu, __u64 keep_ns, __u64 now_ns)
 	cpu->pending_switches = 0;
 }
 
-/* The same where it is rare. */
+/*
+ * The same for all who want it. Where the verifier looks at functions by themselves it looks at this one once, instead
+ * of on each way that leads to it: a fifth of the loading time, for some 10 ns at a switch between cgroups.
+ */
 #ifdef VERIFIED_ONCE
-/* Looked at once, instead of on each way that leads to it: it finds this_cpu() anew. */
 VERIFIED_ONCE int settle_here(__u64 keep_ns, __u64 now_ns)
 {
-	struct cpu_state *cpu = this_cpu();
+	struct cpu_state *cpu = this_cpu(); /* it takes no pointers */
 
 	if (cpu)
 		settle(cpu, keep_ns, now_ns);
 	return 0;
 }
-#define settle_seldom(cpu, keep_ns, now_ns) settle_here(keep_ns, now_ns)
+#define settle_once(cpu, keep_ns, now_ns) settle_here(keep_ns, now_ns)
 #else
-#define settle_seldom settle
+#define settle_once settle
 #endif
 
 INLINE void take_over(struct cpu_state *cpu, __u64 css_set, __u64 cgroup_id, __u32 tgid)
@@ -158,7 +160,7 @@ SELDOM void meet(struct cpu_state *cpu, struct task_struct *task, __u32 pid, __u
 		ran_ns = watched_ns;
 	cpu->pending_ns += ran_ns;
 	if (cpu->owner.cgroup_id || !watched_ns)
-		settle_seldom(cpu, ran_ns, now_ns);
+		settle_once(cpu, ran_ns, now_ns);
 	note_activity(cpu, pid != 0, now_ns);
 	take_over(cpu, pid ? UNKNOWN_CSS_SET : 0, pid ? cgroup_id_by_copy(task) : 0, tgid);
 	cpu->pid = pid;
@@ -192,7 +194,7 @@ SELDOM void split_at_move(struct cpu_state *cpu, __u32 pid, __u64 ran_ns, struct
 	cpu->moved_ns = 0;
 	if (!pid || pid != cpu->moved_pid || pid != cpu->pid)
 		return;
-	settle_seldom(cpu, since_ns < ran_ns ? since_ns : ran_ns, clock_by_copy(task));
+	settle_once(cpu, since_ns < ran_ns ? since_ns : ran_ns, clock_by_copy(task));
 	take_over(cpu, UNKNOWN_CSS_SET, cgroup_id_by_copy(task), cpu->owner.tgid);
 }
 
@@ -204,7 +206,7 @@ SELDOM void change_owner(struct cpu_state *cpu, struct task_struct *next, __u32 
 	if (cgroup_id != cpu->owner.cgroup_id || (by_process && tgid != cpu->owner.tgid)) {
 		__u64 now_ns = clock_of(next);
 
-		settle(cpu, 0, now_ns);
+		settle_once(cpu, 0, now_ns);
 		take_over(cpu, css_set, cgroup_id, tgid);
 		note_activity(cpu, pid != 0, now_ns);
 	}
@@ -250,7 +252,7 @@ INLINE void account_running(struct cpu_state *cpu, struct task_struct *task, __u
 	ran_ns = advance(cpu, runtime_ns);
 	if (cpu->moved_ns)
 		split_at_move(cpu, pid, ran_ns, task);
-	settle_seldom(cpu, 0, now_ns);
+	settle_once(cpu, 0, now_ns);
 	if (pid)
 		take_over(cpu, UNKNOWN_CSS_SET, cgroup_id_by_copy(task), tgid);
 	note_activity(cpu, pid != 0, now_ns);
