@@ -18,6 +18,7 @@ _DONTNEED = 4  # asm-generic/mman-common.h
 
 _SETTLING_TICKS = 6  # by then what is needed once is made, pods are listed, and somebody has scraped
 _TRIM_TICKS = 12
+_CODE_TICKS = 4 * _TRIM_TICKS  # what pods that come, clients and pushes needed once is two megabytes more
 _MAPPING = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (r-[-x]p) \S+ \S+ \S+ +/")
 
 
@@ -46,7 +47,7 @@ def spare_what_stays() -> None:
 
 
 class Thrift:
-    """Gives back memory between ticks: holes in the C heap now and then, and once what the start has left."""
+    """Gives back memory between ticks: now and then holes in the C heap and code that nobody needs now."""
 
     def __init__(self, before_tick: Callable[[], None], maps: Path = Path("/proc/self/smaps")) -> None:
         self._before_tick = before_tick
@@ -61,6 +62,7 @@ class Thrift:
             trim_heap()
         if self._ticks == _SETTLING_TICKS:
             spare_what_stays()
+        if self._ticks % _CODE_TICKS == _SETTLING_TICKS:
             let_go_of_code(self._maps)
 
 

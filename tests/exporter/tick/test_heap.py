@@ -48,9 +48,10 @@ def test_what_comes_before_a_tick_comes_before_every_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
-    for name in ("trim_heap", "spare_what_stays"):
-        monkeypatch.setattr(f"exporter.tick.heap.{name}", lambda name=name: done.append(name))
+    for name in ("trim_heap", "spare_what_stays", "let_go_of_code"):
+        monkeypatch.setattr(f"exporter.tick.heap.{name}", lambda *_, name=name: done.append(name))
     thrift = Thrift(lambda: done.append("."), tmp_path / "none")
-    for _ in range(20):
+    for _ in range(56):
         thrift()
-    assert "".join(each[0] for each in done) == 6 * "." + "ts" + 12 * "." + "t" + 2 * "."
+    dozen = 12 * "."
+    assert "".join(each[0] for each in done) == 6 * "." + "tsl" + 3 * (dozen + "t") + dozen + "tl" + ".."
