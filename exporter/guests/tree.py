@@ -137,17 +137,17 @@ class GuestTree:
 
 
 def left_behind(share: int) -> list[str]:
-    """The UUIDs of the trees that are there."""
-    return [name for name in os.listdir(share) if _has_mark(share, name)]
+    """The UUIDs of the trees that a process before this one wrote; not of those prepared for machines to come."""
+    return [name for name in os.listdir(share) if _was_written(share, name)]
 
 
-def _has_mark(share: int, name: str) -> bool:
+def _was_written(share: int, name: str) -> bool:
     try:
         folder = os.open(name, _DIRECTORY, dir_fd=share)
     except OSError:
         return False
     try:
-        return _read_mark(folder) != Mark()
+        return _read_mark(folder).since_seconds != Mark().since_seconds
     finally:
         os.close(folder)
 

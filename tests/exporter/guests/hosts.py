@@ -48,11 +48,17 @@ class Host:
     ) -> None:
         self.share, self.pods = share, pods
         share.mkdir(exist_ok=True)
-        self.emulators = {path: Emulator(UUIDS[path], (f"{path}/libvirt/emulator",)) for path in paths}
+        self.emulators: dict[str, Emulator] = {}
         self.source = FakeCounterSource(n_cpu=2)
-        for path in (*paths, CONTAINER):
-            self.source.add(path)
+        for path in paths:
+            self.begin(path)
+        self.source.add(CONTAINER)
         self.start(idle_policy)
+
+    def begin(self, path: str) -> None:
+        """The machine is started."""
+        self.emulators[path] = Emulator(UUIDS[path], (f"{path}/libvirt/emulator",))
+        self.source.add(path)
 
     def start(self, idle_policy: str = "none") -> None:
         """Another process on it, whose books begin at 0."""

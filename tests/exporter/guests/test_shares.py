@@ -96,6 +96,17 @@ def test_counters_that_wrap_lose_nothing(tmp_path: Path) -> None:
     assert_same(web.joules, grown(before, host.billed(WEB)))
 
 
+def test_what_is_prepared_for_a_machine_is_there_when_it_starts(tmp_path: Path) -> None:
+    prepare(tmp_path / UUIDS[WEB], package=5_000_000, dram=7_000_000)
+    host = Host(tmp_path)
+    host.work()
+    host.begin(WEB)
+    host.work()
+    billed = host.billed(WEB)
+    assert host.counter_uj(WEB) == pytest.approx(5e6 + billed["package"] * 1e6, abs=1)
+    assert host.counter_uj(WEB, "intel-rapl:0:2") == pytest.approx(7e6 + billed["dram"] * 1e6, abs=1)
+
+
 def test_another_process_on_the_host_goes_on_from_where_the_counters_stand(tmp_path: Path) -> None:
     host, web, before = watched(tmp_path)
     host.work()
