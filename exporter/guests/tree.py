@@ -137,7 +137,7 @@ class GuestTree:
 
 
 def left_behind(share: int) -> list[str]:
-    """The UUIDs of the trees that a process before this one wrote; not of those prepared for machines to come."""
+    """The UUIDs of the trees that a process before this one wrote, not of those that were prepared."""
     return [name for name in os.listdir(share) if _was_written(share, name)]
 
 
