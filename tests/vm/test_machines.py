@@ -16,6 +16,7 @@ def short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VM_DIR", str(tmp_path))
     monkeypatch.setitem(machines.PROBES, "6.1", ["core", "hotplug"])
     monkeypatch.setattr(machines, "OFF_SECONDS", 0.5)
+    monkeypatch.setattr(machines, "LOOK_SECONDS", 0.2)
 
 
 def booted(*answered: str, then: str) -> subprocess.Popen[bytes]:
@@ -37,6 +38,29 @@ def test_a_machine_that_answered_all_and_does_not_get_off_is_ended() -> None:
 
 def test_a_machine_that_has_not_answered_all_is_waited_for() -> None:
     machine = booted("core", then=f"sleep 2; printf '{MARK}'; sleep 1; echo '{{\"name\": \"hotplug\"}}'")
-    machines._wait_until_off(machine, "6.1")
+    assert machines._wait_until_off(machine, "6.1")
     assert machine.returncode == 0
     assert machines.answers(machines._console("6.1").read_text()).keys() == {"core", "hotplug"}
+
+
+def test_a_machine_that_stands_still_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machines, "STILL_SECONDS", 0.5)
+    machine = booted("core", then="sleep 100")
+    assert not machines._wait_until_off(machine, "6.1")
+    assert machine.returncode
+
+
+@pytest.mark.parametrize("boots", [["core"], ["core", "hotplug"]])
+def test_it_is_booted_once_more_and_what_it_answers_then_counts(
+    boots: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(machines, "STILL_SECONDS", 0.5)
+    tries = iter([["core"], boots])
+
+    def boot(machine: str, *_: object) -> bool:
+        return machines._wait_until_off(booted(*next(tries), then="sleep 20"), machine)
+
+    monkeypatch.setattr(machines, "_boot", boot)
+    assert list(machines.ask("6.1")) == boots
+    assert "machine 6.1 stood still" in capsys.readouterr().err
+    assert next(tries, None) is None
