@@ -30,7 +30,7 @@ LONGEST_SECONDS = 1080
 # Once it has answered all. Now and then one never gets off: a CPU that came back under emulation spins on.
 OFF_SECONDS = 45
 # Two threads of the host emulate these: CPUs that patch the kernel's text under each other, as tracepoints
-# that come and go have them do, now and then loop over a trap that is gone, with all interrupts off, for ever.
+# that come and go have them do, now and then loop over a trap that is gone, with all interrupts off.
 TWO_THREADS = ("5.10", "6.1", "6.12")
 LOOK_SECONDS = 5
 STILL_SECONDS = 420  # a probe ends itself after 300, and a boot takes two minutes on a busy host
