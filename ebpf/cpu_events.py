@@ -105,7 +105,7 @@ class CpuEvents:
                 self._enter_blind(cpu, error)
             return False
         self._opened[cpu] = opened
-        if not apart:
+        if self._events and not apart:
             log.info("CPU %d came: its events are opened", cpu)
         tell_apart({cpu: opened})
         return True

@@ -53,7 +53,7 @@ def open_on_cpu(
     apart: why they are to be opened each alone, if they are. hybrid: see hybrid_types.
     """
     wanted = {field: event_for(event, cpu, hybrid) for field, event in events.items()}
-    if len(wanted) == 1:
+    if len(wanted) < 2:
         apart = _ONE_ALONE
     if not apart:
         try:

@@ -95,6 +95,14 @@ def test_a_cpu_that_comes_has_its_events_opened(
     assert [record.getMessage() for record in caplog.records] == ["CPU 5 came: its events are opened"]
 
 
+def test_a_cpu_that_comes_where_no_event_is_counted_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    events = CpuEvents()
+    with caplog.at_level(logging.INFO, "ebpf"):
+        events.read_apart(5)
+        assert events.renew(5)
+    assert caplog.records == []
+
+
 def test_a_cpu_that_came_back_has_new_events_in_the_place_of_the_old(
     events: CpuEvents, maps: Maps, kernel: FakeKernel
 ) -> None:

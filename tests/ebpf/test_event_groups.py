@@ -104,6 +104,13 @@ def test_where_the_pmu_takes_no_group_each_is_opened_alone_and_no_other_stays_op
     assert all(map(kernel.counts, fds))
 
 
+def test_no_event_is_no_group_either(kernel: FakeKernel) -> None:
+    opened = open_on_cpu({}, 5, {})
+    assert not opened.is_group
+    assert not opened.descriptors
+    assert kernel.asked == []
+
+
 def test_one_event_is_no_group_and_nothing_to_tell_of(
     kernel: FakeKernel, caplog: pytest.LogCaptureFixture
 ) -> None:
