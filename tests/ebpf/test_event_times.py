@@ -95,6 +95,15 @@ each_its_own = st.lists(
 )
 
 
+def assert_counted_or_blind(counted: np.ndarray, steps: list[Step]) -> None:
+    """At a steady rate every nanosecond of both cgroups is counted or still blind."""
+    for cgroup_id in (1, 2):
+        ran_ns = sum(ns for ns, _ in steps[cgroup_id - 1 :: 2])
+        for i, rate in enumerate(PER_NS):
+            seen_ns = int(counted[cgroup_id]["events"][i]) / rate + int(counted[cgroup_id]["blind_ns"][i])
+            assert seen_ns == pytest.approx(ran_ns, abs=len(steps))
+
+
 @given(steps=together)
 @settings(deadline=None)
 def test_a_group_counts_what_its_events_would_count_each_by_its_own_times(
@@ -107,24 +116,14 @@ def test_a_group_counts_what_its_events_would_count_each_by_its_own_times(
 @given(steps=each_its_own)
 @settings(deadline=None)
 def test_apart_each_event_goes_by_its_own_times(library: ct.CDLL, steps: list[Step]) -> None:
-    """At a steady rate every nanosecond is counted or still blind, whatever the others do."""
-    counted = Pmu(library, is_group=False).play(steps)
-    for cgroup_id in (1, 2):
-        ran_ns = sum(ns for ns, _ in steps[cgroup_id - 1 :: 2])
-        for i, rate in enumerate(PER_NS):
-            seen_ns = int(counted[cgroup_id]["events"][i]) / rate + int(counted[cgroup_id]["blind_ns"][i])
-            assert seen_ns == pytest.approx(ran_ns, abs=len(steps))
+    """Whatever the others do."""
+    assert_counted_or_blind(Pmu(library, is_group=False).play(steps), steps)
 
 
 @given(steps=together)
 @settings(deadline=None)
 def test_in_a_group_every_nanosecond_is_counted_or_blind_too(library: ct.CDLL, steps: list[Step]) -> None:
-    counted = Pmu(library, is_group=True).play(steps)
-    for cgroup_id in (1, 2):
-        ran_ns = sum(ns for ns, _ in steps[cgroup_id - 1 :: 2])
-        for i, rate in enumerate(PER_NS):
-            seen_ns = int(counted[cgroup_id]["events"][i]) / rate + int(counted[cgroup_id]["blind_ns"][i])
-            assert seen_ns == pytest.approx(ran_ns, abs=len(steps))
+    assert_counted_or_blind(Pmu(library, is_group=True).play(steps), steps)
 
 
 @pytest.mark.parametrize("refused", [0b010, 0b100, 0b110, 0b001, 0b111])

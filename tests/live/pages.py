@@ -15,12 +15,15 @@ _COUNTER = re.compile(r"# TYPE (\S+) counter")
 
 
 def seconds_of(page: str, group: Cgroup) -> float:
-    found = re.search(rf'kepler_container_cpu_seconds_total{{.*"{Path(group.path).name}".*}} (\S+)', page)
-    return float(found[1]) if found else 0.0
+    return _of_container(page, "kepler_container_cpu_seconds_total", group)
 
 
 def joules_of(page: str, group: Cgroup) -> float:
-    found = re.search(rf'kepler_container_cpu_joules_total{{.*"{Path(group.path).name}".*}} (\S+)', page)
+    return _of_container(page, "kepler_container_cpu_joules_total", group)
+
+
+def _of_container(page: str, family: str, group: Cgroup) -> float:
+    found = re.search(rf'{family}{{.*"{Path(group.path).name}".*}} (\S+)', page)
     return float(found[1]) if found else 0.0
 
 

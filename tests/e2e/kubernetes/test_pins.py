@@ -25,7 +25,6 @@ from tests.programs import program
 pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(600)]
 
 PAGE = (ROOT / "docs/kubernetes.md").read_text()
-
 SETTLE_SECONDS = 20.0
 
 MakeRelease = Callable[..., Release]
