@@ -66,6 +66,9 @@ class MeteredEnergy:
     drawn meanwhile is told apart, taking the rest for awake at the power of the interval before.
     """
 
+    # _told: what was read and not handed on yet, and _told_from by path since which reading; what a counter
+    # told before a gap is not among the latter, since no other process could compare with it.
+
     def __init__(self, meter: PowerMeter, suspended_ns: Callable[[], int] = suspended_ns) -> None:
         self.info = SourceInfo(meter.name)
         self.meter = meter
@@ -74,15 +77,18 @@ class MeteredEnergy:
         self._last: dict[str, ZoneReading] = {}
         self._infos: dict[str, SourceInfo] = {}
         self._told: dict[_Zone, _Sum] = {}
+        self._told_from: dict[str, ZoneReading] = {}
         self._vanished: set[str] = set()
         self._states: dict[str, StateLog] = {}
         self._counts = {"read": 0, "gap": 0, "vanished": 0, "taken_back": 0, "still": 0, "owing": 0}
 
     @property
     def last(self) -> Mapping[str, ZoneReading]:
-        """By path, the reading up to which a zone's energy is told, of those that another process can go on
-        from."""
-        lasts = {path: counter.follower.last for path, counter in self._counters.items()}
+        """By path, the reading up to which a zone's energy was handed on by told(), of those that another
+        process can go on from: what was read since is told anew there."""
+        lasts = {
+            path: self._told_from.get(path, counter.follower.last) for path, counter in self._counters.items()
+        }
         return {
             path: replace(last, source=self.info.source)
             for path, last in lasts.items()
@@ -137,7 +143,7 @@ class MeteredEnergy:
 
     def told(self) -> list[ZoneEnergy]:
         """What the readings since the last call told."""
-        told, self._told = self._told, {}
+        told, self._told, self._told_from = self._told, {}, {}
         self._infos.update((zone, self.info) for zone, _, _ in told)
         return [_energy(zone, summed) for zone, summed in told.items()]
 
@@ -170,8 +176,11 @@ class MeteredEnergy:
                 summed.last = counter.follower.last or reading
                 _add(summed, one, watts, slept_seconds)
                 if last is not None:
+                    self._told_from.setdefault(path, last)
                     summed.spread_joules += max(0, summed.last.spread_uj - last.spread_uj) / 1e6
                 last = summed.last
+        if any(isinstance(one, Gap) for one in told):
+            self._told_from.pop(path, None)
         if counter.follower.last is reading:
             counter.slept_ns = slept_ns
         self._say(path, told)
@@ -196,8 +205,8 @@ class MeteredEnergy:
         elif failure.path not in self._vanished:
             self._counts["vanished"] += 1
             self._vanished.add(failure.path)
-            self._counters.pop(failure.path, None)
-            self._last.pop(failure.path, None)
+            for known in (self._counters, self._last, self._told_from):
+                known.pop(failure.path, None)
         self._enter(failure.path, failure.message)
 
     def _enter(self, path: str, state: str) -> None:

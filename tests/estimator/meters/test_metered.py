@@ -143,6 +143,34 @@ def test_polls_between_two_ticks_add_up() -> None:
     assert (energy.joules, energy.interval_seconds) == (20, 20)
 
 
+def test_another_process_goes_on_from_what_was_handed_on_whatever_was_read_since() -> None:
+    heights = (0, 5, 12, 20)
+    source = MeteredEnergy(FakeMeter([[reading(height * JOULE, height)] for height in heights]))
+    source.measure(ANY_USAGE)
+    source.poll()
+    source.poll()
+    next_process = MeteredEnergy(FakeMeter([[reading(20 * JOULE, 20)]]))
+    next_process.resume(source.last)
+    assert [each.joules for each in next_process.measure(ANY_USAGE)] == [20]
+    assert [each.joules for each in source.measure(ANY_USAGE)] == [20]
+    assert source.last[PATH].energy_uj == 20 * JOULE
+
+
+@pytest.mark.parametrize("befell", [[GONE], [reading(1 * JOULE, 10)]], ids=["vanished", "began-anew"])
+def test_no_process_compares_with_what_a_counter_told_before_it_was_another(befell: FakeTick) -> None:
+    ticks = [[reading(900 * JOULE, 0)], [reading(930 * JOULE, 5)], befell, [reading(2 * JOULE, 15)]]
+    source = MeteredEnergy(FakeMeter(ticks))
+    source.measure(ANY_USAGE)
+    for _ in range(3):
+        source.poll()
+    next_process = MeteredEnergy(FakeMeter([[reading(40 * JOULE, 20)]]))
+    next_process.resume(source.last)
+    (told,) = source.measure(ANY_USAGE)
+    assert told.joules == 30 + (befell[0] is not GONE)
+    assert source.errors()["gap"] == 1
+    assert [each.joules for each in next_process.measure(ANY_USAGE)] == [38]
+
+
 def test_a_zone_that_stands_still_is_no_measured_zero(caplog: pytest.LogCaptureFixture) -> None:
     still = [[reading(7 * JOULE, 5 * tick, zone="psys")] for tick in range(5)]
     source, joules = played(*still)

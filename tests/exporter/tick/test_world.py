@@ -485,3 +485,13 @@ TestWorld.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
+
+
+def test_what_was_read_before_ticks_that_failed_is_booked_by_the_next_process() -> None:
+    machine = Machine()
+    machine.begin(1, {0}, set(), False, False, True, "none", 0, "")
+    machine.settle()
+    machine.poll(seconds=1, loads=[0])
+    machine.fail_to_count()
+    machine.restart(seconds=1)
+    machine.teardown()
