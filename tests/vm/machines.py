@@ -29,11 +29,10 @@ KNOWN_INSTRUCTIONS = 1_000_000_000
 LONGEST_SECONDS = 1080
 # Once it has answered all. Now and then one never gets off: a CPU that came back under emulation spins on.
 OFF_SECONDS = 45
-# Two threads of the host emulate these: CPUs that patch the kernel's text under each other, as tracepoints
-# that come and go have them do, now and then loop over a trap that is gone, with all interrupts off.
-TWO_THREADS = ("5.10", "6.1", "6.12")
 LOOK_SECONDS = 5
 STILL_SECONDS = 420  # a probe ends itself after 300, and a boot takes two minutes on a busy host
+CAN_STAND_STILL = ("5.10", "6.1", "6.12")  # the others take longer over an answer, or never did
+PANIC = "Kernel panic"  # as the kernel says it
 IRQTIME, IRQTIME_OFF = "irqtime", "irqtime_off"  # small: asked for nothing but what they are there for
 GUEST = "guest"  # asked by its host
 _FIRST = [
@@ -94,19 +93,22 @@ def compile_kernel() -> None:
 
 
 def ask(machine: str, *options: str, through: Sequence[str] = ()) -> Answers:
-    """Boot a machine once and run all its probes: name -> finding. The console is kept beside the cache.
+    """Boot a machine and run all its probes: name -> finding. The console is kept beside the cache.
 
-    One of TWO_THREADS that stands still is booted once more, which is said.
+    One that stands still or whose kernel gives up is booted once more, which is said: emulation may do that
+    to it, and what is wrong does it again.
     options: more of qemu's. through: what goes before the command that boots it.
     """
-    if not _boot(machine, options, through):
-        sys.stderr.write(f"machine {machine} stood still, and is booted once more: {last_words(machine)}\n")
+    went_by_itself = _boot(machine, options, through)
+    if not went_by_itself or PANIC in words(machine):
+        what = "gave up" if went_by_itself else "stood still"
+        sys.stderr.write(f"machine {machine} {what}, and is booted once more: {last_words(machine)}\n")
         _boot(machine, options, through)
     return answers(words(machine))
 
 
 def _boot(machine: str, options: Sequence[str], through: Sequence[str]) -> bool:
-    """Until it is off; False where it stood still."""
+    """Until it is off; False where it stood still and was ended."""
     with tempfile.TemporaryDirectory(prefix="podjoule-vm-") as folder:
         _lay_over(Path(folder), machine)
         boot = [*through, "nice", "timeout", "--kill-after=5", f"{LONGEST_SECONDS}", KIT, "boot"]
@@ -142,7 +144,7 @@ def _wait_until_off(booted: subprocess.Popen[bytes], machine: str) -> bool:
     while not set(PROBES[machine]) <= (told := answers(words(machine))).keys():
         if len(told) > heard:
             heard, since = len(told), time.monotonic()
-        if machine in TWO_THREADS and time.monotonic() - since > STILL_SECONDS:
+        if machine in CAN_STAND_STILL and time.monotonic() - since > STILL_SECONDS:
             _end(booted, 0)
             return False
         try:

@@ -51,16 +51,34 @@ def test_a_machine_that_stands_still_is_ended(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("boots", [["core"], ["core", "hotplug"]])
+@pytest.mark.parametrize(
+    ("befell", "told"),
+    [("sleep 20", "stood still"), ("echo 'Kernel panic - not syncing: Fatal exception'", "gave up")],
+)
 def test_it_is_booted_once_more_and_what_it_answers_then_counts(
-    boots: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    boots: list[str],
+    befell: str,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(machines, "STILL_SECONDS", 0.5)
     tries = iter([["core"], boots])
 
     def boot(machine: str, *_: object) -> bool:
-        return machines._wait_until_off(booted(*next(tries), then="sleep 20"), machine)
+        return machines._wait_until_off(booted(*next(tries), then=befell), machine)
 
     monkeypatch.setattr(machines, "_boot", boot)
     assert list(machines.ask("6.1")) == boots
-    assert "machine 6.1 stood still" in capsys.readouterr().err
+    assert f"machine 6.1 {told}" in capsys.readouterr().err
     assert next(tries, None) is None
+
+
+def test_one_that_gets_off_by_itself_is_booted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = iter([["core"]])
+
+    def boot(machine: str, *_: object) -> bool:
+        return machines._wait_until_off(booted(*next(tries), then="exit 1"), machine)
+
+    monkeypatch.setattr(machines, "_boot", boot)
+    assert list(machines.ask("6.1")) == ["core"]
