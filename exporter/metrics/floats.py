@@ -1,10 +1,11 @@
 """Floats as Prometheus' text formats spell them, many at once: the fewest digits that read back the same.
 
 Python's repr finds them at 0.6 µs a float, which is most of what rendering costs. orjson (extra `fast`) takes
-a tenth of that and writes most of them as Prometheus does. The others, and all where it is not installed, are
-done together in numpy, with integers and exact products alone, and whatever is not beyond doubt (ties, powers
-of two, values far from 1) is left to repr. Sources: Steele and White, "How to print floating-point
-numbers accurately", 1990; for the exact product Dekker, "A floating-point technique", 1971.
+a tenth of that and writes most of them as Prometheus does, and small ones nearly so. The others, and all
+where it is not installed, are done together in numpy, with integers and exact products alone, and whatever is
+not beyond doubt (ties, powers of two, values far from 1) is left to repr. Sources: Steele and White, "How to
+print floating-point numbers accurately", 1990; for the exact product Dekker, "A floating-point technique",
+1971.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ _LOWEST, _TOP = -4, 15  # the decimal exponents done here; 10**(16 + 4) is still
 _DOUBT = 1e-6  # in units of the 17th digit; rounding errors below are 1e-14 of them
 
 _EXPONENT_FROM = 1e6
+# Between them lie what JSON spells without an exponent, and those whose exponent has one digit in JSON.
+_PLAIN_FROM, _SIX_ZEROS_FROM, _ONE_DIGIT_FROM = 1e-4, 1e-5, 1e-9
 
 _POWERS = np.array([float(f"1e{exponent}") for exponent in range(_LOWEST, _TOP)])
 _SCALES = np.array([float(f"1e{_DIGITS - 1 - exponent}") for exponent in range(_LOWEST, _TOP)])
@@ -37,13 +40,13 @@ _FOUR_DIGITS = (
 _NOT_FINITE = {"inf": b"+Inf", "-inf": b"-Inf", "nan": b"NaN"}
 
 
-def json_writer() -> Callable[[Floats], list[bytes]] | None:
-    """What writes each of many contiguous values as JSON does; None where orjson is not installed."""
+def json_writer() -> Callable[[Floats], bytes] | None:
+    """What writes many values as JSON does, with a comma in between; None where orjson is not installed."""
     try:
         import orjson
     except ImportError:
         return None
-    return lambda values: orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
+    return lambda values: orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
 
 
 write_json = json_writer()
@@ -58,15 +61,31 @@ def format_floats(values: Floats) -> list[bytes]:
     if write_json is None or not len(values):
         return _format_all(values)
     sizes = np.abs(values)
-    plain = ((sizes >= _POWERS[0]) & (sizes < _EXPONENT_FROM)) | (sizes == 0)  # JSON's spelling is the same
-    if not plain.any():
-        return _format_all(values)
-    if plain.all():
-        return write_json(np.ascontiguousarray(values))
+    as_json = ((sizes >= _PLAIN_FROM) & (sizes < _EXPONENT_FROM)) | (sizes < _ONE_DIGIT_FROM)
+    if as_json.all():
+        return write_json(values).split(b",")
+    six_zeros = (values >= _SIX_ZEROS_FROM) & (values < _PLAIN_FROM)
+    one_digit = (values >= _ONE_DIGIT_FROM) & (values < _SIX_ZEROS_FROM)
+    others = ~(as_json | six_zeros | one_digit)
     texts = np.empty(len(values), object)
-    texts[plain], texts[~plain] = write_json(values[plain]), _format_all(values[~plain])
+    if as_json.any():
+        texts[as_json] = write_json(values[as_json]).split(b",")
+    if six_zeros.any():
+        texts[six_zeros] = _with_exponent(values[six_zeros], write_json(values[six_zeros]))
+    if one_digit.any():
+        texts[one_digit] = write_json(values[one_digit]).replace(b"e-", b"e-0").split(b",")
+    if others.any():
+        texts[others] = _format_all(values[others])
     found: list[bytes] = texts.tolist()
     return found
+
+
+def _with_exponent(values: Floats, json: bytes) -> list[bytes]:
+    """d.dde-05 of values that JSON writes as 0.0000ddd; of what a library writes otherwise, Python's."""
+    before, *digits = (b"," + json).split(b",0.0000")
+    if before or len(digits) != len(values):
+        return _format_all(values)
+    return [b"%b.%be-05" % (each[:1], each[1:]) if len(each) > 1 else b"%be-05" % each for each in digits]
 
 
 def _format_all(values: Floats) -> list[bytes]:

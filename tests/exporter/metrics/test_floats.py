@@ -47,12 +47,14 @@ def test_many_floats_are_spelled_as_prometheus_client_does(values: np.ndarray) -
 @given(st.integers(0, 2**32))
 def test_joules_counters_and_short_decimals_are_spelled_as_prometheus_client_does(seed: int) -> None:
     random = np.random.default_rng(seed)
-    exponents = random.uniform(-6, 18, MANY)
+    exponents = random.uniform(-12, 18, MANY)
     for values in (
         10**exponents,
         np.floor(10**exponents),
         np.round(10**exponents, 3),
         random.integers(0, 10**15, MANY) / 1e9,
+        np.round(10**exponents, 7),
+        -(10**exponents),
         np.nextafter(10.0 ** np.floor(exponents), random.choice([-np.inf, np.inf], MANY)),
         np.nextafter(2.0 ** np.floor(exponents), random.choice([-np.inf, np.inf], MANY)),
     ):
@@ -61,4 +63,14 @@ def test_joules_counters_and_short_decimals_are_spelled_as_prometheus_client_doe
 
 def test_every_power_of_two_and_ten_is_spelled_as_prometheus_client_does() -> None:
     values = np.concatenate([2.0 ** np.arange(-1074, 1024), 10.0 ** np.arange(-300, 300), [0.0, -0.0]])
+    assert format_floats(values) == expected(values)
+
+
+def test_small_ones_that_another_json_spells_with_an_exponent_are_spelled_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = np.array([1.5e-5, 2e-5, 0.5])
+    monkeypatch.setattr(
+        floats, "write_json", lambda each: b",".join(b"%r" % value for value in each.tolist())
+    )
     assert format_floats(values) == expected(values)

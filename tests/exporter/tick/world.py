@@ -169,6 +169,13 @@ class World:
         self.capacity_seconds += len(self.online) * seconds
         self._draw(seconds, busy, 1.0)
 
+    def busy(self, percent: int) -> list[float]:
+        """The CPUs' worth of work on each socket where every CPU that is online has so much."""
+        return [
+            percent / 100 * sum(cpu // CPUS_PER_SOCKET == socket for cpu in self.online)
+            for socket in range(self.sockets)
+        ]
+
     def sleep(self, seconds: float) -> None:
         """The machine is suspended."""
         self.slept_ns += round(seconds * 1e9)
