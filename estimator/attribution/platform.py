@@ -45,14 +45,14 @@ class PlatformShares:
         """The tick's shares, those of a measured platform replaced by what is to be booked.
 
         rows: how many cgroups there are in it. now_ns: CLOCK_BOOTTIME when the tick ended; seconds: how long
-        it was. even: row by row, the weights of policy even. An energy that does not say up to when it was
+        it was, awake; none where only sleep lies between two. even: row by row, the weights of policy even. An energy that does not say up to when it was
         read (end_ns), as those of a recording, is the tick's. Each share adds up to its energy as those of
         `attribute` do.
         """
         within = [share for share in shares if share.energy.zone in WITHIN]
         told = {share.energy.path: share.energy for share in shares if share.energy.zone == PLATFORM}
         self._has_within |= bool(within)
-        if not self._has_within or seconds <= 0 or not (told or self._fills):
+        if not self._has_within or not (told or self._fills):
             return list(shares)
         energies = self._fill(told, now_ns / 1e9, seconds, sum(share.energy.joules for share in within))
         weights = even() if even is not None and self._policy == "even" else None
@@ -74,7 +74,8 @@ class PlatformShares:
             if energy.end_ns and energy.path not in self._fills:
                 self._fills[energy.path] = self._begin(energy, told)
         for path, fill in self._fills.items():
-            fill.add(now, seconds, within_joules)
+            if seconds > 0:
+                fill.add(now, seconds, within_joules)
             if path in told:
                 fill.tell(told[path])
             given = fill.give(now)

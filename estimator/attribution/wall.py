@@ -130,9 +130,10 @@ class WallFill:
         self._energy, self._read_seconds = energy, read_seconds
 
     def give(self, now: float) -> ZoneEnergy | None:
-        """The energy of a tick that ends now; None while the board has been silent for too long."""
+        """The energy of a tick that ends now; None while the board has been silent for too long, and where
+        no time has passed."""
         silent = now - self._read_seconds
-        if silent > MOST_FILLED_SECONDS:
+        if silent > MOST_FILLED_SECONDS or now <= self._given_seconds:
             return None
         filled = self.model.joules(self._drawn_within(now)[1], silent)
         joules = max(0.0, self._told_joules + filled - self._given_joules)
