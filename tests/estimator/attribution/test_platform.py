@@ -144,6 +144,16 @@ def test_between_two_readings_it_is_filled_and_at_the_reading_put_right() -> Non
     assert booked[-8:] == pytest.approx([900.0] * 8)
 
 
+def test_what_a_board_tells_in_a_tick_of_no_time_is_not_booked_beside_what_was_filled() -> None:
+    platform = PlatformShares()
+    by_zone(platform, [*INNER, board(600.0, 5.0, 100.0)], 100.0)
+    given = by_zone(platform, [*INNER], 105.0)["platform"].energy.joules
+    assert given == pytest.approx(600.0)
+    (asleep,) = platform.complete([board(700.0, 65.0, 165.0)], 0, 165 * 10**9, 0.0)
+    assert (asleep.energy.joules, asleep.energy.interval_seconds) == (pytest.approx(100.0), 60.0)
+    assert platform.complete([], 0, 165 * 10**9, 0.0) == []
+
+
 def test_a_process_that_is_started_anew_books_neither_twice_nor_less() -> None:
     platform, reading = PlatformShares("none"), ZoneReading("platform", None, PATH, 10**9, 2**63 - 1, 10**11)
     by_zone(platform, [*INNER, board(900.0, 5.0, 100.0)], 100.0)
