@@ -45,9 +45,9 @@ class PlatformShares:
         """The tick's shares, those of a measured platform replaced by what is to be booked.
 
         rows: how many cgroups there are in it. now_ns: CLOCK_BOOTTIME when the tick ended; seconds: how long
-        it was, awake; none where only sleep lies between two. even: row by row, the weights of policy even. An energy that does not say up to when it was
-        read (end_ns), as those of a recording, is the tick's. Each share adds up to its energy as those of
-        `attribute` do.
+        it was, awake: none where all of it was sleep. even: row by row, the weights of policy even. An energy
+        that does not say up to when it was read (end_ns), as those of a recording, is the tick's. Each share
+        adds up to its energy as those of `attribute` do.
         """
         within = [share for share in shares if share.energy.zone in WITHIN]
         told = {share.energy.path: share.energy for share in shares if share.energy.zone == PLATFORM}
