@@ -360,20 +360,21 @@ class Machine(RuleBasedStateMachine):
         watts, made_up = most, STEP_JOULES
         if zone is None or zone.in_doubt:  # a reset may look like a wrap, one that stood still like work
             watts = IMPOSSIBLE_FACTOR * world.plausible_watts(energy.zone)
-        else:  # where a counter ahead, or one that comes late, looks like work
+        if zone is not None:  # a counter ahead, or one that comes late, looks like work
             made_up += (zone.lied_uj + zone.late_uj) / 1e6
         assert energy.joules <= watts * energy.interval_seconds * (1 + RELATIVE) + made_up, (energy, zone)
         assert 0 <= energy.suspended_joules <= energy.joules
 
     def check_socket(self, tick: Tick, share: ZoneShare) -> None:
         """A socket's energy goes to nobody who ran on other sockets alone."""
-        if share.energy.socket is None or self.world.has_lost_sockets or self.world.unseen:
+        world = self.world
+        if share.energy.socket is None or world.has_lost_sockets or world.unseen or world.tells_no_socket:
             return
         others = [
             cgroup_id
-            for socket in range(self.world.sockets)
+            for socket in range(world.sockets)
             if socket != share.energy.socket
-            for cgroup_id in self.world.ids(socket)
+            for cgroup_id in world.ids(socket)
         ]
         paid = share.cgroup_joules[np.isin(tick.usage.cgroup_id, others)]
         assert paid.sum() <= RELATIVE * share.energy.joules

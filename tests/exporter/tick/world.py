@@ -82,7 +82,11 @@ class Zone:
 
 @dataclass
 class World:
-    """Time, CPUs, cgroups and counters. online: CPUs, of which each socket has four in a row."""
+    """Time, CPUs, cgroups and counters. online: CPUs, of which each socket has four in a row.
+
+    tells_no_socket: whether the last tick was the first of a process that goes on from another's counts, and
+    that does not see CPUs which the other saw: see UsageTracker.resume.
+    """
 
     folder: Path
     sockets: int
@@ -95,6 +99,7 @@ class World:
     idle_policy: str = "none"
     board: Board | None = None
     is_calm: bool = False
+    tells_no_socket: bool = False
     slept_ns: int = 0
     wall_seconds: float = 1.76e9
     capacity_seconds: float = 0.0
@@ -109,6 +114,7 @@ class World:
         self.counters: dict[str, Zone] = {}
         self._ran: set[int] = set()
         self._seen_at_start: set[int] = set()
+        self._does_not_see: set[int] = set()
         self._open: dict[int, tuple[str, int]] = {}
         for socket in range(self.sockets):
             self._add(f"intel-rapl:{socket}", "package", socket)
@@ -320,6 +326,7 @@ class World:
         node.begin(node.seconds)
         node.ticker = Ticker(node.config, node.measurement, Watched(node.publisher, self.ticks), node.seconds)
         self._seen_at_start = set(self.online)
+        self._does_not_see = self.seen - self.online if self.is_pinned else set()
         for zone in self.counters.values():
             zone.told = 0
         return node
@@ -339,6 +346,7 @@ class World:
             self.board.answer(self.boottime_ns, at_once=self.is_calm)
         node.ticker.tick()
         if not failed:
+            self.tells_no_socket, self._does_not_see = bool(self._does_not_see), set()
             self.seen |= self.online
         assert node.publisher.page is not None
         return samples_of(node.publisher.page.body().decode())
