@@ -47,7 +47,8 @@ class Zone:
     shown_uj: what it went up by since the world began; hidden_uj: what was drawn while it stood still.
     unread_joules: what it can have drawn at the most since it was read. failing: how many reads fail.
     ahead_uj: what the next reading alone shows too much; lied_uj: the sum of it since all was calm,
-    and late_uj of what was shown late.
+    and late_uj of what was shown late; unseen_uj of what it stood at when it was reset, which is lost unseen
+    where it has drawn as much again when it is read.
     blocking: seconds that the next read takes. swaps: how often it was taken away.
     in_doubt: since all was calm something befell it that costs energy, or that cannot be told from another.
     told, told_ns: in how many ticks of this process it had energy, and when last.
@@ -66,6 +67,7 @@ class Zone:
     ahead_uj: int = 0
     lied_uj: int = 0
     late_uj: int = 0
+    unseen_uj: int = 0
     blocking: float = 0.0
     swaps: int = 0
     is_there: bool = True
@@ -231,6 +233,7 @@ class World:
         """A counter begins at 0."""
         zone.in_doubt = True
         zone.hidden_uj = 0
+        zone.unseen_uj += self.tree.energy_uj(zone.zone_id)
         self.tree.advance(zone.zone_id, -self.tree.energy_uj(zone.zone_id) / 1e6)
 
     def take_away(self, zone: Zone) -> None:
