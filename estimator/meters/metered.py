@@ -66,9 +66,6 @@ class MeteredEnergy:
     drawn meanwhile is told apart, taking the rest for awake at the power of the interval before.
     """
 
-    # _told: what was read and not handed on yet, and _told_from by path since which reading; what a counter
-    # told before a gap is not among the latter, since no other process could compare with it.
-
     def __init__(self, meter: PowerMeter, suspended_ns: Callable[[], int] = suspended_ns) -> None:
         self.info = SourceInfo(meter.name)
         self.meter = meter
@@ -77,6 +74,7 @@ class MeteredEnergy:
         self._last: dict[str, ZoneReading] = {}
         self._infos: dict[str, SourceInfo] = {}
         self._told: dict[_Zone, _Sum] = {}
+        # Since which reading that is, by path; not before a gap, which no other process could look across.
         self._told_from: dict[str, ZoneReading] = {}
         self._vanished: set[str] = set()
         self._states: dict[str, StateLog] = {}

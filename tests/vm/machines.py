@@ -95,13 +95,13 @@ def compile_kernel() -> None:
 def ask(machine: str, *options: str, through: Sequence[str] = ()) -> Answers:
     """Boot a machine and run all its probes: name -> finding. The console is kept beside the cache.
 
-    One that stands still or whose kernel gives up is booted once more, which is said: emulation may do that
-    to it, and what is wrong does it again.
+    One that stands still or whose kernel gives up before it has answered all is booted once more, which is
+    said: emulation may do that to it, and what is wrong does it again.
     options: more of qemu's. through: what goes before the command that boots it.
     """
-    went_by_itself = _boot(machine, options, through)
-    if not went_by_itself or PANIC in words(machine):
-        what = "gave up" if went_by_itself else "stood still"
+    got_off = _boot(machine, options, through)
+    if not got_off or (PANIC in words(machine) and not _has_answered_all(machine)):
+        what = "gave up" if got_off else "stood still"
         sys.stderr.write(f"machine {machine} {what}, and is booted once more: {last_words(machine)}\n")
         _boot(machine, options, through)
     return answers(words(machine))
@@ -141,9 +141,9 @@ def _wait_until_off(booted: subprocess.Popen[bytes], machine: str) -> bool:
     False where it has not answered anything for STILL_SECONDS, and can stand still: it is ended.
     """
     heard, since = 0, time.monotonic()
-    while not set(PROBES[machine]) <= (told := answers(words(machine))).keys():
-        if len(told) > heard:
-            heard, since = len(told), time.monotonic()
+    while not _has_answered_all(machine):
+        if (told := len(answers(words(machine)))) > heard:
+            heard, since = told, time.monotonic()
         if machine in CAN_STAND_STILL and time.monotonic() - since > STILL_SECONDS:
             _end(booted, 0)
             return False
@@ -154,6 +154,10 @@ def _wait_until_off(booted: subprocess.Popen[bytes], machine: str) -> bool:
             continue
     _end(booted, OFF_SECONDS)
     return True
+
+
+def _has_answered_all(machine: str) -> bool:
+    return set(PROBES[machine]) <= answers(words(machine)).keys()
 
 
 def _end(booted: subprocess.Popen[bytes], grace_seconds: float) -> None:
