@@ -88,7 +88,11 @@ class _Session(requests.Session):
         self.auth = _as_it_is
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
-        """See requests.Session."""
+        """See requests.Session. For its last try the exporter may have no time left: urllib3 refuses that
+        as a wrong value, and what failed before it is what there is to tell."""
+        if (timeout := kwargs.get("timeout")) is not None and timeout <= 0:
+            self.failure = self.failure or PushFailed("timeout", "no time was left to push")
+            raise requests.exceptions.Timeout
         kwargs["headers"] = {**(kwargs.get("headers") or {}), **self.secret}
         kwargs["verify"] = self.verify  # or REQUESTS_CA_BUNDLE would take the place of otlp.caFile
         kwargs["allow_redirects"] = False  # what the headers hold must go nowhere else

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from ebpf.errors import UsageError
 from exporter.configuration.config import Config
@@ -379,6 +380,18 @@ def test_the_certificate_is_verified_by_the_file_given(
             pusher.push()
         assert (believes.counts.pushed, failed(believes)) == (1, {})
         assert (doubts.counts.pushed, failed(doubts)) == (0, {"tls": 1})
+
+
+@pytest.mark.parametrize("before", [None, PushFailed("tls", "self-signed certificate")])
+def test_a_try_for_which_no_time_is_left_takes_nothing_from_why_the_one_before_failed(
+    before: PushFailed | None,
+) -> None:
+    session = Sender(Otlp(endpoint="https://127.0.0.1:1"))._session
+    session.failure = before
+    with pytest.raises(requests.exceptions.Timeout):
+        session.request("POST", "https://127.0.0.1:1/v1/metrics", timeout=-1e-6)
+    assert session.failure is not None
+    assert session.failure.reason == (before.reason if before else "timeout")
 
 
 # --- opening
