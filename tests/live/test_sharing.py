@@ -41,29 +41,44 @@ RUNNING = {
 SHARING = {"shared_ns", "shared_cycles"}
 
 
+# At a switch every hundred microseconds three programs, one after the other, measure each other.
+ONE_BY_ONE = {"phases of 200 us"}
+
+
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, CounterSource]]:
+def options(tmp_path_factory: pytest.TempPathFactory) -> ProgramOptions:
     if not Path("/sys/devices/system/cpu/cpu1").exists():
         skip_for_hardware("this machine has one CPU")
     folder = tmp_path_factory.mktemp("sharing")
     tree = write_tree(folder / "sys", [[0, 1]])
     btf = Path(shutil.copy(OWN_TYPES, folder / "this.btf"))
-    options = ProgramOptions(hierarchies()["v2"], sysfs=tree, events=STAND_INS, btf=btf)
-    with contextlib.ExitStack() as stack:
-        opened = {loader: open_named(loader, options) for loader in LOADERS}
-        for source in opened.values():
-            stack.callback(source.close)
-        yield opened
+    return ProgramOptions(hierarchies()["v2"], sysfs=tree, events=STAND_INS, btf=btf)
 
 
 @pytest.fixture(scope="module", params=list(RUNNING))
-def found(request: pytest.FixtureRequest, sources: dict[str, CounterSource]) -> dict[str, Sequence[Found]]:
+def found(request: pytest.FixtureRequest, options: ProgramOptions) -> dict[str, Sequence[Found]]:
     """What every loader's program counted of one load, in each window."""
-    windows = [
-        shared_by(traced, sources, RUNNING[request.param], {0: 1, 1: 0}, {0: (0, 1)}, WINDOW_SECONDS)
-        for _ in range(WINDOWS)
-    ]
-    return {loader: [window[loader] for window in windows] for loader in LOADERS}
+    load = request.param
+    at_once = [[loader] for loader in LOADERS] if load in ONE_BY_ONE else [LOADERS]
+    return {
+        loader: windows
+        for loaders in at_once
+        for loader, windows in _counted(loaders, options, RUNNING[load]).items()
+    }
+
+
+def _counted(
+    loaders: Sequence[str], options: ProgramOptions, running: Sequence[Phases]
+) -> dict[str, Sequence[Found]]:
+    with contextlib.ExitStack() as stack:
+        sources = {loader: open_named(loader, options) for loader in loaders}
+        for source in sources.values():
+            stack.callback(source.close)
+        windows = [
+            shared_by(traced, sources, running, {0: 1, 1: 0}, {0: (0, 1)}, WINDOW_SECONDS)
+            for _ in range(WINDOWS)
+        ]
+    return {loader: [window[loader] for window in windows] for loader in loaders}
 
 
 @pytest.mark.parametrize("loader", LOADERS)
