@@ -28,7 +28,7 @@ _DOUBT = 1e-6  # in units of the 17th digit; rounding errors below are 1e-14 of 
 
 _EXPONENT_FROM = 1e6
 # Between them lie what JSON spells without an exponent, and those whose exponent has one digit in JSON.
-_PLAIN_FROM, _SIX_ZEROS_FROM, _ONE_DIGIT_FROM = 1e-4, 1e-5, 1e-9
+_PLAIN_FROM, _FIVE_ZEROS_FROM, _ONE_DIGIT_FROM = 1e-4, 1e-5, 1e-9
 
 _POWERS = np.array([float(f"1e{exponent}") for exponent in range(_LOWEST, _TOP)])
 _SCALES = np.array([float(f"1e{_DIGITS - 1 - exponent}") for exponent in range(_LOWEST, _TOP)])
@@ -58,24 +58,24 @@ def format_floats(values: Floats) -> list[bytes]:
     values: shape (n,). From 1e6 on with an exponent, negative ones as Python spells them. Between 1e10 and
     1e16 prometheus_client before 0.23 wrote e+010 for e+10: the same number, not Go's spelling.
     """
-    if write_json is None or not len(values):
+    if (write := write_json) is None or not len(values):
         return _format_all(values)
     sizes = np.abs(values)
     as_json = ((sizes >= _PLAIN_FROM) & (sizes < _EXPONENT_FROM)) | (sizes < _ONE_DIGIT_FROM)
     if as_json.all():
-        return write_json(values).split(b",")
-    six_zeros = (values >= _SIX_ZEROS_FROM) & (values < _PLAIN_FROM)
-    one_digit = (values >= _ONE_DIGIT_FROM) & (values < _SIX_ZEROS_FROM)
-    others = ~(as_json | six_zeros | one_digit)
+        return write(values).split(b",")
+    five_zeros = (values >= _FIVE_ZEROS_FROM) & (values < _PLAIN_FROM)
+    one_digit = (values >= _ONE_DIGIT_FROM) & (values < _FIVE_ZEROS_FROM)
+    kinds: tuple[tuple[npt.NDArray[np.bool_], Callable[[Floats], list[bytes]]], ...] = (
+        (as_json, lambda some: write(some).split(b",")),
+        (five_zeros, lambda some: _with_exponent(some, write(some))),
+        (one_digit, lambda some: write(some).replace(b"e-", b"e-0").split(b",")),
+        (~(as_json | five_zeros | one_digit), _format_all),
+    )
     texts = np.empty(len(values), object)
-    if as_json.any():
-        texts[as_json] = write_json(values[as_json]).split(b",")
-    if six_zeros.any():
-        texts[six_zeros] = _with_exponent(values[six_zeros], write_json(values[six_zeros]))
-    if one_digit.any():
-        texts[one_digit] = write_json(values[one_digit]).replace(b"e-", b"e-0").split(b",")
-    if others.any():
-        texts[others] = _format_all(values[others])
+    for rows, spell in kinds:
+        if rows.any():
+            texts[rows] = spell(values[rows])
     found: list[bytes] = texts.tolist()
     return found
 

@@ -38,11 +38,9 @@ RUNNING = {
     "one alone": [Phases(0, 0.013, 0.005)],
     "both idle": [],
 }
-SHARING = {"shared_ns", "shared_cycles"}
-
-
 # At a switch every hundred microseconds three programs, one after the other, measure each other.
 ONE_BY_ONE = {"phases of 200 us"}
+SHARING = {"shared_ns", "shared_cycles"}
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +69,9 @@ def _counted(
     loaders: Sequence[str], options: ProgramOptions, running: Sequence[Phases]
 ) -> dict[str, Sequence[Found]]:
     with contextlib.ExitStack() as stack:
-        sources = {loader: open_named(loader, options) for loader in loaders}
-        for source in sources.values():
-            stack.callback(source.close)
+        sources = {
+            loader: stack.enter_context(contextlib.closing(open_named(loader, options))) for loader in loaders
+        }
         windows = [
             shared_by(traced, sources, running, {0: 1, 1: 0}, {0: (0, 1)}, WINDOW_SECONDS)
             for _ in range(WINDOWS)

@@ -100,7 +100,8 @@ def ask(machine: str, *options: str, through: Sequence[str] = ()) -> Answers:
     options: more of qemu's. through: what goes before the command that boots it.
     """
     got_off = _boot(machine, options, through)
-    if not got_off or (PANIC in words(machine) and not _has_answered_all(machine)):
+    console = words(machine)
+    if not got_off or (PANIC in console and not _are_all(machine, answers(console))):
         what = "gave up" if got_off else "stood still"
         sys.stderr.write(f"machine {machine} {what}, and is booted once more: {last_words(machine)}\n")
         _boot(machine, options, through)
@@ -141,9 +142,9 @@ def _wait_until_off(booted: subprocess.Popen[bytes], machine: str) -> bool:
     False where it has not answered anything for STILL_SECONDS, and can stand still: it is ended.
     """
     heard, since = 0, time.monotonic()
-    while not _has_answered_all(machine):
-        if (told := len(answers(words(machine)))) > heard:
-            heard, since = told, time.monotonic()
+    while not _are_all(machine, told := answers(words(machine))):
+        if len(told) > heard:
+            heard, since = len(told), time.monotonic()
         if machine in CAN_STAND_STILL and time.monotonic() - since > STILL_SECONDS:
             _end(booted, 0)
             return False
@@ -156,8 +157,8 @@ def _wait_until_off(booted: subprocess.Popen[bytes], machine: str) -> bool:
     return True
 
 
-def _has_answered_all(machine: str) -> bool:
-    return set(PROBES[machine]) <= answers(words(machine)).keys()
+def _are_all(machine: str, told: Answers) -> bool:
+    return set(PROBES[machine]) <= told.keys()
 
 
 def _end(booted: subprocess.Popen[bytes], grace_seconds: float) -> None:

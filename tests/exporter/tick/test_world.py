@@ -497,7 +497,17 @@ TestWorld.settings = settings(
 
 def test_what_was_read_before_ticks_that_failed_is_booked_by_the_next_process() -> None:
     machine = Machine()
-    machine.begin(1, {0}, set(), False, False, True, "none", 0, "")
+    machine.begin(
+        sockets=1,
+        cpus={0},
+        zones=set(),
+        is_amd=False,
+        says_most=False,
+        is_pinned=True,
+        idle_policy="none",
+        start=0,
+        board="",
+    )
     machine.settle()
     machine.poll(seconds=1, loads=[0])
     machine.fail_to_count()

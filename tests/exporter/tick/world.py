@@ -116,7 +116,7 @@ class World:
         self.counters: dict[str, Zone] = {}
         self._ran: set[int] = set()
         self._seen_at_start: set[int] = set()
-        self._does_not_see: set[int] = set()
+        self._begins_without_cpus = False
         self._open: dict[int, tuple[str, int]] = {}
         for socket in range(self.sockets):
             self._add(f"intel-rapl:{socket}", "package", socket)
@@ -329,7 +329,7 @@ class World:
         node.begin(node.seconds)
         node.ticker = Ticker(node.config, node.measurement, Watched(node.publisher, self.ticks), node.seconds)
         self._seen_at_start = set(self.online)
-        self._does_not_see = self.seen - self.online if self.is_pinned else set()
+        self._begins_without_cpus = self.is_pinned and not self.seen <= self.online
         for zone in self.counters.values():
             zone.told = 0
         return node
@@ -349,7 +349,7 @@ class World:
             self.board.answer(self.boottime_ns, at_once=self.is_calm)
         node.ticker.tick()
         if not failed:
-            self.tells_no_socket, self._does_not_see = bool(self._does_not_see), set()
+            self.tells_no_socket, self._begins_without_cpus = self._begins_without_cpus, False
             self.seen |= self.online
         assert node.publisher.page is not None
         return samples_of(node.publisher.page.body().decode())
